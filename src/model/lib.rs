@@ -1,0 +1,16 @@
+//! The nouns. What every floor above speaks of and none of them owns: ids that
+//! cannot be mixed up, time, secrets, an org's life-cycle, the record of an act.
+//! Nothing here opens a socket, reads a clock or knows a table.
+
+pub mod ids;
+pub mod org;
+pub mod record;
+pub mod refusal;
+pub mod secret;
+pub mod time;
+pub mod user;
+
+pub use ids::{Chance, Id};
+pub use refusal::Refusal;
+pub use secret::{Secret, TokenDigest};
+pub use time::Timestamp;
