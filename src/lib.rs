@@ -1,0 +1,7 @@
+//! Vestibule: one process between the customers' identity providers and our apps.
+//! This crate wires settings, stores, keys and the one outgoing socket together; the
+//! judges, the ledgers and the nouns live in the crates below it.
+
+pub mod seal_keys;
+pub mod seams;
+pub mod settings;

@@ -1,0 +1,208 @@
+//! The keys: what each may hold, how the environment spells it, and which one a misspelt one
+//! meant. A setting that is not in `KEYS` does not exist.
+
+use super::{SettingsError, wrong};
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+/// What a key's value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Text,
+    Flag,
+    OneOf(&'static [&'static str]),
+    Number(i64, i64),
+}
+
+/// Every key, and the bounds of its value.
+pub const KEYS: &[(&str, Shape)] = &[
+    ("public_url", Shape::Text),
+    ("listen", Shape::Text),
+    ("ops_listen", Shape::Text),
+    ("data_dir", Shape::Text),
+    ("seal_key_file", Shape::Text),
+    ("tls.cert_file", Shape::Text),
+    ("tls.key_file", Shape::Text),
+    ("database.url", Shape::Text),
+    ("database.migrate_url", Shape::Text),
+    ("database.pool_max", Shape::Number(2, 500)),
+    ("database.acquire_timeout_secs", Shape::Number(1, 60)),
+    ("database.statement_timeout_secs", Shape::Number(1, 300)),
+    ("redis.url", Shape::Text),
+    ("tokens.access_token_secs", Shape::Number(30, 900)),
+    ("tokens.code_secs", Shape::Number(10, 600)),
+    ("tokens.refresh_idle_secs", Shape::Number(60, 31_536_000)),
+    ("tokens.refresh_absolute_secs", Shape::Number(60, 31_536_000)),
+    ("tokens.refresh_grace_secs", Shape::Number(0, 60)),
+    ("sessions.idle_secs", Shape::Number(60, 2_592_000)),
+    ("sessions.absolute_secs", Shape::Number(60, 2_592_000)),
+    ("egress.allow_loopback", Shape::Flag),
+    ("log.format", Shape::OneOf(&["json", "text"])),
+    ("log.level", Shape::Text),
+    ("otlp.endpoint", Shape::Text),
+    ("limits.body_bytes_max", Shape::Number(65_536, 16_777_216)),
+];
+
+/// Tables, one deep, as `section.key`.
+pub(super) fn flatten(table: Table) -> BTreeMap<String, Value> {
+    let mut flat = BTreeMap::new();
+    for (name, value) in table {
+        if let Value::Table(inner) = value {
+            for (key, value) in inner {
+                flat.insert(format!("{name}.{key}"), value);
+            }
+        } else {
+            flat.insert(name, value);
+        }
+    }
+    flat
+}
+
+/// Is it a key, and its value within bounds?
+pub(super) fn check(key: &str, value: &Value) -> Result<(), SettingsError> {
+    let Some((_, shape)) = KEYS.iter().find(|(path, _)| *path == key) else {
+        return Err(unknown(key, KEYS.iter().map(|(path, _)| (*path).into())));
+    };
+    match (shape, value) {
+        (Shape::Text, Value::String(_)) | (Shape::Flag, Value::Boolean(_)) => Ok(()),
+        (Shape::Number(low, high), Value::Integer(n)) if (low..=high).contains(&n) => Ok(()),
+        (Shape::OneOf(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(()),
+        (Shape::Text, _) => Err(wrong(key, "text")),
+        (Shape::Flag, _) => Err(wrong(key, "true or false")),
+        (Shape::Number(low, high), _) => Err(wrong(key, format!("a whole number, {low} to {high}"))),
+        (Shape::OneOf(words), _) => Err(wrong(key, words.join(" or "))),
+    }
+}
+
+/// The environment's name of a key: `tokens.code_secs` is `VESTIBULE_TOKENS__CODE_SECS`.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
+}
+
+const PREFIX: &str = "VESTIBULE_";
+/// Names that every host of such things already sets; ours, when given, overrules them.
+const CUSTOMARY: [(&str, &str); 2] = [("DATABASE_URL", "database.url"), ("REDIS_URL", "redis.url")];
+/// Kubernetes sets these in every pod beside a Service called `vestibule`.
+const NEIGHBOURS: [&str; 2] = ["VESTIBULE_SERVICE_", "VESTIBULE_PORT"];
+
+/// Lays the environment's values over the file's.
+pub(super) fn overlay(
+    values: &mut BTreeMap<String, Value>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), SettingsError> {
+    let mut ours = Vec::new();
+    for (name, text) in environment {
+        if text.is_empty() {
+            continue;
+        }
+        if let Some((_, key)) = CUSTOMARY.iter().find(|(custom, _)| *custom == name) {
+            values.insert((*key).into(), Value::String(text));
+        } else if name.starts_with(PREFIX) && !NEIGHBOURS.iter().any(|other| name.starts_with(other)) {
+            ours.push((name, text));
+        }
+    }
+    for (name, text) in ours {
+        let Some((key, shape)) = KEYS.iter().find(|(key, _)| variable(key) == name) else {
+            return Err(unknown(&name, KEYS.iter().map(|(key, _)| variable(key))));
+        };
+        values.insert((*key).into(), read(&name, *shape, text)?);
+    }
+    Ok(())
+}
+
+fn read(name: &str, shape: Shape, text: String) -> Result<Value, SettingsError> {
+    match shape {
+        Shape::Text | Shape::OneOf(_) => Ok(Value::String(text)),
+        Shape::Flag => text.parse().map(Value::Boolean).map_err(|_| wrong(name, "true or false")),
+        Shape::Number(low, high) => text
+            .parse()
+            .map(Value::Integer)
+            .map_err(|_| wrong(name, format!("a whole number, {low} to {high}"))),
+    }
+}
+
+fn unknown(given: &str, known: impl Iterator<Item = String>) -> SettingsError {
+    let nearest = known.min_by_key(|key| distance(given, key)).unwrap_or_default();
+    SettingsError::Unknown { key: given.chars().take(80).collect(), nearest }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.bytes().enumerate() {
+        let mut corner = i;
+        let mut before = i + 1;
+        let mut next = vec![before];
+        for (right, above) in b.bytes().zip(row.iter().skip(1)) {
+            let change = corner + usize::from(left != right);
+            before = change.min(before + 1).min(above + 1);
+            corner = *above;
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    const EXAMPLE: &str = include_str!("../../config/vestibule.example.toml");
+
+    /// The example with every key switched on: lines `#key = value` are settings, `# text` is prose.
+    fn switched_on() -> String {
+        let on = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest.to_owned(),
+            _ => line.to_owned(),
+        };
+        EXAMPLE.lines().map(on).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_the_keys_and_the_struct_name_the_same_settings() {
+        let example = flatten(switched_on().parse().unwrap());
+        let names: Vec<_> = example.keys().map(String::as_str).collect();
+        let mut known: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
+        known.sort_unstable();
+        assert_eq!(names, known, "example and KEYS");
+
+        let settings = Settings::assemble(example).unwrap();
+        let json: serde_json::Value = serde_json::to_value(settings).unwrap();
+        let mut fields = Vec::new();
+        for (name, value) in json.as_object().unwrap() {
+            match value.as_object() {
+                Some(section) => fields.extend(section.keys().map(|key| format!("{name}.{key}"))),
+                None => fields.push(name.clone()),
+            }
+        }
+        fields.sort_unstable();
+        assert_eq!(fields, known, "struct and KEYS");
+    }
+
+    #[test]
+    fn the_example_tells_the_true_defaults_and_bounds() {
+        let example = flatten(switched_on().parse().unwrap());
+        let defaults: serde_json::Value = serde_json::to_value(Settings::default()).unwrap();
+        for (key, shape) in KEYS {
+            let pointer = format!("/{}", key.replace('.', "/"));
+            let default = defaults.pointer(&pointer).unwrap();
+            let shown = serde_json::to_value(example.get(*key).unwrap()).unwrap();
+            if !default.is_null() {
+                assert_eq!(&shown, default, "{key}");
+            }
+            if let Shape::Number(low, high) = shape {
+                let bare = key.rsplit('.').next().unwrap();
+                let line = EXAMPLE.lines().find(|l| l.starts_with(&format!("#{bare} ="))).unwrap();
+                assert!(line.contains(&format!("{low} to {high}")), "{key}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_table_inside_a_section_is_no_setting() {
+        let flat = flatten("[tokens.deep]\nx = 1".parse().unwrap());
+        assert!(flat.iter().any(|(key, value)| check(key, value).is_err()));
+    }
+}
