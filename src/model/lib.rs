@@ -6,6 +6,7 @@ pub mod ids;
 pub mod org;
 pub mod record;
 pub mod refusal;
+pub mod revocation;
 pub mod secret;
 pub mod time;
 pub mod user;

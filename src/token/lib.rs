@@ -1,1 +1,14 @@
-//! See docs/ARCHITECTURE.md.
+//! Tokens out: signing keys, access and ID tokens, authorization codes, refresh tokens, opaque
+//! credentials, and sealing. Each text is parsed strictly (prefix, exact length, canonical
+//! base64url) before anybody looks anything up, and each purpose has a form no other accepts.
+//! Pure: time and chance are arguments; only an ECDSA signature's own nonce comes from the library.
+
+pub mod access;
+mod claims;
+pub mod code;
+pub mod credential;
+pub mod key_ring;
+pub mod mint;
+pub mod refresh;
+pub mod seal;
+mod text;

@@ -1,0 +1,134 @@
+//! Judging an access token that somebody shows us: length, form, header, key, signature, then
+//! every claim by type. Alive by this judge is not yet alive: `AccessClaims::is_dead` asks the
+//! revocation watermarks. RFC 9068 4, RFC 8725 3.
+
+use crate::{
+    claims::{Claims, wrong},
+    key_ring::KeyRing,
+    text::decode,
+};
+use model::{
+    Refusal, Timestamp,
+    ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
+    revocation::{self, Bearing, Scope, Watermark},
+};
+use serde_json::{Map, Value};
+
+/// A token of ours with 200 teams is under 8 KiB; anything longer is not ours, and costs no parse.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// What a verified access token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessClaims {
+    pub audience: String,
+    pub client_id: AppId,
+    pub org: OrgId,
+    pub user: UserId,
+    pub session: SessionId,
+    pub connection: ConnectionId,
+    pub team_ids: Vec<TeamId>,
+    pub roles: Vec<String>,
+    pub scope: String,
+    pub acr: Option<String>,
+    pub amr: Vec<String>,
+    pub auth_time: Timestamp,
+    pub rs: i64,
+    pub jti: String,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+impl AccessClaims {
+    /// The scopes by whose revocation this token dies.
+    pub const fn scopes(&self) -> [Scope; 5] {
+        [
+            Scope::Org,
+            Scope::User(self.user),
+            Scope::Session(self.session),
+            Scope::App(self.client_id),
+            Scope::Connection(self.connection),
+        ]
+    }
+
+    /// Dead by the watermarks of its own org, which the caller has picked by `org`.
+    pub fn is_dead(&self, watermarks: &[Watermark]) -> bool {
+        revocation::is_dead(Bearing::AccessToken, self.rs, &self.scopes(), watermarks)
+    }
+}
+
+/// Verifies a compact JWS as an access token of ours, expired at the very second of `exp`.
+/// The audience is the caller's to compare.
+///
+/// # Errors
+/// `token.too_long`, `token.malformed`, `token.header` (another `alg` or `typ`, or any member beyond
+/// `alg`, `typ`, `kid`), `token.unknown_key`, `token.signature`; and after the signature
+/// `token.claim` (missing or of a wrong JSON type), `token.issuer`, `token.expired`.
+pub fn verify(jwt: &str, ring: &KeyRing, issuer: &str, now: Timestamp) -> Result<AccessClaims, Refusal> {
+    let claims = read(&verified_payload(jwt, "at+jwt", ring)?, issuer)?;
+    if now >= claims.expires_at {
+        return Err(Refusal::proven("token.expired"));
+    }
+    Ok(claims)
+}
+
+fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<Claims, Refusal> {
+    if jwt.len() > TOKEN_BYTES_MAX {
+        return Err(Refusal::stranger("token.too_long"));
+    }
+    let malformed = || Refusal::stranger("token.malformed");
+    let (input, signature) = jwt.rsplit_once('.').ok_or_else(malformed)?;
+    let (header, payload) = input.split_once('.').ok_or_else(malformed)?;
+    let header = object(header).ok_or_else(malformed)?;
+    let signature = decode(signature).ok_or_else(malformed)?;
+
+    let member = |name| header.get(name).and_then(Value::as_str);
+    // Exactly three members: no crit, jwk, jku, x5c, x5u or zip can say anything.
+    if header.len() != 3 || member("alg") != Some("ES256") || member("typ") != Some(typ) {
+        return Err(Refusal::stranger("token.header"));
+    }
+    let kid = member("kid").ok_or_else(|| Refusal::stranger("token.header"))?;
+    let key = ring.find(kid).ok_or_else(|| Refusal::stranger("token.unknown_key"))?;
+    if !key.verifies(input.as_bytes(), &signature) {
+        return Err(Refusal::stranger("token.signature"));
+    }
+    object(payload).map(Claims).ok_or_else(|| Refusal::proven("token.malformed"))
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_slice(&decode(part)?).ok()? {
+        Value::Object(members) => Some(members),
+        _ => None,
+    }
+}
+
+fn read(claims: &Claims, issuer: &str) -> Result<AccessClaims, Refusal> {
+    if claims.text("iss")? != issuer {
+        return Err(Refusal::proven("token.issuer"));
+    }
+    let (issued, expires) = (claims.whole("iat")?, claims.whole("exp")?);
+    if expires <= issued {
+        return Err(wrong("exp"));
+    }
+    Ok(AccessClaims {
+        audience: claims.text("aud")?,
+        client_id: claims.id("client_id")?,
+        org: claims.id("org_id")?,
+        user: claims.id("sub")?,
+        session: claims.id("sid")?,
+        connection: claims.id("con")?,
+        team_ids: claims.texts("team_ids")?,
+        roles: claims.texts("roles")?,
+        scope: claims.text("scope")?,
+        acr: claims.maybe_text("acr")?,
+        amr: claims.maybe_texts("amr")?.unwrap_or_default(),
+        auth_time: Timestamp::from_secs(claims.whole("auth_time")?),
+        rs: claims.whole("rs")?,
+        jti: claims.text("jti")?,
+        issued_at: Timestamp::from_secs(issued),
+        expires_at: Timestamp::from_secs(expires),
+    })
+}
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

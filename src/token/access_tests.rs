@@ -1,0 +1,220 @@
+use super::*;
+use crate::{
+    key_ring::SigningKey,
+    mint::{MintFault, MintSnapshot, mint_access, mint_id, sign},
+    text::encode,
+};
+use aws_lc_rs::{digest, hmac};
+use model::revocation::Action;
+use serde_json::json;
+use uuid::Uuid;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const ISSUER: &str = "https://id.example";
+
+fn ring() -> KeyRing {
+    KeyRing::new(SigningKey::generate().unwrap(), Vec::new())
+}
+
+fn snapshot() -> MintSnapshot {
+    let id = Uuid::from_u128(7);
+    MintSnapshot {
+        issuer: ISSUER.into(),
+        audience: "https://api.example".into(),
+        client_id: AppId::from_uuid(id),
+        org: OrgId::from_uuid(id),
+        user: UserId::from_uuid(id),
+        session: SessionId::from_uuid(id),
+        connection: ConnectionId::from_uuid(id),
+        team_ids: vec![TeamId::from_uuid(id)],
+        roles: vec!["admin".into()],
+        scope: "openid".into(),
+        acr: Some("mfa".into()),
+        amr: vec!["otp".into()],
+        auth_time: NOW.minus_secs(60),
+        rs: 5,
+        session_expires_at: NOW.plus_secs(3_600),
+        nonce: Some("n-1".into()),
+        email: Some("ada@example.com".into()),
+        name: None,
+        given_name: None,
+        family_name: None,
+    }
+}
+
+fn payload(jwt: &str) -> Map<String, Value> {
+    object(jwt.split('.').nth(1).unwrap()).unwrap()
+}
+
+fn code(jwt: &str, ring: &KeyRing) -> &'static str {
+    verify(jwt, ring, ISSUER, NOW).unwrap_err().code
+}
+
+#[test]
+fn a_minted_token_says_the_contracts_claims_and_verifies() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), ring.current(), "jti-1", NOW, 300).unwrap();
+    assert_eq!(token.expires_in_secs, 300);
+    let mut names: Vec<_> = payload(&token.jwt).keys().cloned().collect();
+    names.sort();
+    let expected =
+        "acr amr aud auth_time client_id con exp iat iss jti org_id roles rs scope sid sub team_ids";
+    assert_eq!(names.join(" "), expected);
+    let claims = verify(&token.jwt, &ring, ISSUER, NOW).unwrap();
+    assert_eq!((claims.user, claims.rs, claims.jti.as_str()), (snapshot().user, 5, "jti-1"));
+    assert_eq!(claims.team_ids, snapshot().team_ids);
+    assert!(!format!("{token:?}").contains('.'));
+}
+
+#[test]
+fn what_upstream_did_not_say_is_absent_and_empty_lists_are_lists() {
+    let ring = ring();
+    let bare = MintSnapshot { acr: None, amr: vec![], team_ids: vec![], roles: vec![], ..snapshot() };
+    let token = mint_access(&bare, ring.current(), "j", NOW, 300).unwrap();
+    let claims = payload(&token.jwt);
+    assert!(!claims.contains_key("acr") && !claims.contains_key("amr"));
+    assert_eq!((&claims["team_ids"], &claims["roles"]), (&json!([]), &json!([])));
+    assert_eq!(verify(&token.jwt, &ring, ISSUER, NOW).unwrap().acr, None);
+}
+
+#[test]
+fn a_token_dies_at_its_second_and_never_outlives_its_session() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap();
+    let last = NOW.plus_secs(300);
+    assert!(verify(&token.jwt, &ring, ISSUER, Timestamp::from_micros(last.micros() - 1)).is_ok());
+    assert_eq!(verify(&token.jwt, &ring, ISSUER, last).unwrap_err().code, "token.expired");
+
+    let end = Timestamp::from_micros(NOW.plus_secs(10).micros() + 999_999);
+    let short = MintSnapshot { session_expires_at: end, ..snapshot() };
+    assert_eq!(mint_access(&short, ring.current(), "j", NOW, 300).unwrap().expires_in_secs, 10);
+    let over = MintSnapshot { session_expires_at: NOW, ..snapshot() };
+    assert_eq!(mint_access(&over, ring.current(), "j", NOW, 300).unwrap_err(), MintFault::SessionOver);
+    assert_eq!(mint_access(&snapshot(), ring.current(), "j", NOW, 0).unwrap_err(), MintFault::SessionOver);
+}
+
+#[test]
+fn an_id_token_is_bound_to_its_access_token_and_is_not_one() {
+    let ring = ring();
+    let access = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap();
+    let id = mint_id(&snapshot(), ring.current(), &access, "k", NOW).unwrap();
+    let claims = payload(&id);
+    assert_eq!(claims["aud"], json!(snapshot().client_id.to_string()), "a single string");
+    assert_eq!(claims["session_expiry"], json!(NOW.secs() + 3_600));
+    assert_eq!((&claims["nonce"], &claims["email"]), (&json!("n-1"), &json!("ada@example.com")));
+    assert!(!claims.contains_key("name"));
+    let whole = digest::digest(&digest::SHA256, access.jwt.as_bytes());
+    assert_eq!(claims["at_hash"], json!(encode(&whole.as_ref()[..16])));
+    assert_eq!(code(&id, &ring), "token.header");
+}
+
+#[test]
+fn no_header_but_ours_is_read() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt;
+    let body = token.split('.').nth(1).unwrap();
+    let kid = ring.current().kid();
+    let signed = |header: Value| {
+        let input = format!("{}.{body}", encode(header.to_string().as_bytes()));
+        let signature = ring.current().sign(input.as_bytes()).unwrap();
+        format!("{input}.{}", encode(&signature))
+    };
+    assert!(verify(&signed(json!({"alg":"ES256","typ":"at+jwt","kid":kid})), &ring, ISSUER, NOW).is_ok());
+    for header in [
+        json!({"alg":"none","typ":"at+jwt","kid":kid}),
+        json!({"alg":"HS256","typ":"at+jwt","kid":kid}),
+        json!({"alg":"es256","typ":"at+jwt","kid":kid}),
+        json!({"alg":"ES256","typ":"JWT","kid":kid}),
+        json!({"alg":"ES256","typ":"logout+jwt","kid":kid}),
+        json!({"alg":"ES256","kid":kid}),
+        json!({"alg":"ES256","typ":"at+jwt"}),
+        json!({"alg":"ES256","typ":"at+jwt","kid":7}),
+        json!({"alg":"ES256","typ":"at+jwt","kid":kid,"crit":["b64"]}),
+        json!({"alg":"ES256","typ":"at+jwt","kid":kid,"jwk":ring.current().public().jwk()}),
+        json!({"alg":"ES256","typ":"at+jwt","kid":kid,"jku":"https://evil.example/jwks"}),
+        json!({"alg":"ES256","typ":"at+jwt","kid":kid,"x5u":"https://evil.example/x"}),
+    ] {
+        assert_eq!(code(&signed(header.clone()), &ring), "token.header", "{header}");
+    }
+    assert_eq!(
+        code(&signed(json!({"alg":"ES256","typ":"at+jwt","kid":"other"})), &ring),
+        "token.unknown_key"
+    );
+    let input = format!("{}.{body}", encode(br#"{"alg":"HS256","typ":"at+jwt"}"#));
+    let public = ring.current().public().jwk().to_string();
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, public.as_bytes()), input.as_bytes());
+    assert_eq!(code(&format!("{input}.{}", encode(mac.as_ref())), &ring), "token.header");
+}
+
+#[test]
+fn another_ring_or_a_changed_byte_is_refused() {
+    let ours = ring();
+    let token = mint_access(&snapshot(), ours.current(), "j", NOW, 300).unwrap().jwt;
+    assert_eq!(code(&token, &ring()), "token.unknown_key");
+    assert_eq!(verify(&token, &ours, "https://other.example", NOW).unwrap_err().code, "token.issuer");
+    for cut in 1..90 {
+        assert!(verify(&token[..token.len() - cut], &ours, ISSUER, NOW).is_err(), "{cut}");
+    }
+    for at in (0..token.len()).step_by(7) {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        assert!(verify(&String::from_utf8(bytes).unwrap(), &ours, ISSUER, NOW).is_err(), "{at}");
+    }
+    for bad in ["", ".", "..", "...", "a.b", "e30.e30.", "e30.e30.e30.e30"] {
+        assert!(verify(bad, &ours, ISSUER, NOW).is_err(), "{bad}");
+    }
+    assert_eq!(code(&format!("{token}="), &ours), "token.malformed");
+    assert_eq!(code(&"a".repeat(TOKEN_BYTES_MAX + 1), &ours), "token.too_long");
+    assert_eq!(code(&"a".repeat(TOKEN_BYTES_MAX), &ours), "token.malformed");
+}
+
+#[test]
+fn a_claim_of_a_wrong_type_is_refused_never_absent() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt;
+    let good = payload(&token);
+    let changed = |name: &str, value: Option<Value>| {
+        let mut claims = good.clone();
+        match value {
+            Some(value) => claims.insert(name.into(), value),
+            None => claims.remove(name),
+        };
+        verify(&sign("at+jwt", &claims, ring.current()).unwrap(), &ring, ISSUER, NOW)
+    };
+    for name in ["exp", "iat", "auth_time", "rs"] {
+        for bad in [json!("1800000300"), json!(1.8e9), json!(-1), json!(null), json!([1]), json!(u64::MAX)] {
+            let refusal = changed(name, Some(bad.clone())).unwrap_err();
+            assert_eq!(refusal, wrong(name), "{name} {bad}");
+        }
+    }
+    for name in ["iss", "sub", "aud", "client_id", "jti", "sid", "scope", "acr", "org_id", "con"] {
+        for bad in [json!(1), json!(null), json!(["x"]), json!({})] {
+            assert_eq!(changed(name, Some(bad.clone())).unwrap_err(), wrong(name), "{name} {bad}");
+        }
+    }
+    for name in ["team_ids", "roles", "amr"] {
+        for bad in [json!("x"), json!(null), json!([1]), json!({})] {
+            assert_eq!(changed(name, Some(bad.clone())).unwrap_err(), wrong(name), "{name} {bad}");
+        }
+    }
+    for name in good.keys().filter(|name| !["acr", "amr"].contains(&name.as_str())) {
+        assert_eq!(changed(name, None).unwrap_err().code, "token.claim", "{name}");
+    }
+    assert!(changed("sub", Some(json!("org_00000000000000000000000007"))).is_err(), "kinds do not mix");
+    assert!(changed("exp", Some(json!(NOW.secs()))).is_err(), "exp at iat");
+}
+
+#[test]
+fn a_token_dies_by_each_scope_it_names() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt;
+    let claims = verify(&token, &ring, ISSUER, NOW).unwrap();
+    for scope in claims.scopes() {
+        for action in [Action::Terminate, Action::Reassert] {
+            assert!(claims.is_dead(&[Watermark { scope, seq: 6, action }]), "{scope} {action}");
+            assert!(!claims.is_dead(&[Watermark { scope, seq: 5, action }]), "{scope} {action}");
+        }
+    }
+    let other = Scope::User(UserId::from_uuid(Uuid::from_u128(8)));
+    assert!(!claims.is_dead(&[Watermark { scope: other, seq: 9, action: Action::Terminate }]));
+}
