@@ -1,1 +1,42 @@
-//! Fake identity providers.
+//! Identity providers that are not real, an app that is, and a browser that needs no screen.
+//!
+//! The demo, the tests and `./run --check` sign in through these: [`SamlIdp`] speaks as Okta does,
+//! [`evil`] forges what an attacker would post.
+//! Each server is bound to 127.0.0.1, runs in the caller's runtime and stops when it is dropped.
+//! An instrument for tests: it keeps no secret, and nothing here may serve a real person.
+
+pub mod evil;
+pub mod saml_idp;
+
+mod authn_request;
+mod instrument;
+mod pages;
+mod people;
+mod saml_response;
+mod server;
+mod signing;
+
+#[cfg(test)]
+mod tests_saml;
+
+pub use evil::Forgery;
+pub use instrument::now;
+pub use people::Person;
+pub use saml_idp::{SamlIdp, SamlIdpSettings, ServiceProvider};
+pub use saml_response::{ResponseParams, Signed};
+pub use server::Running;
+
+/// Why a fixture could not do what a test asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FixtureError {
+    #[error("port {port} on 127.0.0.1 cannot be opened: {source}")]
+    Listen { port: u16, source: std::io::Error },
+    #[error("no signing key could be made: {0}")]
+    Key(String),
+    #[error("{url} did not answer: {reason}")]
+    Http { url: String, reason: String },
+    #[error("{url} answered {status}; wanted {wanted}: {body}")]
+    Unexpected { url: String, status: u16, wanted: String, body: String },
+    #[error("nobody here is called {0}")]
+    UnknownPerson(String),
+}
