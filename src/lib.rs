@@ -2,6 +2,7 @@
 //! This crate wires settings, stores, keys and the one outgoing socket together; the
 //! judges, the ledgers and the nouns live in the crates below it.
 
+pub mod embedded;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;

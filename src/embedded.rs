@@ -1,0 +1,286 @@
+//! A private Postgres and Redis in the data folder, for the demo, for tests and for a small
+//! installation: the engines of production, on unix sockets only we can reach, ended with the
+//! process however it ends. Never touches a cluster it did not make. One process per data
+//! folder: a lock file that the system itself lets go says who.
+
+mod keeper;
+mod postgres;
+mod programs;
+
+use keeper::{Keeper, TICK};
+pub use programs::Guise;
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::Child,
+    time::Duration,
+};
+
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    pub data_dir: PathBuf,
+    pub postgres: bool,
+    pub redis: bool,
+    /// false for tests alone: a crash of the machine may then lose the cluster.
+    pub durable: bool,
+    /// Told of anything that takes a while.
+    pub progress: fn(&str),
+}
+
+impl EmbeddedOptions {
+    /// Both engines, durable, silent.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), postgres: true, redis: true, durable: true, progress: |_| {} }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    #[error("{what} is not installed; {next}")]
+    Absent { what: &'static str, next: &'static str },
+    #[error(
+        "the data folder holds a cluster of PostgreSQL {wanted}, which is not installed; install it, or dump and start afresh"
+    )]
+    Version { wanted: u32 },
+    #[error("the data folder {folder} is in use by pid {pid}; end that process or set VESTIBULE_DATA_DIR")]
+    InUse { folder: PathBuf, pid: String },
+    #[error("{what} did not start: {why}")]
+    Failed { what: &'static str, why: String },
+    #[error("cannot use {path}: {why}")]
+    Io { path: PathBuf, why: io::Error },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
+    let path = path.to_path_buf();
+    move |why| EmbeddedError::Io { path, why }
+}
+
+/// The running engines. Dropping it ends them.
+#[derive(Debug)]
+pub struct Embedded {
+    /// `postgres://vestibule@localhost/vestibule?host=…`: a login that makes roles but is no superuser.
+    pub database_url: Option<String>,
+    /// `unix:///…`.
+    pub redis_url: Option<String>,
+    postgres: Option<Child>,
+    redis: Option<Child>,
+    // Last: the lock is let go and the keeper ends when the children have ended.
+    _keeper: Option<Keeper>,
+    _lock: Option<File>,
+}
+
+/// A unix socket's path must be shorter than this, its file name included.
+const SOCKET_PATH_MAX: usize = 107;
+/// The longest name in it: Postgres' socket and its lock.
+const SOCKET_NAME: usize = "/.s.PGSQL.5432.lock".len();
+const REDIS_START_MAX: Duration = Duration::from_secs(10);
+/// A fast shutdown writes a checkpoint; a slow disk takes seconds over it.
+const POSTGRES_STOP_MAX: Duration = Duration::from_secs(15);
+
+/// What the folders of one data folder are.
+struct Place {
+    data: PathBuf,
+    sockets: PathBuf,
+    guise: Guise,
+}
+
+impl Embedded {
+    /// Starts what is asked for and waits until it answers. Blocks: about 2 s for a new folder, 0.3 s
+    /// for one that is there. What a killed process left behind is waited for and taken over.
+    ///
+    /// # Errors
+    /// Programs absent, the folder in use by another process, an engine that does not start.
+    pub fn start(options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
+        Self::start_as(options, Guise::detect())
+    }
+
+    fn start_as(options: &EmbeddedOptions, guise: Guise) -> Result<Self, EmbeddedError> {
+        let data = folder(&options.data_dir)?;
+        let lock = lock(&data)?;
+        let sockets = sockets(&data, guise)?;
+        let place = Place { data, sockets, guise };
+        let keeper = Keeper::new().map_err(at(&place.data))?;
+        let mut engines = Self {
+            database_url: None,
+            redis_url: None,
+            postgres: None,
+            redis: None,
+            _keeper: None,
+            _lock: Some(lock),
+        };
+        if options.redis {
+            let (child, url) = start_redis(&place, &keeper)?;
+            (engines.redis, engines.redis_url) = (Some(child), Some(url));
+        }
+        if options.postgres {
+            let (child, url) = postgres::start(&place, &keeper, options)?;
+            (engines.postgres, engines.database_url) = (Some(child), Some(url));
+        }
+        engines._keeper = Some(keeper);
+        let told = [&engines.database_url, &engines.redis_url].map(|url| url.clone().unwrap_or_default());
+        let note = place.data.join(ADDRESSES);
+        fs::write(&note, told.join("\n")).map_err(at(&note))?;
+        Ok(engines)
+    }
+
+    /// The engines of a data folder, whoever runs them: starts them, or, when another process of ours
+    /// holds the folder, speaks to its engines and leaves them running.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn join_or_start(options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
+        let held = match Self::start(options) {
+            Err(held @ EmbeddedError::InUse { .. }) => held,
+            other => return other,
+        };
+        let Ok(text) = fs::read_to_string(options.data_dir.join(ADDRESSES)) else { return Err(held) };
+        let mut urls = text.split('\n').map(|url| Some(url.to_owned()).filter(|url| !url.is_empty()));
+        let (database_url, redis_url) = (urls.next().flatten(), urls.next().flatten());
+        Ok(Self { database_url, redis_url, postgres: None, redis: None, _keeper: None, _lock: None })
+    }
+
+    /// Removes the engines' data, and only that, from a data folder nobody uses.
+    ///
+    /// # Errors
+    /// The folder is in use, or a file cannot be removed.
+    pub fn reset(data_dir: &Path) -> Result<(), EmbeddedError> {
+        let data = folder(data_dir)?;
+        let _lock = lock(&data)?;
+        postgres::remove(&data, Guise::detect())
+    }
+}
+
+/// The engines' addresses, for other commands on the same data folder.
+const ADDRESSES: &str = "embedded.urls";
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Some(redis) = &mut self.redis {
+            // It keeps nothing on disk: there is nothing to say goodbye to.
+            keeper::end(redis, rustix::process::Signal::KILL, Duration::from_secs(1));
+        }
+        if let Some(postgres) = &mut self.postgres {
+            keeper::end(postgres, rustix::process::Signal::INT, POSTGRES_STOP_MAX);
+        }
+    }
+}
+
+/// Makes a folder only we can enter, and gives its full path.
+fn folder(path: &Path) -> Result<PathBuf, EmbeddedError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+    path.canonicalize().map_err(at(path))
+}
+
+fn lock(data: &Path) -> Result<File, EmbeddedError> {
+    let path = data.join("vestibule.lock");
+    let mut options = File::options();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(&path).map_err(at(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).map_err(at(&path))?;
+            return Err(EmbeddedError::InUse { folder: data.into(), pid: pid.trim().into() });
+        }
+        Err(TryLockError::Error(why)) => return Err(at(&path)(why)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(at(&path))?;
+    writeln!(file, "{}", std::process::id()).map_err(at(&path))?;
+    Ok(file)
+}
+
+/// The folder of the sockets: in the data folder, or, where that path is too long, needs quoting or
+/// is out of Postgres' reach, a private one in /tmp named after it. Emptied: its users are gone.
+fn sockets(data: &Path, guise: Guise) -> Result<PathBuf, EmbeddedError> {
+    let near = data.join("run");
+    let text = near.to_str().unwrap_or(" ");
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let fits = text.len() + SOCKET_NAME < SOCKET_PATH_MAX;
+    let apart = matches!(guise, Guise::Other { .. });
+    let path =
+        if plain && fits && !apart { near } else { PathBuf::from(format!("/tmp/vst-{}", short(data))) };
+    match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(at(&path)(why)),
+        _ => {}
+    }
+    // In /tmp somebody else may have put a folder or a link of that name there first.
+    let about = fs::symlink_metadata(&path).map_err(at(&path))?;
+    let ours = rustix::process::geteuid().as_raw();
+    let known = about.uid() == ours || guise.owner().is_some_and(|(uid, _)| uid == about.uid());
+    if !about.is_dir() || !known || about.permissions().mode() & 0o077 != 0 {
+        let why = "is not a private folder of ours; remove it";
+        return Err(at(&path)(io::Error::new(io::ErrorKind::PermissionDenied, why)));
+    }
+    for entry in fs::read_dir(&path).map_err(at(&path))? {
+        let left = entry.map_err(at(&path))?.path();
+        fs::remove_file(&left).map_err(at(&left))?;
+    }
+    if let Some(owner) = guise.owner() {
+        programs::hand_over(&path, owner).map_err(at(&path))?;
+    }
+    Ok(path)
+}
+
+/// 16 hex digits that name a path.
+fn short(path: &Path) -> String {
+    let digest = model::TokenDigest::of(&path.to_string_lossy());
+    digest.bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn log_file(place: &Place, name: &str) -> Result<(PathBuf, File), EmbeddedError> {
+    let path = folder(&place.data.join("logs"))?.join(name);
+    let file = File::create(&path).map_err(at(&path))?;
+    Ok((path, file))
+}
+
+/// The end of a log, where an engine says why it did not start.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(4).collect();
+    lines.reverse();
+    format!("{} (all of it in {})", lines.join(" | "), log.display())
+}
+
+fn start_redis(place: &Place, keeper: &Keeper) -> Result<(Child, String), EmbeddedError> {
+    let program = programs::redis()?;
+    let socket = place.sockets.join("redis.sock");
+    let (log_path, log) = log_file(place, "redis.log")?;
+    // KILL: a redis that is told to end removes its socket, which by then is its successor's.
+    let mut command = Guise::Own.command(&program, "KILL");
+    command.args(["--port", "0", "--unixsocketperm", "700", "--save", "", "--appendonly", "no"]);
+    command.args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--unixsocket"]).arg(&socket);
+    command.arg("--dir").arg(&place.data);
+    command.stdout(log.try_clone().map_err(at(&log_path))?).stderr(log);
+    let mut child = keeper.spawn(command).map_err(at(&program))?;
+    let mut ended = false;
+    let up = keeper::wait_until(REDIS_START_MAX, || {
+        ended = !matches!(child.try_wait(), Ok(None));
+        ended || answers(&socket)
+    });
+    if up && !ended {
+        return Ok((child, format!("unix://{}", socket.display())));
+    }
+    keeper::end(&mut child, rustix::process::Signal::KILL, TICK);
+    Err(EmbeddedError::Failed { what: "Redis", why: last_words(&log_path) })
+}
+
+fn answers(socket: &Path) -> bool {
+    let ask = || -> io::Result<bool> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer)?;
+        Ok(&answer == b"+PONG")
+    };
+    ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests;
