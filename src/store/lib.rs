@@ -1,1 +1,153 @@
-//! See docs/ARCHITECTURE.md.
+//! The gate and the ledgers: the only SQL and the only Redis of the house.
+//! A ledger opens for an `OrgScope` alone, a scope is made by the gate alone, and a writing
+//! transaction ends in `commit(Record)` or in nothing. No query here carries an org filter:
+//! the policy is the filter (migrations/0002_enclosure.sql).
+
+mod apps;
+mod connections;
+mod directories;
+mod domains;
+mod gate;
+mod groups;
+mod keys;
+pub mod live;
+mod migrate;
+mod orgs;
+mod outbox;
+mod record;
+mod refresh_families;
+mod revocations;
+mod scope;
+mod sessions;
+mod teams;
+mod tx;
+mod users;
+
+pub use apps::{App, AuthMethod, NewApp};
+pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
+pub use directories::{Credential, Directory, NewCredential};
+pub use domains::{Domain, DomainState};
+pub use gate::{GateError, OrgRef};
+pub use groups::{Group, GroupFilter, MemberEdit};
+pub use migrate::{migrate, refuse_unsafe_role};
+pub use orgs::{NewOrg, Org, OrgChange};
+pub use outbox::{Delivery, Webhook};
+pub use record::{AuditFilter, EventRow, UsageRow};
+pub use refresh_families::FamilyRow;
+pub use revocations::{Receipt, Revoked};
+pub use scope::{
+    AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,
+    Visitor,
+};
+pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
+pub use teams::{BY_API, GroupMapping, Team};
+pub use tx::{FirstUse, TenantRead, TenantTx};
+pub use users::{Adopted, User, UserFilter};
+
+use model::Chance;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::{str::FromStr, sync::Arc, time::Duration};
+use token::seal::SealKeys;
+
+/// What can go wrong below the stories.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A unique key or reference says no; the text is the constraint's name.
+    #[error("conflict on {0}")]
+    Conflict(String),
+    /// No connection in time, or the primary is away: refuse, never guess.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A stored value is not what this version writes.
+    #[error("stored value of {0} is unreadable")]
+    Corrupt(&'static str),
+    #[error("the database refused a statement")]
+    Sql(#[source] sqlx::Error),
+    #[error("migration failed: {0}")]
+    Migrate(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<token::seal::SealFault> for Error {
+    fn from(_: token::seal::SealFault) -> Self {
+        Self::Corrupt("seal key")
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(db) => {
+                // 23505 unique_violation, 23503 foreign_key_violation
+                match db.code().as_deref() {
+                    Some("23505" | "23503") => Self::Conflict(db.constraint().unwrap_or_default().to_owned()),
+                    Some("57P01" | "57P02" | "57P03" | "25006") => Self::Unavailable(error),
+                    _ => Self::Sql(error),
+                }
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Tls(_) => Self::Unavailable(error),
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+/// The way into Postgres. Its pool is private: a connection is only ever had inside a tenant's
+/// transaction, or for one of the gate's functions.
+#[derive(Clone)]
+pub struct Db {
+    pool: PgPool,
+    seals: Arc<SealKeys>,
+    chance: Arc<dyn Chance>,
+}
+
+/// How to reach Postgres. Connections wait at most `acquire_secs` for a free one.
+pub struct DbOptions {
+    pub url: String,
+    pub pool_max: u32,
+    pub acquire_secs: u64,
+}
+
+impl Db {
+    /// Connects as `vst_app`. Each connection that comes back to the pool is rolled back first:
+    /// a caller that hangs up between BEGIN and its answer must not leave an org's transaction
+    /// open for the next borrower.
+    pub async fn connect(options: &DbOptions, seals: Arc<SealKeys>, chance: Arc<dyn Chance>) -> Result<Self> {
+        let connect = PgConnectOptions::from_str(&options.url)?.application_name("vestibule").options([
+            ("role", "vst_app"),
+            ("search_path", "vst"),
+            ("statement_timeout", "15s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.pool_max)
+            .acquire_timeout(Duration::from_secs(options.acquire_secs))
+            .test_before_acquire(false)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    sqlx::Executor::execute(connection, "ROLLBACK").await?;
+                    Ok(true)
+                })
+            })
+            .connect_with(connect)
+            .await?;
+        refuse_unsafe_role(&pool).await?;
+        Ok(Self { pool, seals, chance })
+    }
+
+    /// Is Postgres there and answering? For readiness.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub fn seals(&self) -> &SealKeys {
+        &self.seals
+    }
+}

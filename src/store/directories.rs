@@ -1,0 +1,143 @@
+//! Directories and the bearer credentials of an org: SCIM tokens and org keys. Only digests are
+//! kept; the routing row that a door asks follows by trigger and goes with the revocation.
+
+use crate::{Result, TenantRead, TenantTx};
+use model::{
+    Timestamp, TokenDigest,
+    ids::{DirectoryId, KeyId},
+};
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Directory {
+    pub id: DirectoryId,
+    pub name: String,
+    pub provider: Option<String>,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Credential {
+    pub id: KeyId,
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+pub struct NewCredential<'a> {
+    pub id: KeyId,
+    /// `scim`, held by a directory, or `org_key`, held by the org.
+    pub holder: Option<DirectoryId>,
+    pub name: &'a str,
+    pub digest: &'a TokenDigest,
+    pub scopes: &'a [String],
+    pub expires_at: Option<Timestamp>,
+}
+
+impl TenantRead {
+    pub async fn directories(&mut self) -> Result<Vec<Directory>> {
+        let rows: Vec<(Uuid, String, Option<String>, OffsetDateTime)> = sqlx::query_as(
+            "SELECT dir_id, name, provider, created_at FROM directories ORDER BY dir_id LIMIT 200",
+        )
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, name, provider, created_at)| Directory {
+                id: DirectoryId::from_uuid(id),
+                name,
+                provider,
+                created_at: created_at.into(),
+            })
+            .collect())
+    }
+
+    pub async fn directory(&mut self, id: DirectoryId) -> Result<Option<Directory>> {
+        Ok(self.directories().await?.into_iter().find(|d| d.id == id))
+    }
+
+    /// Live credentials of a directory, or the org's own keys.
+    pub async fn credentials(&mut self, holder: Option<DirectoryId>) -> Result<Vec<Credential>> {
+        let holder = holder.map_or(self.org().uuid(), |d| d.uuid());
+        let rows: Vec<(Uuid, String, Vec<String>, OffsetDateTime, Option<OffsetDateTime>)> = sqlx::query_as(
+            "SELECT key_id, name, scopes, created_at, expires_at
+               FROM credentials
+              WHERE holder_id = $1
+                AND revoked_at IS NULL
+              ORDER BY key_id
+              LIMIT 200",
+        )
+        .bind(holder)
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, name, scopes, created_at, expires_at)| Credential {
+                id: KeyId::from_uuid(id),
+                name,
+                scopes,
+                created_at: created_at.into(),
+                expires_at: expires_at.map(Timestamp::from),
+            })
+            .collect())
+    }
+}
+
+impl TenantTx {
+    pub async fn create_directory(
+        &mut self,
+        id: DirectoryId,
+        name: &str,
+        provider: Option<&str>,
+    ) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query("INSERT INTO directories (org_id, dir_id, name, provider, created_at) VALUES ($1, $2, $3, $4, $5)")
+            .bind(org)
+            .bind(id.uuid())
+            .bind(name)
+            .bind(provider)
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
+    pub async fn create_credential(&mut self, new: &NewCredential<'_>) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let (kind, holder) = new.holder.map_or(("org_key", org), |dir| ("scim", dir.uuid()));
+        sqlx::query(
+            "INSERT INTO credentials (org_id, key_id, kind, holder_id, name, digest, scopes, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(org)
+        .bind(new.id.uuid())
+        .bind(kind)
+        .bind(holder)
+        .bind(new.name)
+        .bind(new.digest.bytes().as_slice())
+        .bind(new.scopes)
+        .bind(now)
+        .bind(new.expires_at.map(OffsetDateTime::from))
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Revokes one of the holder's credentials; false when it has no such live one.
+    pub async fn revoke_credential(&mut self, holder: Option<DirectoryId>, id: KeyId) -> Result<bool> {
+        let holder = holder.map_or(self.org().uuid(), |d| d.uuid());
+        let now = OffsetDateTime::from(self.now());
+        let gone = sqlx::query(
+            "UPDATE credentials SET revoked_at = $3 WHERE holder_id = $1 AND key_id = $2 AND revoked_at IS NULL",
+        )
+        .bind(holder)
+        .bind(id.uuid())
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(gone.rows_affected() == 1)
+    }
+}

@@ -1,0 +1,120 @@
+//! What is fast: sessions and revocation watermarks in Redis. Never the truth: a missing key never
+//! means "not revoked", only "ask Postgres", and whatever ends in a token asks Postgres anyway.
+//! Every key is made here, from an `&OrgScope`, under the hash tag `{org}`.
+
+use crate::{Door, OrgScope, SessionRow};
+use model::{TokenDigest, ids::SessionId, revocation::Scope};
+use redis::{AsyncCommands, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
+use std::{sync::LazyLock, time::Duration};
+
+/// Redis is asked at most this long; then Postgres is.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+#[derive(Clone)]
+pub struct Live {
+    redis: ConnectionManager,
+}
+
+/// What Redis says of a session cookie.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Alive as far as Redis knows.
+    Alive(SessionId),
+    /// A watermark is above its stamp: dead, and no need to ask further.
+    Dead,
+    /// Not here, or Redis is away.
+    Unknown,
+}
+
+static CHECK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("session_check.lua")));
+static RAISE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("raise_watermark.lua")));
+
+impl Live {
+    pub async fn connect(url: &str) -> Result<Self, redis::RedisError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_response_timeout(Some(PATIENCE))
+            .set_number_of_retries(1);
+        let redis = ConnectionManager::new_with_config(redis::Client::open(url)?, config).await?;
+        Ok(Self { redis })
+    }
+
+    pub async fn ping(&self) -> Result<(), redis::RedisError> {
+        let mut redis = self.redis.clone();
+        redis::cmd("PING").query_async::<()>(&mut redis).await
+    }
+
+    /// Keeps a session until it ends.
+    pub async fn put_session<D: Door>(
+        &self,
+        scope: &OrgScope<D>,
+        digest: &TokenDigest,
+        session: &SessionRow,
+    ) -> Result<(), redis::RedisError> {
+        let mut redis = self.redis.clone();
+        let key = session_key(scope, digest);
+        let secs = session.expires_at.secs().saturating_sub(scope.now().secs()).max(1);
+        redis::pipe()
+            .hset_multiple(
+                &key,
+                &[
+                    ("ses", session.id.to_string()),
+                    ("usr", session.user.to_string()),
+                    ("con", session.connection.to_string()),
+                    ("rs", session.rs.to_string()),
+                ],
+            )
+            .ignore()
+            .expire(&key, secs)
+            .ignore()
+            .query_async::<()>(&mut redis)
+            .await
+    }
+
+    /// One script call: the session and the watermarks it names.
+    pub async fn session<D: Door>(&self, scope: &OrgScope<D>, digest: &TokenDigest) -> Seen {
+        let mut redis = self.redis.clone();
+        let asked: Result<String, _> =
+            CHECK.key(session_key(scope, digest)).key(watermark_key(scope)).invoke_async(&mut redis).await;
+        match asked.as_deref() {
+            Ok("dead") => Seen::Dead,
+            Ok(id) => id.parse().map_or(Seen::Unknown, Seen::Alive),
+            Err(error) => {
+                tracing::warn!(%error, "redis did not answer a session check; asking postgres");
+                Seen::Unknown
+            }
+        }
+    }
+
+    /// Takes a revocation to Redis. Watermarks only grow, so the order of arrival does not matter.
+    pub async fn raise<D: Door>(
+        &self,
+        org: &OrgScope<D>,
+        scope: &Scope,
+        seq: i64,
+    ) -> Result<(), redis::RedisError> {
+        let mut redis = self.redis.clone();
+        RAISE.key(watermark_key(org)).arg(scope.to_string()).arg(seq).invoke_async::<()>(&mut redis).await
+    }
+
+    pub async fn drop_session<D: Door>(
+        &self,
+        scope: &OrgScope<D>,
+        digest: &TokenDigest,
+    ) -> Result<(), redis::RedisError> {
+        let mut redis = self.redis.clone();
+        redis.del(session_key(scope, digest)).await
+    }
+}
+
+fn session_key<D: Door>(scope: &OrgScope<D>, digest: &TokenDigest) -> String {
+    let mut key = format!("s:{{{}}}:", scope.org());
+    for byte in digest.bytes() {
+        key.push_str(&format!("{byte:02x}"));
+    }
+    key
+}
+
+fn watermark_key<D: Door>(scope: &OrgScope<D>) -> String {
+    format!("ep:{{{}}}", scope.org())
+}

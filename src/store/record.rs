@@ -1,0 +1,289 @@
+//! Audit and metering as they are written (one statement inside the act's own commit) and read.
+//! The event row holds metadata and a leaf of salted commitments; the values and salts stand
+//! beside it, sealed, so that one can be deleted and the leaf stays true.
+
+use crate::{Error, Result, TenantRead, TenantTx};
+use audit::leaf::{LeafMeta, commit, leaf};
+use model::{
+    Chance, Timestamp,
+    ids::{EventId, Id, Kind, OrgId},
+    record::{AuditEvent, Effect, Outcome, Record},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use token::seal::SealKeys;
+use uuid::Uuid;
+
+const SALT_BYTES: usize = 16;
+
+#[derive(Default)]
+struct Events {
+    id: Vec<Uuid>,
+    action: Vec<String>,
+    outcome: Vec<String>,
+    target_kind: Vec<Option<String>>,
+    target_id: Vec<Option<String>>,
+    leaf: Vec<Vec<u8>>,
+    value_event: Vec<Uuid>,
+    value_path: Vec<String>,
+    value_sealed: Vec<Vec<u8>>,
+}
+
+pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
+    let origin = tx.origin().clone();
+    let (org, seals, chance) = (tx.org(), tx.seals(), tx.chance());
+    let mut rows = Events::default();
+    for event in record.events() {
+        push(&mut rows, event, tx, &seals, chance.as_ref())?;
+    }
+    let meters: Vec<String> = record.usage.iter().map(|u| u.meter.to_owned()).collect();
+    let keys: Vec<String> = record.usage.iter().map(|u| u.natural_key.clone()).collect();
+    let values: Vec<i64> = record.usage.iter().map(|u| u.value).collect();
+    sqlx::query(
+        "WITH kept AS (
+             INSERT INTO audit_events (org_id, evt_id, at, actor_kind, actor_id, action, outcome,
+                                       target_kind, target_id, request_id, session_id, leaf)
+             SELECT $1, e.id, $2, $3, $4, e.action, e.outcome, e.target_kind, e.target_id, $5, $6, e.leaf
+               FROM UNNEST($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[])
+                    AS e(id, action, outcome, target_kind, target_id, leaf)
+         ), valued AS (
+             INSERT INTO audit_values (org_id, evt_id, path, sealed)
+             SELECT $1, v.id, v.path, v.sealed
+               FROM UNNEST($13::uuid[], $14::text[], $15::bytea[]) AS v(id, path, sealed)
+         )
+         INSERT INTO usage_events (org_id, event_id, meter, value, at)
+         SELECT $1, u.key, u.meter, u.value, $2
+           FROM UNNEST($16::text[], $17::text[], $18::bigint[]) AS u(key, meter, value)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(org.uuid())
+    .bind(OffsetDateTime::from(origin.at))
+    .bind(origin.actor.kind)
+    .bind(&origin.actor.id)
+    .bind(&origin.request_id)
+    .bind(&origin.session)
+    .bind(&rows.id)
+    .bind(&rows.action)
+    .bind(&rows.outcome)
+    .bind(&rows.target_kind)
+    .bind(&rows.target_id)
+    .bind(&rows.leaf)
+    .bind(&rows.value_event)
+    .bind(&rows.value_path)
+    .bind(&rows.value_sealed)
+    .bind(&keys)
+    .bind(&meters)
+    .bind(&values)
+    .execute(tx.sql())
+    .await?;
+    for Effect::Webhook { event_type, data } in &record.effects {
+        tx.queue_deliveries(event_type, data).await?;
+    }
+    Ok(())
+}
+
+fn push(
+    rows: &mut Events,
+    event: &AuditEvent,
+    tx: &TenantTx,
+    seals: &SealKeys,
+    chance: &dyn Chance,
+) -> Result<()> {
+    let origin = tx.origin();
+    let id = EventId::new(origin.at, chance);
+    let mut values = event.values.clone();
+    values.extend(origin.ip.clone().map(|ip| ("ip", Value::from(ip))));
+    values.extend(origin.user_agent.clone().map(|ua| ("user_agent", Value::from(ua))));
+    let mut commitments = Vec::with_capacity(values.len());
+    for (path, value) in &values {
+        let mut salt = [0; SALT_BYTES];
+        chance.fill(&mut salt);
+        commitments.push((*path, commit(&salt, path, value)));
+        let mut plain = salt.to_vec();
+        plain.extend(serde_json::to_vec(value).map_err(|_| Error::Corrupt("audit value"))?);
+        rows.value_event.push(id.uuid());
+        rows.value_path.push((*path).to_owned());
+        rows.value_sealed.push(seals.seal("audit.value", &binding(tx.org(), id, path), &plain, chance)?);
+    }
+    let outcome = match event.outcome {
+        Outcome::Done => "done",
+        Outcome::Refused => "refused",
+    };
+    let meta = LeafMeta {
+        event: id,
+        org: tx.org(),
+        at: origin.at,
+        actor: &origin.actor,
+        action: event.action,
+        outcome: event.outcome,
+        target: event.target.as_ref().map(|(kind, id)| (*kind, id.as_str())),
+        request_id: &origin.request_id,
+        session: origin.session.as_deref(),
+    };
+    rows.id.push(id.uuid());
+    rows.action.push(event.action.to_owned());
+    rows.outcome.push(outcome.to_owned());
+    rows.target_kind.push(event.target.as_ref().map(|t| t.0.to_owned()));
+    rows.target_id.push(event.target.as_ref().map(|t| t.1.clone()));
+    rows.leaf.push(leaf(&meta, &commitments));
+    Ok(())
+}
+
+/// What a sealed value is bound to: it cannot be moved to another event, field or org.
+fn binding(org: OrgId, event: EventId, path: &str) -> Vec<u8> {
+    let mut bound = org.uuid().as_bytes().to_vec();
+    bound.extend(event.uuid().as_bytes());
+    bound.extend(path.as_bytes());
+    bound
+}
+
+/// Narrowing of the audit list; every field that is set must match.
+#[derive(Debug, Default, Clone)]
+pub struct AuditFilter {
+    pub actor: Option<String>,
+    pub action: Option<String>,
+    pub target: Option<String>,
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    /// Only events older than this one: lists run from the newest.
+    pub before: Option<EventId>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EventRow {
+    pub id: EventId,
+    pub at: Timestamp,
+    pub actor: ActorRow,
+    pub action: String,
+    pub outcome: String,
+    pub target: Option<ActorRow>,
+    pub request_id: String,
+    pub session_id: Option<String>,
+    /// The values that have not been redacted.
+    pub values: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ActorRow {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub id: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredEvent {
+    evt_id: Uuid,
+    at: OffsetDateTime,
+    actor_kind: String,
+    actor_id: String,
+    action: String,
+    outcome: String,
+    target_kind: Option<String>,
+    target_id: Option<String>,
+    request_id: String,
+    session_id: Option<String>,
+    paths: Option<Vec<String>>,
+    sealed: Option<Vec<Vec<u8>>>,
+}
+
+#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
+pub struct UsageRow {
+    pub meter: String,
+    /// The day (UTC) the sum is of.
+    pub day: String,
+    pub value: i64,
+}
+
+impl TenantRead {
+    /// One page of this org's events, newest first.
+    pub async fn audit_page(
+        &mut self,
+        filter: &AuditFilter,
+        limit: i64,
+        seals: &SealKeys,
+    ) -> Result<Vec<EventRow>> {
+        let rows: Vec<StoredEvent> = sqlx::query_as(
+            "SELECT e.evt_id, e.at, e.actor_kind, e.actor_id, e.action, e.outcome, e.target_kind, e.target_id,
+                    e.request_id, e.session_id, v.paths, v.sealed
+               FROM audit_events e
+               LEFT JOIN LATERAL (SELECT array_agg(path) AS paths, array_agg(sealed) AS sealed
+                                    FROM audit_values WHERE evt_id = e.evt_id) v ON true
+              WHERE ($1::text IS NULL OR e.actor_id = $1)
+                AND ($2::text IS NULL OR e.action = $2)
+                AND ($3::text IS NULL OR e.target_id = $3)
+                AND ($4::timestamptz IS NULL OR e.at >= $4)
+                AND ($5::timestamptz IS NULL OR e.at < $5)
+                AND ($6::uuid IS NULL OR e.evt_id < $6)
+              ORDER BY e.evt_id DESC
+              LIMIT $7",
+        )
+        .bind(&filter.actor)
+        .bind(&filter.action)
+        .bind(&filter.target)
+        .bind(filter.from.map(OffsetDateTime::from))
+        .bind(filter.to.map(OffsetDateTime::from))
+        .bind(filter.before.map(|id| id.uuid()))
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        let org = self.org();
+        rows.into_iter().map(|row| row.opened(org, seals)).collect()
+    }
+
+    /// Sums per meter and day, in this org.
+    pub async fn usage(
+        &mut self,
+        meter: Option<&str>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Vec<UsageRow>> {
+        Ok(sqlx::query_as(
+            "SELECT meter, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, SUM(value)::bigint AS value
+               FROM usage_events
+              WHERE ($1::text IS NULL OR meter = $1)
+                AND ($2::timestamptz IS NULL OR at >= $2)
+                AND ($3::timestamptz IS NULL OR at < $3)
+              GROUP BY 1, 2
+              ORDER BY 2 DESC, 1
+              LIMIT 1000",
+        )
+        .bind(meter)
+        .bind(from.map(OffsetDateTime::from))
+        .bind(to.map(OffsetDateTime::from))
+        .fetch_all(self.sql())
+        .await?)
+    }
+}
+
+impl StoredEvent {
+    fn opened(self, org: OrgId, seals: &SealKeys) -> Result<EventRow> {
+        let id = EventId::from_uuid(self.evt_id);
+        let mut values = Map::new();
+        for (path, sealed) in self.paths.unwrap_or_default().into_iter().zip(self.sealed.unwrap_or_default())
+        {
+            let plain = seals
+                .open("audit.value", &binding(org, id, &path), &sealed)
+                .map_err(|_| Error::Corrupt("audit value"))?;
+            let json = plain.reveal().get(SALT_BYTES..).ok_or(Error::Corrupt("audit value"))?;
+            let value = serde_json::from_slice(json).map_err(|_| Error::Corrupt("audit value"))?;
+            values.insert(path, value);
+        }
+        Ok(EventRow {
+            id,
+            at: self.at.into(),
+            actor: ActorRow { kind: self.actor_kind, id: self.actor_id },
+            action: self.action,
+            outcome: self.outcome,
+            target: self.target_kind.zip(self.target_id).map(|(kind, id)| ActorRow { kind, id }),
+            request_id: self.request_id,
+            session_id: self.session_id,
+            values,
+        })
+    }
+}
+
+/// For columns that hold an optional id.
+pub(crate) fn optional<K: Kind>(id: Option<Id<K>>) -> Option<Uuid> {
+    id.map(|id| id.uuid())
+}

@@ -1,0 +1,211 @@
+//! Revocations and their receipts. One row kills any number of sessions: what was born with a lower
+//! stamp is dead. `seq` is dense per org, taken by updating the org's head row, which whoever
+//! revokes locks last and whoever mints never locks.
+
+use crate::{Result, TenantRead, TenantTx};
+use model::{
+    Timestamp,
+    ids::{DeprovisioningId, EventId, OrgId, UserId},
+    revocation::{Action, Scope},
+};
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What was written: the org's new head.
+#[derive(Clone, Copy, Debug)]
+pub struct Revoked {
+    pub seq: i64,
+    /// The row by which a job takes it to Redis, should the process die before it does.
+    pub pending: Uuid,
+}
+
+/// The receipt of a deactivation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    pub id: DeprovisioningId,
+    pub user_id: UserId,
+    pub cause: String,
+    pub request_id: String,
+    pub sessions_ended: i32,
+    pub refresh_families_ended: i32,
+    pub received_at: Timestamp,
+    pub committed_at: Option<Timestamp>,
+    /// When Redis had it; empty while it does not: Postgres refuses all the same.
+    pub reached_at: Option<Timestamp>,
+    /// No access token of this person lives after this instant, even in an app that only looks at `exp`.
+    pub no_token_lives_after: Timestamp,
+    /// From the request's arrival to the commit.
+    pub total_ms: Option<f64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredReceipt {
+    dep_id: Uuid,
+    user_id: Uuid,
+    cause: String,
+    request_id: String,
+    sessions_ended: i32,
+    families_ended: i32,
+    received_at: OffsetDateTime,
+    committed_at: Option<OffsetDateTime>,
+    reached_at: Option<OffsetDateTime>,
+    dead_after: OffsetDateTime,
+}
+
+impl From<StoredReceipt> for Receipt {
+    fn from(row: StoredReceipt) -> Self {
+        Self {
+            id: DeprovisioningId::from_uuid(row.dep_id),
+            user_id: UserId::from_uuid(row.user_id),
+            cause: row.cause,
+            request_id: row.request_id,
+            sessions_ended: row.sessions_ended,
+            refresh_families_ended: row.families_ended,
+            received_at: row.received_at.into(),
+            committed_at: row.committed_at.map(Timestamp::from),
+            reached_at: row.reached_at.map(Timestamp::from),
+            no_token_lives_after: row.dead_after.into(),
+            total_ms: row.committed_at.map(|at| (at - row.received_at).as_seconds_f64() * 1_000.0),
+        }
+    }
+}
+
+impl TenantRead {
+    /// Receipts of one person, newest first; they outlive the person's row.
+    pub async fn receipts(&mut self, user: UserId, limit: i64) -> Result<Vec<Receipt>> {
+        let rows: Vec<StoredReceipt> = sqlx::query_as(
+            "SELECT dep_id, user_id, cause, request_id, sessions_ended, families_ended, received_at, committed_at,
+                    reached_at, dead_after
+               FROM deprovisionings
+              WHERE user_id = $1
+              ORDER BY dep_id DESC
+              LIMIT $2",
+        )
+        .bind(user.uuid())
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows.into_iter().map(Receipt::from).collect())
+    }
+
+    /// Revocations after `seq`, for filling Redis again.
+    pub async fn revocations_after(&mut self, seq: i64, limit: i64) -> Result<Vec<(i64, String, String)>> {
+        Ok(sqlx::query_as("SELECT seq, scope, action FROM revocations WHERE seq > $1 ORDER BY seq LIMIT $2")
+            .bind(seq)
+            .bind(limit)
+            .fetch_all(self.sql())
+            .await?)
+    }
+}
+
+impl TenantTx {
+    /// Writes one revocation. Lock whoever it is about first.
+    pub async fn revoke(&mut self, scope: Scope, action: Action, reason: &'static str) -> Result<Revoked> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let pending = EventId::new(self.now(), self.chance().as_ref()).uuid();
+        let seq: i64 = sqlx::query_scalar(
+            "WITH waiting AS (
+                 INSERT INTO pending (kind, org_id, item_id, due_at) VALUES ('revocation', $1, $2, $3)
+             ), next AS (
+                 UPDATE revocation_heads SET head = head + 1 RETURNING head
+             )
+             INSERT INTO revocations (org_id, seq, scope, action, reason, at)
+             SELECT $1, head, $4, $5, $6, $3 FROM next
+             RETURNING seq",
+        )
+        .bind(org)
+        .bind(pending)
+        .bind(now)
+        .bind(scope.to_string())
+        .bind(action.as_str())
+        .bind(reason)
+        .fetch_one(self.sql())
+        .await?;
+        Ok(Revoked { seq, pending })
+    }
+
+    /// Writes the receipt of a deactivation: how many live sessions and refresh families it ends.
+    pub async fn write_receipt(
+        &mut self,
+        user: UserId,
+        revoked: &Revoked,
+        cause: &'static str,
+        dead_after: Timestamp,
+    ) -> Result<DeprovisioningId> {
+        let id = DeprovisioningId::new(self.now(), self.chance().as_ref());
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let request_id = self.origin().request_id.clone();
+        sqlx::query(
+            "WITH mark AS (
+                 SELECT COALESCE(max(seq), 0) AS seq FROM revocations
+                  WHERE action = 'terminate' AND seq < $4 AND scope IN ('org', $9)
+             )
+             INSERT INTO deprovisionings (org_id, dep_id, user_id, cause, request_id, seq, sessions_ended,
+                                          families_ended, received_at, written_at, dead_after)
+             SELECT $1, $2, $3, $5, $6, $4,
+                    (SELECT count(*) FROM sessions s
+                      WHERE s.user_id = $3 AND s.ended_at IS NULL AND s.expires_at > $7 AND s.rs >= mark.seq),
+                    (SELECT count(*) FROM refresh_families f
+                      WHERE f.user_id = $3 AND f.ended_at IS NULL AND f.expires_at > $7 AND f.rs >= mark.seq),
+                    $7, clock_timestamp(), $8
+               FROM mark",
+        )
+        .bind(org)
+        .bind(id.uuid())
+        .bind(user.uuid())
+        .bind(revoked.seq)
+        .bind(cause)
+        .bind(request_id)
+        .bind(now)
+        .bind(OffsetDateTime::from(dead_after))
+        .bind(Scope::User(user).to_string())
+        .execute(self.sql())
+        .await?;
+        Ok(id)
+    }
+
+    /// Notes on the receipt when the commit was answered and when Redis had it.
+    pub async fn note_reached(
+        &mut self,
+        receipt: DeprovisioningId,
+        committed_at: Timestamp,
+        reached_at: Option<Timestamp>,
+    ) -> Result<()> {
+        sqlx::query("UPDATE deprovisionings SET committed_at = $2, reached_at = $3 WHERE dep_id = $1")
+            .bind(receipt.uuid())
+            .bind(OffsetDateTime::from(committed_at))
+            .bind(reached_at.map(OffsetDateTime::from))
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
+    /// Takes one item off the jobs' list.
+    pub async fn settle(&mut self, kind: &'static str, item: Uuid) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query("DELETE FROM pending WHERE kind = $1 AND org_id = $2 AND item_id = $3")
+            .bind(kind)
+            .bind(org)
+            .bind(item)
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+}
+
+impl crate::Db {
+    /// Orgs in which something of this kind is due: the jobs' only view across orgs, and it shows
+    /// ids alone.
+    pub async fn orgs_with_due(&self, kind: &'static str, now: Timestamp, limit: i64) -> Result<Vec<OrgId>> {
+        let rows: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT DISTINCT org_id FROM pending WHERE kind = $1 AND due_at <= $2 LIMIT $3",
+        )
+        .bind(kind)
+        .bind(OffsetDateTime::from(now))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(OrgId::from_uuid).collect())
+    }
+}

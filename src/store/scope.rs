@@ -1,0 +1,199 @@
+//! WHICH org, and HOW you got in. An `OrgScope` has private fields and is made in `gate.rs` alone;
+//! a story that takes `&OrgScope<ScimClient>` cannot be called by a visitor: it does not type-check.
+
+use model::{
+    Timestamp,
+    ids::{AppId, DirectoryId, KeyId, OrgId, SessionId, UserId},
+    org::{OrgState, Passage},
+    record::{Actor, Origin},
+};
+
+/// What a request brings along, whoever makes it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub request_id: String,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
+    pub at: Timestamp,
+}
+
+/// How far inside the org a door reaches: what `app.reach` says to the policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Org,
+    Seat(UserId),
+}
+
+/// A way in. `PASSAGE` is what the org's state must admit.
+pub trait Door: Send + Sync + 'static {
+    const PASSAGE: Passage;
+    fn reach(&self) -> Reach {
+        Reach::Org
+    }
+    fn actor(&self) -> Actor;
+    fn session(&self) -> Option<SessionId> {
+        None
+    }
+}
+
+/// Somebody who is signing in.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor;
+impl Door for Visitor {
+    const PASSAGE: Passage = Passage::SignIn;
+    fn actor(&self) -> Actor {
+        Actor { kind: "visitor", id: "visitor".to_owned() }
+    }
+}
+
+/// A directory with its bearer token.
+#[derive(Clone, Debug)]
+pub struct ScimClient {
+    pub directory: DirectoryId,
+    pub key: KeyId,
+}
+impl Door for ScimClient {
+    const PASSAGE: Passage = Passage::Provision;
+    fn actor(&self) -> Actor {
+        Actor { kind: "directory", id: self.directory.to_string() }
+    }
+}
+
+/// A person with a session, on their own things.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    pub user: UserId,
+    pub session: SessionId,
+}
+impl Door for Subject {
+    const PASSAGE: Passage = Passage::SignIn;
+    fn reach(&self) -> Reach {
+        Reach::Seat(self.user)
+    }
+    fn actor(&self) -> Actor {
+        Actor { kind: "user", id: self.user.to_string() }
+    }
+    fn session(&self) -> Option<SessionId> {
+        Some(self.session)
+    }
+}
+
+/// An authenticated app that serves this org.
+#[derive(Clone, Copy, Debug)]
+pub struct AppClient {
+    pub app: AppId,
+}
+impl Door for AppClient {
+    const PASSAGE: Passage = Passage::SignIn;
+    fn actor(&self) -> Actor {
+        Actor { kind: "app", id: self.app.to_string() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminKind {
+    Platform,
+    Org,
+}
+
+/// A key that administers this org: the platform's, or the org's own with its scopes.
+#[derive(Clone, Debug)]
+pub struct Administrator {
+    pub kind: AdminKind,
+    pub key: KeyId,
+    pub scopes: Vec<String>,
+}
+impl Door for Administrator {
+    const PASSAGE: Passage = Passage::Administer;
+    fn actor(&self) -> Actor {
+        let kind = match self.kind {
+            AdminKind::Platform => "platform_key",
+            AdminKind::Org => "org_key",
+        };
+        Actor { kind, id: self.key.to_string() }
+    }
+}
+
+/// The platform's operator, on the org's own life: also on a deleted one.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    pub key: KeyId,
+}
+impl Door for Operator {
+    const PASSAGE: Passage = Passage::Operate;
+    fn actor(&self) -> Actor {
+        Actor { kind: "platform_key", id: self.key.to_string() }
+    }
+}
+
+/// Work without a caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    pub name: &'static str,
+}
+impl Door for Job {
+    const PASSAGE: Passage = Passage::Operate;
+    fn actor(&self) -> Actor {
+        Actor { kind: "job", id: self.name.to_owned() }
+    }
+}
+
+/// What the gate knows of an org: for logs, for the doors.
+#[derive(Clone, Debug)]
+pub struct OrgFacts {
+    pub id: OrgId,
+    pub slug: String,
+    pub state: OrgState,
+    pub plan: String,
+    pub region: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct OrgScope<D: Door> {
+    facts: OrgFacts,
+    door: D,
+    origin: Origin,
+}
+
+impl<D: Door> OrgScope<D> {
+    /// Only `gate.rs` calls this.
+    pub(crate) fn opened(facts: OrgFacts, door: D, call: &Call) -> Self {
+        let origin = Origin {
+            actor: door.actor(),
+            request_id: call.request_id.clone(),
+            ip: call.ip.clone(),
+            user_agent: call.user_agent.clone(),
+            session: door.session().map(|id| id.to_string()),
+            at: call.at,
+        };
+        Self { facts, door, origin }
+    }
+    pub const fn org(&self) -> OrgId {
+        self.facts.id
+    }
+    pub const fn facts(&self) -> &OrgFacts {
+        &self.facts
+    }
+    pub const fn door(&self) -> &D {
+        &self.door
+    }
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+    /// The instant of the request: what every decision in it takes as now.
+    pub const fn now(&self) -> Timestamp {
+        self.origin.at
+    }
+    /// The SQL that opens this scope's transaction. Built from typed ids alone: nothing that came
+    /// from outside as text is in it.
+    pub(crate) fn opening(&self, begin: &str) -> String {
+        let org = self.facts.id.uuid();
+        match self.door.reach() {
+            Reach::Org => format!("{begin}; SET LOCAL app.org_id = '{org}'; SET LOCAL app.reach = 'org'"),
+            Reach::Seat(user) => format!(
+                "{begin}; SET LOCAL app.org_id = '{org}'; SET LOCAL app.reach = 'seat'; SET LOCAL app.user_id = '{}'",
+                user.uuid()
+            ),
+        }
+    }
+}

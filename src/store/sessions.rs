@@ -1,0 +1,380 @@
+//! Sessions, one-time codes, and the one plain SELECT from which every token is minted.
+//! Truth is here; Redis only answers faster.
+
+use crate::{Result, TenantRead, TenantTx, record::optional};
+use model::{
+    Timestamp, TokenDigest,
+    ids::{AppId, ConnectionId, FamilyId, SessionId, TeamId, UserId},
+    revocation::Scope,
+};
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub struct NewSession<'a> {
+    pub id: SessionId,
+    pub user: UserId,
+    pub connection: ConnectionId,
+    pub digest: &'a TokenDigest,
+    pub acr: Option<&'a str>,
+    pub amr: &'a [String],
+    pub auth_time: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub user: UserId,
+    pub connection: ConnectionId,
+    pub rs: i64,
+    pub acr: Option<String>,
+    pub amr: Vec<String>,
+    pub auth_time: Timestamp,
+    pub created_at: Timestamp,
+    pub seen_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+pub struct NewCode<'a> {
+    pub digest: &'a TokenDigest,
+    pub session: SessionId,
+    pub user: UserId,
+    pub app: AppId,
+    pub redirect_uri: &'a str,
+    pub code_challenge: &'a str,
+    pub nonce: Option<&'a str>,
+    pub scope: &'a str,
+    pub rs: i64,
+    pub expires_at: Timestamp,
+}
+
+/// A code, locked for the one who redeems it.
+#[derive(Clone, Debug)]
+pub struct CodeRow {
+    pub session: SessionId,
+    pub user: UserId,
+    pub app: AppId,
+    pub redirect_uri: String,
+    pub code_challenge: String,
+    pub nonce: Option<String>,
+    pub scope: String,
+    pub rs: i64,
+    pub expires_at: Timestamp,
+    pub redeemed_at: Option<Timestamp>,
+    pub family: Option<FamilyId>,
+}
+
+/// Everything a token says, and everything that may forbid it, of one instant.
+#[derive(Clone, Debug)]
+pub struct MintRow {
+    /// The head of the org's revocations at this instant: the token's `rs`.
+    pub head: i64,
+    /// The newest `terminate` on any named scope, and the newest revocation of either kind.
+    pub terminated: i64,
+    pub revoked: i64,
+    pub active: bool,
+    pub connection_enabled: bool,
+    pub session: SessionRow,
+    pub user_name: String,
+    pub email: Option<String>,
+    pub display_name: Option<String>,
+    pub given_name: Option<String>,
+    pub family_name: Option<String>,
+    pub team_ids: Vec<TeamId>,
+    pub roles: Vec<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredSession {
+    ses_id: Uuid,
+    user_id: Uuid,
+    con_id: Uuid,
+    rs: i64,
+    acr: Option<String>,
+    amr: Vec<String>,
+    auth_time: OffsetDateTime,
+    created_at: OffsetDateTime,
+    seen_at: OffsetDateTime,
+    expires_at: OffsetDateTime,
+    ended_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredMint {
+    #[sqlx(flatten)]
+    session: StoredSession,
+    head: i64,
+    terminated: i64,
+    revoked: i64,
+    active: bool,
+    connection_enabled: bool,
+    user_name: String,
+    email: Option<String>,
+    display_name: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    team_ids: Vec<Uuid>,
+    roles: Vec<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredCode {
+    ses_id: Uuid,
+    user_id: Uuid,
+    app_id: Uuid,
+    redirect_uri: String,
+    code_challenge: String,
+    nonce: Option<String>,
+    scope: String,
+    rs: i64,
+    expires_at: OffsetDateTime,
+    redeemed_at: Option<OffsetDateTime>,
+    fam_id: Option<Uuid>,
+}
+
+impl From<StoredSession> for SessionRow {
+    fn from(row: StoredSession) -> Self {
+        Self {
+            id: SessionId::from_uuid(row.ses_id),
+            user: UserId::from_uuid(row.user_id),
+            connection: ConnectionId::from_uuid(row.con_id),
+            rs: row.rs,
+            acr: row.acr,
+            amr: row.amr,
+            auth_time: row.auth_time.into(),
+            created_at: row.created_at.into(),
+            seen_at: row.seen_at.into(),
+            expires_at: row.expires_at.into(),
+            ended_at: row.ended_at.map(Timestamp::from),
+        }
+    }
+}
+
+impl From<StoredMint> for MintRow {
+    fn from(row: StoredMint) -> Self {
+        Self {
+            head: row.head,
+            terminated: row.terminated,
+            revoked: row.revoked,
+            active: row.active,
+            connection_enabled: row.connection_enabled,
+            session: row.session.into(),
+            user_name: row.user_name,
+            email: row.email,
+            display_name: row.display_name,
+            given_name: row.given_name,
+            family_name: row.family_name,
+            team_ids: row.team_ids.into_iter().map(TeamId::from_uuid).collect(),
+            roles: row.roles,
+        }
+    }
+}
+
+/// The scopes a token of this session names.
+pub fn scopes_of(
+    session: SessionId,
+    user: UserId,
+    connection: ConnectionId,
+    app: Option<AppId>,
+) -> Vec<String> {
+    let mut named = vec![
+        Scope::Org.to_string(),
+        Scope::User(user).to_string(),
+        Scope::Session(session).to_string(),
+        Scope::Connection(connection).to_string(),
+    ];
+    named.extend(app.map(|app| Scope::App(app).to_string()));
+    named
+}
+
+impl TenantRead {
+    /// The org's revocation head: what a login attempt is stamped with at its birth.
+    pub async fn head(&mut self) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT head FROM revocation_heads").fetch_one(self.sql()).await?)
+    }
+
+    /// The newest `terminate` on any of these scopes; 0 when there is none.
+    pub async fn terminated(&mut self, named: &[String]) -> Result<i64> {
+        Ok(sqlx::query_scalar(
+            "SELECT COALESCE(max(seq), 0) FROM revocations WHERE scope = ANY ($1) AND action = 'terminate'",
+        )
+        .bind(named)
+        .fetch_one(self.sql())
+        .await?)
+    }
+
+    pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionRow>> {
+        let row: Option<StoredSession> = sqlx::query_as(
+            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
+               FROM sessions
+              WHERE ses_id = $1",
+        )
+        .bind(id.uuid())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(row.map(SessionRow::from))
+    }
+
+    pub async fn session_by_digest(&mut self, digest: &TokenDigest) -> Result<Option<SessionRow>> {
+        let row: Option<StoredSession> = sqlx::query_as(
+            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
+               FROM sessions
+              WHERE digest = $1",
+        )
+        .bind(digest.bytes().as_slice())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(row.map(SessionRow::from))
+    }
+
+    /// A person's sessions that are neither ended, expired nor revoked.
+    pub async fn live_sessions(&mut self, user: UserId) -> Result<Vec<SessionRow>> {
+        let now = OffsetDateTime::from(self.now());
+        let rows: Vec<StoredSession> = sqlx::query_as(
+            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
+               FROM sessions s
+              WHERE user_id = $1
+                AND ended_at IS NULL
+                AND expires_at > $2
+                AND NOT EXISTS (SELECT 1 FROM revocations r
+                                 WHERE r.action = 'terminate' AND r.seq > s.rs
+                                   AND r.scope = ANY ($3))
+              ORDER BY ses_id
+              LIMIT 200",
+        )
+        .bind(user.uuid())
+        .bind(now)
+        .bind(vec![Scope::Org.to_string(), Scope::User(user).to_string()])
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows.into_iter().map(SessionRow::from).collect())
+    }
+
+    /// The one plain SELECT that a token is minted from and judged by: no row lock, no VOLATILE
+    /// function, so that person and stamp are of the same instant (a second statement under READ
+    /// COMMITTED, or one that waited for a lock, could pair the old person with the new stamp).
+    /// Take the locks first, in a statement of their own.
+    pub async fn mint_row(&mut self, session: SessionId, named: &[String]) -> Result<Option<MintRow>> {
+        let row: Option<StoredMint> = sqlx::query_as(
+            "SELECT s.ses_id, s.user_id, s.con_id, s.rs, s.acr, s.amr, s.auth_time, s.created_at, s.seen_at,
+                    s.expires_at, s.ended_at,
+                    h.head,
+                    COALESCE((SELECT max(seq) FROM revocations WHERE scope = ANY ($2) AND action = 'terminate'), 0)
+                        AS terminated,
+                    COALESCE((SELECT max(seq) FROM revocations WHERE scope = ANY ($2)), 0) AS revoked,
+                    u.active, COALESCE(c.state = 'enabled', false) AS connection_enabled,
+                    u.user_name, u.email, u.display_name, u.given_name, u.family_name,
+                    ARRAY(SELECT DISTINCT team_id FROM team_members t WHERE t.user_id = s.user_id ORDER BY 1) AS team_ids,
+                    ARRAY(SELECT DISTINCT role FROM user_roles r WHERE r.user_id = s.user_id ORDER BY 1) AS roles
+               FROM sessions s
+               JOIN users u USING (org_id, user_id)
+               JOIN revocation_heads h USING (org_id)
+               LEFT JOIN connections c USING (org_id, con_id)
+              WHERE s.ses_id = $1",
+        )
+        .bind(session.uuid())
+        .bind(named)
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(row.map(MintRow::from))
+    }
+}
+
+impl TenantTx {
+    /// Opens a session stamped with the org's head as of now.
+    pub async fn create_session(&mut self, new: &NewSession<'_>) -> Result<i64> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        Ok(sqlx::query_scalar(
+            "INSERT INTO sessions (org_id, ses_id, user_id, con_id, digest, rs, acr, amr, auth_time,
+                                   created_at, seen_at, expires_at)
+             SELECT $1, $2, $3, $4, $5, h.head, $6, $7, $8, $9, $9, $10
+               FROM revocation_heads h
+             RETURNING rs",
+        )
+        .bind(org)
+        .bind(new.id.uuid())
+        .bind(new.user.uuid())
+        .bind(new.connection.uuid())
+        .bind(new.digest.bytes().as_slice())
+        .bind(new.acr)
+        .bind(new.amr)
+        .bind(OffsetDateTime::from(new.auth_time))
+        .bind(now)
+        .bind(OffsetDateTime::from(new.expires_at))
+        .fetch_one(self.sql())
+        .await?)
+    }
+
+    pub async fn end_session(&mut self, id: SessionId) -> Result<bool> {
+        let now = OffsetDateTime::from(self.now());
+        let ended = sqlx::query("UPDATE sessions SET ended_at = $2 WHERE ses_id = $1 AND ended_at IS NULL")
+            .bind(id.uuid())
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        Ok(ended.rows_affected() == 1)
+    }
+
+    pub async fn create_code(&mut self, new: &NewCode<'_>) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query(
+            "INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
+                                rs, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(org)
+        .bind(new.digest.bytes().as_slice())
+        .bind(new.session.uuid())
+        .bind(new.user.uuid())
+        .bind(new.app.uuid())
+        .bind(new.redirect_uri)
+        .bind(new.code_challenge)
+        .bind(new.nonce)
+        .bind(new.scope)
+        .bind(new.rs)
+        .bind(OffsetDateTime::from(new.expires_at))
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// The code, locked: of any number of redeemers one goes first and the others then see it redeemed.
+    pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
+        let row: Option<StoredCode> = sqlx::query_as(
+            "SELECT ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope, rs, expires_at,
+                    redeemed_at, fam_id
+               FROM codes
+              WHERE digest = $1
+                FOR UPDATE",
+        )
+        .bind(digest.bytes().as_slice())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(row.map(|row| CodeRow {
+            session: SessionId::from_uuid(row.ses_id),
+            user: UserId::from_uuid(row.user_id),
+            app: AppId::from_uuid(row.app_id),
+            redirect_uri: row.redirect_uri,
+            code_challenge: row.code_challenge,
+            nonce: row.nonce,
+            scope: row.scope,
+            rs: row.rs,
+            expires_at: row.expires_at.into(),
+            redeemed_at: row.redeemed_at.map(Timestamp::from),
+            family: row.fam_id.map(FamilyId::from_uuid),
+        }))
+    }
+
+    pub async fn redeem_code(&mut self, digest: &TokenDigest, family: Option<FamilyId>) -> Result<()> {
+        let now = OffsetDateTime::from(self.now());
+        sqlx::query("UPDATE codes SET redeemed_at = $2, fam_id = $3 WHERE digest = $1")
+            .bind(digest.bytes().as_slice())
+            .bind(now)
+            .bind(optional(family))
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+}

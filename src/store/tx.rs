@@ -1,0 +1,125 @@
+//! No query without a scope; no commit without a record; no write through a reader.
+//! The org and the reach ride in the BEGIN message (no round trip of their own) and are gone with
+//! the transaction. Dropping either kind rolls back.
+
+use crate::{Db, Door, Error, OrgScope, Result, record};
+use model::{
+    Timestamp,
+    ids::OrgId,
+    record::{Origin, Record},
+};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+use token::seal::SealKeys;
+
+/// A snapshot of one org to read from.
+pub struct TenantRead {
+    tx: Transaction<'static, Postgres>,
+    org: OrgId,
+    now: Timestamp,
+}
+
+/// A transaction of one org. Reads as `TenantRead` does; its writes are kept by `commit` alone.
+pub struct TenantTx {
+    read: TenantRead,
+    origin: Origin,
+    seals: Arc<SealKeys>,
+    chance: Arc<dyn model::Chance>,
+    name: &'static str,
+}
+
+/// Proof that a single-use key was used for the first time, in this very transaction.
+#[derive(Debug)]
+pub struct FirstUse(());
+
+impl Db {
+    pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
+        tracing::trace!(transaction = name, "read");
+        let tx = self.pool.begin_with(AssertSqlSafe(scope.opening("BEGIN READ ONLY"))).await?;
+        Ok(TenantRead { tx, org: scope.org(), now: scope.now() })
+    }
+
+    pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
+        tracing::trace!(transaction = name, "write");
+        let tx = self.pool.begin_with(AssertSqlSafe(scope.opening("BEGIN"))).await?;
+        Ok(TenantTx {
+            read: TenantRead { tx, org: scope.org(), now: scope.now() },
+            origin: scope.origin().clone(),
+            seals: self.seals.clone(),
+            chance: self.chance.clone(),
+            name,
+        })
+    }
+}
+
+impl TenantRead {
+    pub(crate) fn sql(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+    /// The org of this transaction: for the `org_id` column of inserts.
+    pub const fn org(&self) -> OrgId {
+        self.org
+    }
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl Deref for TenantTx {
+    type Target = TenantRead;
+    fn deref(&self) -> &TenantRead {
+        &self.read
+    }
+}
+impl DerefMut for TenantTx {
+    fn deref_mut(&mut self) -> &mut TenantRead {
+        &mut self.read
+    }
+}
+
+impl TenantTx {
+    pub(crate) fn seals(&self) -> Arc<SealKeys> {
+        self.seals.clone()
+    }
+    pub(crate) fn chance(&self) -> Arc<dyn model::Chance> {
+        self.chance.clone()
+    }
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Remembers a single-use key until `until`. A second use, on any node, is refused by the
+    /// primary key; a login that fails later rolls this back and burns nothing.
+    pub async fn first_use(&mut self, key: &str, until: Timestamp) -> Result<Option<FirstUse>> {
+        let org = self.org().uuid();
+        let inserted = sqlx::query(
+            "INSERT INTO first_uses (org_id, single_use_key, until)
+             VALUES ($1, $2, $3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(org)
+        .bind(key)
+        .bind(time::OffsetDateTime::from(until))
+        .execute(self.sql())
+        .await?;
+        Ok((inserted.rows_affected() == 1).then_some(FirstUse(())))
+    }
+
+    /// Keeps everything, with its record: audit events, usage and deliveries in the same commit.
+    pub async fn commit(mut self, record: Record) -> Result<()> {
+        record::write(&mut self, &record).await?;
+        let name = self.name;
+        self.read.tx.commit().await.map_err(Error::from)?;
+        tracing::debug!(transaction = name, action = record.first.action, "committed");
+        Ok(())
+    }
+
+    /// For jobs whose work is no act of anybody: expiry sweeps, delivery bookkeeping. Its callers
+    /// are pinned by tests/walls.rs.
+    pub async fn commit_housekeeping(self) -> Result<()> {
+        self.read.tx.commit().await.map_err(Error::from)
+    }
+}

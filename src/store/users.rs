@@ -1,0 +1,328 @@
+//! Seats: one person in one org. Found by id, by normalised user name, by external id, or by the
+//! identity (connection, subject) that a sign-in bound to it.
+
+use crate::{Result, TenantRead, TenantTx, record::optional};
+use model::{
+    Timestamp,
+    ids::{ConnectionId, DirectoryId, UserId},
+    user::normalised,
+};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct User {
+    pub id: UserId,
+    pub user_name: String,
+    pub external_id: Option<String>,
+    pub active: bool,
+    pub email: Option<String>,
+    pub display_name: Option<String>,
+    pub given_name: Option<String>,
+    pub family_name: Option<String>,
+    /// The directory that owns this person, once one does.
+    pub directory: Option<DirectoryId>,
+    #[serde(skip)]
+    pub attributes: Value,
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub modified_at: Timestamp,
+}
+
+/// How a sign-in found its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// The identity was bound to it before.
+    Known,
+    /// Bound now, by user name in a domain the org owns.
+    Bound,
+    /// Made now.
+    Made,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredUser {
+    user_id: Uuid,
+    user_name: String,
+    external_id: Option<String>,
+    active: bool,
+    email: Option<String>,
+    display_name: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    dir_id: Option<Uuid>,
+    attributes: Value,
+    version: i64,
+    created_at: OffsetDateTime,
+    modified_at: OffsetDateTime,
+}
+
+impl From<StoredUser> for User {
+    fn from(row: StoredUser) -> Self {
+        Self {
+            id: UserId::from_uuid(row.user_id),
+            user_name: row.user_name,
+            external_id: row.external_id,
+            active: row.active,
+            email: row.email,
+            display_name: row.display_name,
+            given_name: row.given_name,
+            family_name: row.family_name,
+            directory: row.dir_id.map(DirectoryId::from_uuid),
+            attributes: row.attributes,
+            version: row.version,
+            created_at: row.created_at.into(),
+            modified_at: row.modified_at.into(),
+        }
+    }
+}
+
+macro_rules! select_user {
+    ($rest:literal) => {
+        concat!(
+            "SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name,
+                    dir_id, attributes, version, created_at, modified_at
+               FROM users ",
+            $rest
+        )
+    };
+}
+
+/// Which users a list is of. Each is one indexed condition.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    pub user_name: Option<String>,
+    pub external_id: Option<String>,
+    pub email: Option<String>,
+    pub id: Option<UserId>,
+    pub active: Option<bool>,
+}
+
+impl TenantRead {
+    pub async fn user(&mut self, id: UserId) -> Result<Option<User>> {
+        let row: Option<StoredUser> = sqlx::query_as(select_user!("WHERE user_id = $1"))
+            .bind(id.uuid())
+            .fetch_optional(self.sql())
+            .await?;
+        Ok(row.map(User::from))
+    }
+
+    /// Users that match, in order of birth: `offset` rows skipped, or only those after `after`.
+    pub async fn users(
+        &mut self,
+        filter: &UserFilter,
+        after: Option<UserId>,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<User>> {
+        let rows: Vec<StoredUser> = sqlx::query_as(select_user!(
+            "WHERE ($1::text IS NULL OR user_name_norm = $1)
+               AND ($2::text IS NULL OR external_id = $2)
+               AND ($3::text IS NULL OR email_norm = $3)
+               AND ($4::uuid IS NULL OR user_id = $4)
+               AND ($5::boolean IS NULL OR active = $5)
+               AND ($6::uuid IS NULL OR user_id > $6)
+             ORDER BY user_id
+            OFFSET $7
+             LIMIT $8"
+        ))
+        .bind(filter.user_name.as_deref().map(normalised))
+        .bind(&filter.external_id)
+        .bind(filter.email.as_deref().map(normalised))
+        .bind(optional(filter.id))
+        .bind(filter.active)
+        .bind(optional(after))
+        .bind(offset)
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    pub async fn count_users(&mut self, filter: &UserFilter) -> Result<i64> {
+        Ok(sqlx::query_scalar(
+            "SELECT count(*)
+               FROM users
+              WHERE ($1::text IS NULL OR user_name_norm = $1)
+                AND ($2::text IS NULL OR external_id = $2)
+                AND ($3::text IS NULL OR email_norm = $3)
+                AND ($4::uuid IS NULL OR user_id = $4)
+                AND ($5::boolean IS NULL OR active = $5)",
+        )
+        .bind(filter.user_name.as_deref().map(normalised))
+        .bind(&filter.external_id)
+        .bind(filter.email.as_deref().map(normalised))
+        .bind(optional(filter.id))
+        .bind(filter.active)
+        .fetch_one(self.sql())
+        .await?)
+    }
+}
+
+impl TenantTx {
+    /// The seat bound to this identity, locked against a revocation that runs beside.
+    pub async fn lock_user_by_identity(
+        &mut self,
+        connection: ConnectionId,
+        subject: &str,
+    ) -> Result<Option<User>> {
+        let id: Option<Uuid> =
+            sqlx::query_scalar("SELECT user_id FROM identities WHERE con_id = $1 AND subject = $2")
+                .bind(connection.uuid())
+                .bind(subject)
+                .fetch_optional(self.sql())
+                .await?;
+        match id {
+            Some(id) => self.share_user(UserId::from_uuid(id)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Locks the seat FOR SHARE: minting and signing in wait for a revocation, and it for them.
+    pub async fn share_user(&mut self, id: UserId) -> Result<Option<User>> {
+        let row: Option<StoredUser> = sqlx::query_as(select_user!("WHERE user_id = $1 FOR SHARE"))
+            .bind(id.uuid())
+            .fetch_optional(self.sql())
+            .await?;
+        Ok(row.map(User::from))
+    }
+
+    /// Locks the seat FOR UPDATE: whoever changes or revokes.
+    pub async fn lock_user(&mut self, id: UserId) -> Result<Option<User>> {
+        let row: Option<StoredUser> = sqlx::query_as(select_user!("WHERE user_id = $1 FOR UPDATE"))
+            .bind(id.uuid())
+            .fetch_optional(self.sql())
+            .await?;
+        Ok(row.map(User::from))
+    }
+
+    pub async fn lock_user_by_name(&mut self, user_name: &str) -> Result<Option<User>> {
+        let row: Option<StoredUser> = sqlx::query_as(select_user!("WHERE user_name_norm = $1 FOR UPDATE"))
+            .bind(normalised(user_name))
+            .fetch_optional(self.sql())
+            .await?;
+        Ok(row.map(User::from))
+    }
+
+    /// Inserts a seat. `Error::Conflict` when the user name is taken in this org.
+    pub async fn create_user(&mut self, user: &User) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query(
+            "INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
+                                display_name, given_name, family_name, attributes, dir_id, version,
+                                created_at, modified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        )
+        .bind(org)
+        .bind(user.id.uuid())
+        .bind(&user.user_name)
+        .bind(normalised(&user.user_name))
+        .bind(&user.external_id)
+        .bind(user.active)
+        .bind(&user.email)
+        .bind(user.email.as_deref().map(normalised))
+        .bind(&user.display_name)
+        .bind(&user.given_name)
+        .bind(&user.family_name)
+        .bind(&user.attributes)
+        .bind(optional(user.directory))
+        .bind(user.version)
+        .bind(OffsetDateTime::from(user.created_at))
+        .bind(OffsetDateTime::from(user.modified_at))
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Writes back a seat that this transaction has locked; its version grows by one.
+    pub async fn save_user(&mut self, user: &User) -> Result<()> {
+        let now = OffsetDateTime::from(self.now());
+        sqlx::query(
+            "UPDATE users
+                SET user_name = $2, user_name_norm = $3, external_id = $4, active = $5, email = $6, email_norm = $7,
+                    display_name = $8, given_name = $9, family_name = $10, attributes = $11, dir_id = $12,
+                    version = version + 1, modified_at = $13
+              WHERE user_id = $1",
+        )
+        .bind(user.id.uuid())
+        .bind(&user.user_name)
+        .bind(normalised(&user.user_name))
+        .bind(&user.external_id)
+        .bind(user.active)
+        .bind(&user.email)
+        .bind(user.email.as_deref().map(normalised))
+        .bind(&user.display_name)
+        .bind(&user.given_name)
+        .bind(&user.family_name)
+        .bind(&user.attributes)
+        .bind(optional(user.directory))
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Takes the seat away, with all that hangs on it. Revoke first, in the same transaction.
+    pub async fn remove_user(&mut self, id: UserId) -> Result<()> {
+        sqlx::query("DELETE FROM users WHERE user_id = $1").bind(id.uuid()).execute(self.sql()).await?;
+        Ok(())
+    }
+
+    pub async fn bind_identity(
+        &mut self,
+        connection: ConnectionId,
+        subject: &str,
+        user: UserId,
+    ) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query(
+            "INSERT INTO identities (org_id, con_id, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(org)
+        .bind(connection.uuid())
+        .bind(subject)
+        .bind(user.uuid())
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Remembers that a directory took this person away: a later sign-in under the same name makes no
+    /// new seat. Only a directory's own create forgets it again.
+    pub async fn note_departed(&mut self, user: &User) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let names: Vec<String> =
+            std::iter::once(&user.user_name).chain(&user.email).map(|name| normalised(name)).collect();
+        sqlx::query(
+            "INSERT INTO departed (org_id, name_norm, at)
+             SELECT $1, name, $3 FROM UNNEST($2::text[]) AS name
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(org)
+        .bind(names)
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    pub async fn forget_departed(&mut self, names: &[&str]) -> Result<()> {
+        let names: Vec<String> = names.iter().map(|name| normalised(name)).collect();
+        sqlx::query("DELETE FROM departed WHERE name_norm = ANY ($1)")
+            .bind(names)
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
+    pub async fn has_departed(&mut self, names: &[&str]) -> Result<bool> {
+        let names: Vec<String> = names.iter().map(|name| normalised(name)).collect();
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departed WHERE name_norm = ANY ($1))")
+            .bind(names)
+            .fetch_one(self.sql())
+            .await?)
+    }
+}
