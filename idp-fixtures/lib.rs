@@ -1,15 +1,25 @@
 //! Identity providers that are not real, an app that is, and a browser that needs no screen.
 //!
 //! The demo, the tests and `./run --check` sign in through these: [`SamlIdp`] speaks as Okta does,
-//! [`evil`] forges what an attacker would post.
+//! [`OidcIdp`] as Entra does, [`RelyingParty`] is an app that knows its issuer by discovery alone, and
+//! [`Browser`] walks between them. [`evil`] forges what an attacker would post.
 //! Each server is bound to 127.0.0.1, runs in the caller's runtime and stops when it is dropped.
 //! An instrument for tests: it keeps no secret, and nothing here may serve a real person.
 
+pub mod browser;
 pub mod evil;
+pub mod oidc_idp;
+pub mod relying_party;
 pub mod saml_idp;
 
+mod app_tokens;
 mod authn_request;
+mod cookie_jar;
+mod html_form;
+mod id_token;
 mod instrument;
+mod oidc_authorize;
+mod oidc_token;
 mod pages;
 mod people;
 mod saml_response;
@@ -17,11 +27,19 @@ mod server;
 mod signing;
 
 #[cfg(test)]
+mod tests_oidc;
+#[cfg(test)]
 mod tests_saml;
 
+pub use browser::{Browser, Page};
+pub use cookie_jar::{SameSite, StoredCookie};
 pub use evil::Forgery;
+pub use html_form::Form;
+pub use id_token::OidcFault;
 pub use instrument::now;
+pub use oidc_idp::{OidcClient, OidcIdp, OidcIdpSettings};
 pub use people::Person;
+pub use relying_party::{RelyingParty, RpSettings};
 pub use saml_idp::{SamlIdp, SamlIdpSettings, ServiceProvider};
 pub use saml_response::{ResponseParams, Signed};
 pub use server::Running;

@@ -25,14 +25,21 @@ td{padding:8px 0}tr+tr{border-top:1px solid var(--line)}\
 @media(max-width:600px){main{margin:16px;padding:16px}}";
 
 const CONTINUE: &str = "document.forms[0].submit();";
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+/// Looks every two seconds whether the session still stands, and shows the page anew when that changed.
+const LIVE: &str = "let was;setInterval(async()=>{try{const r=await fetch('/session.json');const s=await r.json();\
+if(was!==undefined&&was!==s.active)location.reload();was=s.active}catch{}},2000);";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
-/// Adds `/style.css` and `/continue.js`.
+/// Adds `/style.css`, `/continue.js` and `/live.js`.
 pub(crate) fn assets(config: &mut web::ServiceConfig) {
     let css = || async { HttpResponse::Ok().content_type("text/css; charset=utf-8").body(STYLE) };
     let js = || async { HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(CONTINUE) };
-    config.route("/style.css", web::get().to(css)).route("/continue.js", web::get().to(js));
+    let live = || async { HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(LIVE) };
+    config
+        .route("/style.css", web::get().to(css))
+        .route("/continue.js", web::get().to(js))
+        .route("/live.js", web::get().to(live));
 }
 
 /// Text inside an element or a quoted attribute.
