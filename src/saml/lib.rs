@@ -7,6 +7,8 @@
 
 mod accept;
 mod c14n;
+#[cfg(test)]
+mod c14n_differential;
 mod certs;
 mod dsig;
 mod gate;
