@@ -1,0 +1,176 @@
+//! What a SCIM client is told when it is refused. Every problem has one stable code, one status and,
+//! where RFC 7644 3.12 knows one, a `scimType`. The code stands at the end of `detail` too, because
+//! the detail is the one field an identity provider's console shows.
+
+use serde_json::{Value, json};
+use std::fmt;
+
+/// Why a request is refused. One line in docs/REFUSALS.md each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Problem {
+    BodyTooLarge,
+    NotJson,
+    NotAnObject,
+    DuplicateKey,
+    Nul,
+    TooDeep,
+    ValueMissing,
+    ValueWrong,
+    ValueTooLong,
+    TooManyValues,
+    FilterSyntax,
+    FilterTooComplex,
+    FilterUnserved,
+    PathSyntax,
+    PathUnknown,
+    NoTarget,
+    Mutability,
+    PatchSyntax,
+    TooManyOperations,
+    MemberUnknown,
+    QueryWrong,
+    Taken,
+    Missing,
+    Unauthorized,
+    Forbidden,
+    VersionMismatch,
+    Throttled,
+    Unavailable,
+}
+
+impl Problem {
+    pub const ALL: [Self; 28] = [
+        Self::BodyTooLarge,
+        Self::NotJson,
+        Self::NotAnObject,
+        Self::DuplicateKey,
+        Self::Nul,
+        Self::TooDeep,
+        Self::ValueMissing,
+        Self::ValueWrong,
+        Self::ValueTooLong,
+        Self::TooManyValues,
+        Self::FilterSyntax,
+        Self::FilterTooComplex,
+        Self::FilterUnserved,
+        Self::PathSyntax,
+        Self::PathUnknown,
+        Self::NoTarget,
+        Self::Mutability,
+        Self::PatchSyntax,
+        Self::TooManyOperations,
+        Self::MemberUnknown,
+        Self::QueryWrong,
+        Self::Taken,
+        Self::Missing,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::VersionMismatch,
+        Self::Throttled,
+        Self::Unavailable,
+    ];
+
+    /// Stable code, HTTP status, `scimType` of RFC 7644 table 9.
+    const fn row(self) -> (&'static str, u16, Option<&'static str>) {
+        match self {
+            Self::BodyTooLarge => ("scim.body_too_large", 413, None),
+            Self::NotJson => ("scim.not_json", 400, Some("invalidSyntax")),
+            Self::NotAnObject => ("scim.not_an_object", 400, Some("invalidSyntax")),
+            Self::DuplicateKey => ("scim.duplicate_key", 400, Some("invalidSyntax")),
+            Self::Nul => ("scim.nul", 400, Some("invalidValue")),
+            Self::TooDeep => ("scim.too_deep", 400, Some("invalidSyntax")),
+            Self::ValueMissing => ("scim.value_missing", 400, Some("invalidValue")),
+            Self::ValueWrong => ("scim.value_wrong", 400, Some("invalidValue")),
+            Self::ValueTooLong => ("scim.value_too_long", 400, Some("invalidValue")),
+            Self::TooManyValues => ("scim.too_many_values", 400, Some("invalidValue")),
+            Self::FilterSyntax => ("scim.filter_syntax", 400, Some("invalidFilter")),
+            Self::FilterTooComplex => ("scim.filter_too_complex", 400, Some("invalidFilter")),
+            Self::FilterUnserved => ("scim.filter_unserved", 400, Some("invalidFilter")),
+            Self::PathSyntax => ("scim.path_syntax", 400, Some("invalidPath")),
+            Self::PathUnknown => ("scim.path_unknown", 400, Some("invalidPath")),
+            Self::NoTarget => ("scim.no_target", 400, Some("noTarget")),
+            Self::Mutability => ("scim.mutability", 400, Some("mutability")),
+            Self::PatchSyntax => ("scim.patch_syntax", 400, Some("invalidSyntax")),
+            Self::TooManyOperations => ("scim.too_many_operations", 413, None),
+            Self::MemberUnknown => ("scim.member_unknown", 400, Some("invalidValue")),
+            Self::QueryWrong => ("scim.query_wrong", 400, Some("invalidValue")),
+            Self::Taken => ("scim.taken", 409, Some("uniqueness")),
+            Self::Missing => ("scim.missing", 404, None),
+            Self::Unauthorized => ("scim.unauthorized", 401, None),
+            Self::Forbidden => ("scim.forbidden", 403, None),
+            Self::VersionMismatch => ("scim.version_mismatch", 412, None),
+            Self::Throttled => ("scim.throttled", 429, None),
+            Self::Unavailable => ("scim.unavailable", 503, None),
+        }
+    }
+    pub const fn code(self) -> &'static str {
+        self.row().0
+    }
+}
+
+/// A refusal in SCIM's own dialect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScimError {
+    /// HTTP status.
+    pub status: u16,
+    /// RFC 7644 table 9.
+    pub scim_type: Option<&'static str>,
+    /// Stable code, `scim.*`.
+    pub code: &'static str,
+    /// For the administrator who reads the provisioning log; bounded, names no secret.
+    pub detail: String,
+}
+
+/// A detail is cut here: it may quote what the client sent.
+const DETAIL_CHARS_MAX: usize = 400;
+
+impl ScimError {
+    pub fn of(problem: Problem, detail: impl fmt::Display) -> Self {
+        let (code, status, scim_type) = problem.row();
+        let detail = detail.to_string().chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect();
+        Self { status, scim_type, code, detail }
+    }
+    pub(crate) fn is(&self, problem: Problem) -> bool {
+        self.code == problem.code()
+    }
+    /// The body of the answer (RFC 7644 3.12): `status` is a JSON string.
+    pub fn render(&self) -> Value {
+        let mut body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+            "status": self.status.to_string(),
+            "detail": format!("{} [{}]", self.detail, self.code),
+        });
+        if let (Some(scim_type), Some(body)) = (self.scim_type, body.as_object_mut()) {
+            body.insert("scimType".into(), Value::from(scim_type));
+        }
+        body
+    }
+}
+
+impl fmt::Display for ScimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+impl std::error::Error for ScimError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_code_is_its_own_and_errors_read_as_rfc_7644_3_12() {
+        let codes: HashSet<_> = Problem::ALL.iter().map(|p| p.code()).collect();
+        assert_eq!(codes.len(), Problem::ALL.len());
+        assert!(codes.iter().all(|c| c.starts_with("scim.")));
+        let error = ScimError::of(Problem::Taken, "userName is taken\n");
+        assert_eq!(
+            error.render(),
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": "409",
+                   "scimType": "uniqueness", "detail": "userName is taken [scim.taken]"})
+        );
+        assert!(ScimError::of(Problem::Missing, "").render().get("scimType").is_none());
+        assert_eq!(ScimError::of(Problem::NotJson, "x".repeat(401)).detail.len(), 400);
+    }
+}
