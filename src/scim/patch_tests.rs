@@ -156,6 +156,14 @@ fn add_appends_without_duplicates_and_a_new_primary_takes_over() {
     let next = add(json!({"value": "n@x", "type": "other", "primary": true}));
     assert_eq!(next["emails"][2]["primary"], true);
     assert_eq!(next["emails"][0]["primary"], false);
+    for operation in [
+        json!({"op": "replace", "path": "emails[type eq \"home\"].primary", "value": "True"}),
+        json!({"op": "add", "path": "emails[type eq \"home\"]", "value": {"primary": true}}),
+    ] {
+        let (user, _) = run(&ada(), &json!([operation])).unwrap();
+        assert_eq!(user.email.as_deref(), Some("a@home"), "{operation}");
+        assert_eq!(user.attributes["emails"][0]["primary"], false);
+    }
     let (_, outcome) = run(&ada(), &json!([{"op": "add", "path": "title", "value": "Dr"}])).unwrap();
     assert!(!outcome.changed, "a no-op changes nothing");
 }
