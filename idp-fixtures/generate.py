@@ -218,9 +218,10 @@ case("okta/name_id_comment", okta(OKTA, "assertion", name_id=commented),
      identity=ADA | {"subject": '"ada@customer.example.co.uk"'})
 plain_values = okta(OKTA, "response", attributes={"email": ["a@x.example", "b@x.example"], "groups": []})
 case("okta/two_emails_are_none", plain_values, identity={"subject": '"ada@customer.example"', "groups": "[]"})
-wide = okta(OKTA, "both", attributes=OKTA_ATTRIBUTES | {f"custom{i}": [f"value {i}"] for i in range(8)}
+wide = lambda sign: okta(OKTA, sign, attributes=OKTA_ATTRIBUTES | {f"custom{i}": [f"value {i}"] for i in range(8)}
             | {"groups": [f"00g{i:04}-team-of-people" for i in range(50)]})
-case("okta/fifty_groups", wide, identity={"subject": '"ada@customer.example"', "email": '"ada@customer.example"'})
+for name, sign in (("fifty_groups", "both"), ("fifty_groups_one_signature", "assertion")):
+    case(f"okta/{name}", wide(sign), identity={"subject": '"ada@customer.example"', "email": '"ada@customer.example"'})
 
 # --- rules: validly signed, and not for us or not now ------------------------------------------------------
 def rule(name, code, expect=None, sign="both", **o):
