@@ -5,6 +5,7 @@
 use crate::{FixtureError, RpSettings, instrument::http_error};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
+use openidconnect::url::form_urlencoded;
 use openidconnect::{
     AccessTokenHash, AdditionalProviderMetadata, AuthorizationCode, ClientId, ClientSecret, EndpointMaybeSet,
     EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse,
@@ -182,10 +183,13 @@ impl Issuer {
     pub(crate) async fn introspect(&self, token: &str) -> Result<Option<Value>, String> {
         let Some(url) = &self.metadata.additional_metadata().introspection_endpoint else { return Ok(None) };
         let RpSettings { client_id, client_secret, .. } = &self.settings;
-        let body = openidconnect::url::form_urlencoded::Serializer::new(String::new())
+        let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("token", token), ("token_type_hint", "access_token")])
             .finish();
-        let request = self.http.post(url).basic_auth(client_id, Some(client_secret)).body(body);
+        // RFC 6749 2.3.1: both are form-encoded before Basic encodes them.
+        let encode = |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+        let request =
+            self.http.post(url).basic_auth(encode(client_id), Some(encode(client_secret))).body(body);
         let request = request.header("Content-Type", "application/x-www-form-urlencoded");
         let answer = request.send().await.map_err(|e| http_error(url, &e).to_string())?;
         if !answer.status().is_success() {

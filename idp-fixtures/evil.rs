@@ -65,7 +65,7 @@ pub enum Forgery {
     NotYetValid,
     /// Well signed, in answer to a request nobody made.
     WrongInResponseTo,
-    /// Well signed, and the Status says that the sign-in failed.
+    /// Well signed, with an Assertion beside a Status that says the sign-in failed.
     FailedStatus,
 }
 
@@ -142,6 +142,7 @@ pub fn forge_xml(
         | Forgery::Xsw8
         | Forgery::DuplicateId => workshop.wrapped_assertion(forgery),
         Forgery::Doctype => workshop.doctype(),
+        Forgery::FailedStatus => workshop.failed(),
         Forgery::WrongAudience
         | Forgery::NoAudience
         | Forgery::WrongRecipient
@@ -149,8 +150,7 @@ pub fn forge_xml(
         | Forgery::WrongIssuer
         | Forgery::Expired
         | Forgery::NotYetValid
-        | Forgery::WrongInResponseTo
-        | Forgery::FailedStatus => idp.response_xml(login, &misdirected(forgery, params)),
+        | Forgery::WrongInResponseTo => idp.response_xml(login, &misdirected(forgery, params)),
     }
 }
 
@@ -177,9 +177,6 @@ fn misdirected(forgery: Forgery, honest: &ResponseParams) -> ResponseParams {
         Forgery::Expired => shifted(-HOUR_SECS),
         Forgery::NotYetValid => shifted(HOUR_SECS),
         Forgery::WrongInResponseTo => ResponseParams { in_response_to: Some(new_id()), ..honest },
-        Forgery::FailedStatus => {
-            ResponseParams { status: "urn:oasis:names:tc:SAML:2.0:status:Responder".to_owned(), ..honest }
-        }
         _ => honest,
     }
 }
@@ -248,6 +245,15 @@ impl Workshop<'_> {
         let info = signed_info(RSA_SHA256, &assertion.id, &digest);
         let signature = signature_element(&info, "", &self.idp.key().certificate_base64());
         Ok(self.response(&new_id()).write("", &assertion.within(&signature)))
+    }
+
+    fn failed(&self) -> Result<String, FixtureError> {
+        let status = "urn:oasis:names:tc:SAML:2.0:status:Responder".to_owned();
+        let response =
+            ResponseParts::new(self.idp.entity_id(), &ResponseParams { status, ..self.params.clone() });
+        let assertion = self.assertion(&self.attacker, &self.params.assertion_id);
+        let inner = assertion.within(&assertion.sign(self.honest_signer())?);
+        Ok(response.write(&response.sign(self.honest_signer(), &inner)?, &inner))
     }
 
     /// The signed Response goes where the reference is still found and nobody reads.

@@ -101,6 +101,18 @@ fn at_hash(access_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
 }
 
+/// An access token that its holder can read (RFC 9068), in the provider's name.
+pub(crate) fn sign_access_token(
+    key: &SigningKey,
+    claims: Map<String, Value>,
+) -> Result<String, FixtureError> {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = json!({"typ": "at+jwt", "alg": "RS256", "kid": key.kid});
+    let message = format!("{}.{}", part(&header), part(&Value::Object(claims)));
+    let signature = key.sign(message.as_bytes())?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
 /// Signs `claims`, spoiled as `fault` says.
 pub(crate) fn sign(
     key: &SigningKey,

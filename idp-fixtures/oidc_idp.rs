@@ -60,6 +60,7 @@ struct State {
     sessions: HashMap<String, Session>,
     fault: Option<OidcFault>,
     claims: Map<String, Value>,
+    access_claims: Option<Map<String, Value>>,
 }
 
 /// Who is signed in at the provider in one browser, and since when.
@@ -89,6 +90,7 @@ impl OidcIdp {
                 .route("/authorize", web::get().to(oidc_authorize::ask))
                 .route("/authorize", web::post().to(oidc_authorize::sign_in))
                 .route("/token", web::post().to(oidc_token::token))
+                .route("/introspect", web::post().to(oidc_token::introspect))
                 .route("/userinfo", web::get().to(oidc_token::userinfo));
         })?;
         Ok(Self { running, op })
@@ -114,6 +116,15 @@ impl OidcIdp {
     /// Spoils every ID token from now on; `None` is honest again.
     pub fn set_fault(&self, fault: Option<OidcFault>) {
         self.op.with(|s| s.fault = fault);
+    }
+    /// Makes access tokens readable (RFC 9068) from now on: `iss aud sub iat exp jti` and these, which
+    /// win over the honest ones. `None`: opaque again.
+    pub fn set_access_claims(&self, claims: Option<Map<String, Value>>) {
+        self.op.with(|s| s.access_claims = claims);
+    }
+    /// Ends every access token at once: introspection says so, userinfo refuses.
+    pub fn revoke_access_tokens(&self) {
+        self.op.with(|s| s.access_tokens.clear());
     }
     /// Writes `value` into every ID token from now on in place of the honest claim; null leaves it out.
     pub fn set_claim(&self, name: &str, value: Value) {
@@ -149,9 +160,17 @@ impl Op {
     pub(crate) fn granted(&self, access_token: &str) -> Option<Grant> {
         self.with(|s| s.access_tokens.get(access_token).cloned())
     }
+    fn access_token(&self, person: &Person, grant: &Grant) -> Result<String, FixtureError> {
+        let Some(own) = self.with(|s| s.access_claims.clone()) else { return Ok(random_token()) };
+        let mut claims = id_token::claims(&self.issuer, person, grant, "");
+        claims.retain(|name, _| matches!(name.as_str(), "iss" | "aud" | "sub" | "iat" | "exp"));
+        drop(claims.insert("jti".to_owned(), json!(random_token())));
+        claims.extend(own);
+        id_token::sign_access_token(&self.key, claims)
+    }
     /// An access token and the ID token beside it.
     pub(crate) fn issue(&self, person: &Person, grant: Grant) -> Result<(String, String), FixtureError> {
-        let access_token = random_token();
+        let access_token = self.access_token(person, &grant)?;
         let mut claims = id_token::claims(&self.issuer, person, &grant, &access_token);
         let (fault, own) = self.with(|s| {
             keep(&mut s.access_tokens, access_token.clone(), grant);
@@ -178,6 +197,7 @@ async fn discovery(op: web::Data<Op>) -> HttpResponse {
         "token_endpoint": format!("{issuer}/token"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/jwks"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code"],

@@ -1,4 +1,4 @@
-//! The token and userinfo endpoints. A code is spent by the first attempt to redeem it and bound to
+//! The token, introspection and userinfo endpoints. A code is spent by the first attempt to redeem it and bound to
 //! client, redirect URI and PKCE verifier (RFC 6749 4.1.3, RFC 7636 4.6).
 
 use crate::{id_token, instrument, oidc_idp::Op};
@@ -43,6 +43,14 @@ fn basic(request: &HttpRequest) -> Option<(String, String)> {
     Some((decode(id)?, decode(secret)?))
 }
 
+/// The id of a client that gave its secret.
+fn authenticated(op: &Op, given: Option<(String, String)>) -> Option<String> {
+    let (client_id, secret) = given?;
+    let client = op.client(&client_id)?;
+    let (known, given) = (client.client_secret.as_bytes(), secret.as_bytes());
+    constant_time::verify_slices_are_equal(known, given).ok().map(|()| client_id)
+}
+
 fn verifier_fits(verifier: Option<&str>, challenge: &str) -> bool {
     verifier
         .is_some_and(|v| URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, v.as_bytes())) == challenge)
@@ -55,15 +63,9 @@ pub(crate) async fn token(
 ) -> HttpResponse {
     let form = form.into_inner();
     let posted = form.client_id.zip(form.client_secret);
-    let Some((client_id, secret)) = basic(&request).or(posted) else {
+    let Some(client_id) = authenticated(&op, basic(&request).or(posted)) else {
         return error(StatusCode::UNAUTHORIZED, "invalid_client");
     };
-    let known = op.client(&client_id).is_some_and(|c| {
-        constant_time::verify_slices_are_equal(c.client_secret.as_bytes(), secret.as_bytes()).is_ok()
-    });
-    if !known {
-        return error(StatusCode::UNAUTHORIZED, "invalid_client");
-    }
     if form.grant_type != "authorization_code" {
         return error(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
@@ -89,6 +91,24 @@ pub(crate) async fn token(
             }))
         }
     }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Introspect {
+    token: String,
+}
+
+/// RFC 7662: a token of another client is as unknown as one that never was.
+pub(crate) async fn introspect(
+    op: web::Data<Op>,
+    request: HttpRequest,
+    form: web::Form<Introspect>,
+) -> HttpResponse {
+    let Some(client_id) = authenticated(&op, basic(&request)) else {
+        return error(StatusCode::UNAUTHORIZED, "invalid_client");
+    };
+    let active = op.granted(&form.token).is_some_and(|g| g.client_id == client_id);
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(json!({"active": active}))
 }
 
 pub(crate) async fn userinfo(op: web::Data<Op>, request: HttpRequest) -> HttpResponse {

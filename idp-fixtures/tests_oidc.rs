@@ -195,3 +195,44 @@ async fn the_saml_provider_answers_a_deflated_request_with_a_form_for_the_acs() 
     let params = ResponseParams::new(&acs, "https://sp.example", None, now());
     assert!(idp.response_for("nobody@northwind.example", &params).is_err());
 }
+
+#[tokio::test]
+async fn a_readable_access_token_is_verified_and_its_end_is_seen_at_the_next_look() {
+    let (idp, app) = pair().await;
+    let own = |extra: Value| {
+        let mut claims = json!({"org_id": "org_1", "team_ids": ["team_1"], "roles": []});
+        claims.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        claims.as_object().cloned()
+    };
+    idp.set_access_claims(own(json!({})));
+    let mut browser = Browser::new().unwrap();
+    let page = browser.sign_in(app.base_url(), ADA, PASSWORD).await.unwrap();
+    assert!(page.body.contains("org_1") && page.body.contains("Active"), "{}", page.body);
+    let seen = session(&mut browser, &app).await;
+    assert_eq!((&seen["active"], &seen["access_token"]["team_ids"]), (&json!(true), &json!(["team_1"])));
+    idp.revoke_access_tokens();
+    assert_eq!(session(&mut browser, &app).await["active"], json!(false));
+    assert!(browser.get(app.base_url()).await.unwrap().body.contains("Ended"));
+    let past = now().secs() - 1;
+    for wrong in [json!({"aud": "another"}), json!({"iss": "http://other"}), json!({"exp": past})] {
+        idp.set_access_claims(own(wrong.clone()));
+        let page = sign_in(&app).await;
+        assert!(page.body.contains("The access token was refused"), "{wrong}: {}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn a_server_stops_when_it_is_dropped() {
+    let (idp, app) = pair().await;
+    let url = format!("{}/jwks", idp.base_url());
+    let mut browser = Browser::new().unwrap();
+    assert_eq!(browser.get(&url).await.unwrap().status, 200);
+    drop((idp, app));
+    for _ in 0..100 {
+        if Browser::new().unwrap().get(&url).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{url} still answers");
+}

@@ -100,9 +100,10 @@ async fn the_wrapped_ones_still_carry_a_valid_signature_and_name_the_victim() {
         Forgery::CommentInNameId,
         Forgery::WrongAudience,
         Forgery::Expired,
+        Forgery::FailedStatus,
     ] {
         let xml = evil::forge_xml(&idp, forgery, ADA, CEO, &honest()).unwrap();
-        let wrapped = !matches!(forgery, Forgery::WrongAudience | Forgery::Expired);
+        let wrapped = !matches!(forgery, Forgery::WrongAudience | Forgery::Expired | Forgery::FailedStatus);
         assert_eq!(wrapped, xml.contains(CEO), "{forgery:?}");
         assert!(xmlsec_accepts(&idp, &xml, any), "{forgery:?} {xml}");
     }
