@@ -3,6 +3,7 @@
 //! judges, the ledgers and the nouns live in the crates below it.
 
 pub mod embedded;
+pub mod outbound;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;
