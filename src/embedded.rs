@@ -69,6 +69,8 @@ pub struct Embedded {
     pub redis_url: Option<String>,
     postgres: Option<Child>,
     redis: Option<Child>,
+    /// Ours to remove, when it is not in the data folder.
+    sockets: Option<PathBuf>,
     // Last: the lock is let go and the keeper ends when the children have ended.
     _keeper: Option<Keeper>,
     _lock: Option<File>,
@@ -110,6 +112,7 @@ impl Embedded {
             redis_url: None,
             postgres: None,
             redis: None,
+            sockets: Some(place.sockets.clone()).filter(|folder| !folder.starts_with(&place.data)),
             _keeper: None,
             _lock: Some(lock),
         };
@@ -141,7 +144,15 @@ impl Embedded {
         let Ok(text) = fs::read_to_string(options.data_dir.join(ADDRESSES)) else { return Err(held) };
         let mut urls = text.split('\n').map(|url| Some(url.to_owned()).filter(|url| !url.is_empty()));
         let (database_url, redis_url) = (urls.next().flatten(), urls.next().flatten());
-        Ok(Self { database_url, redis_url, postgres: None, redis: None, _keeper: None, _lock: None })
+        Ok(Self {
+            database_url,
+            redis_url,
+            postgres: None,
+            redis: None,
+            sockets: None,
+            _keeper: None,
+            _lock: None,
+        })
     }
 
     /// Removes the engines' data, and only that, from a data folder nobody uses.
@@ -166,6 +177,10 @@ impl Drop for Embedded {
         }
         if let Some(postgres) = &mut self.postgres {
             keeper::end(postgres, rustix::process::Signal::INT, POSTGRES_STOP_MAX);
+        }
+        if let Some(sockets) = &self.sockets {
+            // What stays is emptied at the next start.
+            let _ = fs::remove_dir_all(sockets);
         }
     }
 }

@@ -7,3 +7,5 @@ pub mod outbound;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;
+pub mod telemetry;
+pub mod tls;

@@ -31,7 +31,6 @@ pub struct Settings {
     pub sessions: Sessions,
     pub egress: Egress,
     pub log: Log,
-    pub otlp: Otlp,
     pub limits: Limits,
 }
 
@@ -104,13 +103,6 @@ pub enum LogFormat {
     Text,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Otlp {
-    /// Absent: no traces are exported.
-    pub endpoint: Option<String>,
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -132,7 +124,6 @@ impl Default for Settings {
             sessions: Sessions::default(),
             egress: Egress::default(),
             log: Log::default(),
-            otlp: Otlp::default(),
             limits: Limits::default(),
         }
     }

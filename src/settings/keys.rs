@@ -39,7 +39,6 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("egress.allow_loopback", Shape::Flag),
     ("log.format", Shape::OneOf(&["json", "text"])),
     ("log.level", Shape::Text),
-    ("otlp.endpoint", Shape::Text),
     ("limits.body_bytes_max", Shape::Number(65_536, 16_777_216)),
 ];
 

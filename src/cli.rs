@@ -1,0 +1,123 @@
+//! The words of the command line, and what they mean. Knows nothing of what the commands do.
+
+use lexopt::{Arg, Parser, ValueExt};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+
+const HELP: &str = "\
+Vestibule: SAML and OIDC in, SCIM in, JWTs out.
+
+Usage: vestibule <command> [options]
+
+  check-config   Reads every setting and starts nothing; --json prints them, secrets hidden.
+                   vestibule check-config --config /etc/vestibule.toml
+  check-health   Asks a running server whether it lives; exit code 0 when it does.
+                   vestibule check-health --url http://127.0.0.1:8080/healthz
+
+Options:
+  --config FILE  A TOML file; every key is in config/vestibule.example.toml.
+                 VESTIBULE_<SECTION>__<KEY> in the environment overrules it.
+  --help         This text.
+  --version      The version.
+
+Exit codes: 0 done, 1 failed, 2 wrong use.
+";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    Help(&'static str),
+    Version,
+    Run(Command),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    CheckConfig { config: Option<PathBuf>, json: bool },
+    CheckHealth { config: Option<PathBuf>, url: Option<String> },
+}
+
+const COMMANDS: &str = "check-config, check-health";
+
+/// Every option there is; each command takes some of them.
+#[derive(Default)]
+struct Options {
+    config: Option<PathBuf>,
+    json: bool,
+    url: Option<String>,
+}
+
+/// Reads the words, the program's name first.
+///
+/// # Errors
+/// An unknown command or option, or one the command does not take.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, lexopt::Error> {
+    let mut parser = Parser::from_iter(words);
+    let mut command: Option<String> = None;
+    let mut options = Options::default();
+    while let Some(word) = parser.next()? {
+        match (word, command.as_deref()) {
+            (Arg::Short('h') | Arg::Long("help"), _) => return Ok(Words::Help(HELP)),
+            (Arg::Short('V') | Arg::Long("version"), _) => return Ok(Words::Version),
+            (Arg::Value(value), None) => command = Some(value.string()?),
+            (Arg::Long("config"), _) => options.config = Some(parser.value()?.into()),
+            (Arg::Long("json"), None | Some("check-config")) => options.json = true,
+            (Arg::Long("url"), None | Some("check-health")) => options.url = Some(parser.value()?.string()?),
+            (other, _) => return Err(other.unexpected()),
+        }
+    }
+    let Options { config, json, url } = options;
+    match command.as_deref() {
+        Some("check-config") => Ok(Words::Run(Command::CheckConfig { config, json })),
+        Some("check-health") => Ok(Words::Run(Command::CheckHealth { config, url })),
+        Some(other) => Err(format!("no command {other:?}; there are {COMMANDS}").into()),
+        None => Err(format!("say a command: {COMMANDS}").into()),
+    }
+}
+
+/// Where the listener at this address says that it lives.
+pub(crate) fn health_url(listen: SocketAddr) -> String {
+    let mut reached = listen;
+    if listen.ip().is_unspecified() {
+        // A server on every address is on loopback too.
+        reached.set_ip(match listen {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{reached}/healthz")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Words, String> {
+        let words = std::iter::once("vestibule").chain(line.split_whitespace()).map(OsString::from);
+        parse(words).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn words_mean_commands_and_strange_ones_are_named() {
+        let config = Some(PathBuf::from("a.toml"));
+        let wanted = Words::Run(Command::CheckConfig { config: config.clone(), json: true });
+        assert_eq!(read("check-config --config a.toml --json"), Ok(wanted));
+        let wanted = Words::Run(Command::CheckHealth { config, url: Some("http://x".into()) });
+        assert_eq!(read("check-health --url=http://x --config=a.toml"), Ok(wanted));
+        assert_eq!(read("--version"), Ok(Words::Version));
+        assert_eq!(read("check-config --help"), Ok(Words::Help(HELP)));
+        assert!(read("chek-config").unwrap_err().contains("check-config"));
+        for bad in ["", "check-config extra", "check-config --url x", "check-health --json", "--nope"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        for command in COMMANDS.split(", ") {
+            assert!(HELP.contains(&format!("vestibule {command}")), "{command} has an example");
+        }
+    }
+
+    #[test]
+    fn health_is_asked_where_the_server_can_be_reached() {
+        let of = |text: &str| health_url(text.parse().unwrap());
+        assert_eq!(of("0.0.0.0:8080"), "http://127.0.0.1:8080/healthz");
+        assert_eq!(of("[::]:80"), "http://[::1]:80/healthz");
+        assert_eq!(of("127.0.0.1:9"), "http://127.0.0.1:9/healthz");
+    }
+}

@@ -1,0 +1,86 @@
+//! The command line: reads the words, gives them to one function, turns its outcome into an exit
+//! code (0 done, 1 failed, 2 wrong use). Answers go to stdout, everything else to stderr.
+
+mod cli;
+
+use cli::{Command, Words};
+use std::process::ExitCode;
+use vestibule::settings::{Settings, SettingsError};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(Words::Help(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Words::Version) => {
+            println!("vestibule {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Ok(Words::Run(command)) => match run(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("vestibule: {why}");
+                ExitCode::from(1)
+            }
+        },
+        Err(why) => {
+            eprintln!("vestibule: {why}\n`vestibule --help` shows every command with an example.");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whatever stops a command, as the operator reads it.
+type Stopped = Box<dyn std::error::Error>;
+
+fn run(command: Command) -> Result<(), Stopped> {
+    match command {
+        Command::CheckConfig { config, json } => check_config(&settings(config.as_deref())?, json),
+        Command::CheckHealth { config, url } => check_health(&settings(config.as_deref())?, url),
+    }
+}
+
+fn settings(config: Option<&std::path::Path>) -> Result<Settings, SettingsError> {
+    // A variable that is not Unicode is none of ours.
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Settings::load(config, std::env::vars_os().filter_map(text))
+}
+
+/// Reads all that a start would read, and starts nothing.
+fn check_config(settings: &Settings, json: bool) -> Result<(), Stopped> {
+    vestibule::telemetry::check(&settings.log)?;
+    if let (Some(cert), Some(key)) = (&settings.tls.cert_file, &settings.tls.key_file) {
+        vestibule::tls::server_config(cert, key)?;
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(settings)?);
+        return Ok(());
+    }
+    println!("The settings are good: {} on {}.", settings.public_url, settings.listen);
+    if settings.insecure_loopback() {
+        eprintln!("warning: public_url is plain http; cookies are not Secure. For this machine alone.");
+    }
+    if settings.egress.allow_loopback {
+        eprintln!("warning: egress.allow_loopback is on; outgoing requests may reach this machine.");
+    }
+    Ok(())
+}
+
+/// Asks a running server whether it lives: what a container's health check calls.
+fn check_health(settings: &Settings, url: Option<String>) -> Result<(), Stopped> {
+    let url = match (url, settings.ops_listen, &settings.tls.cert_file) {
+        (Some(url), _, _) => url,
+        (None, Some(ops), _) => cli::health_url(ops),
+        (None, None, None) => cli::health_url(settings.listen),
+        (None, None, Some(_)) => return Err("with tls set, set ops_listen too, or give --url".into()),
+    };
+    let chance = std::sync::Arc::new(vestibule::seams::SystemChance);
+    let sockets = vestibule::outbound::Sockets::new(true, chance)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outside: &dyn vestibule::outbound::Outbound = &sockets;
+    let answer = runtime.block_on(outside.get(&url))?;
+    if answer.is_success() { Ok(()) } else { Err(format!("{url} answered {}", answer.status).into()) }
+}
