@@ -15,6 +15,8 @@ mod gate;
 pub mod metadata;
 pub mod request;
 mod response;
+#[cfg(feature = "second-opinion")]
+mod second_opinion;
 mod xml;
 
 pub use accept::{AttributeMap, CLOCK_SKEW_SECS_DEFAULT, CLOCK_SKEW_SECS_MAX, Expectation, Requested};
@@ -87,7 +89,16 @@ impl PostedResponse {
     /// certificates: `SignatureValue` first, then the digest, and reads the canonical bytes that were
     /// digested. A signed Response covers its Assertion; if that is signed too, both must hold.
     /// Errors: the structure and signature codes (`saml.signature_missing`, `saml.digest_mismatch`, …).
+    /// With the feature `second-opinion`, xmlsec1 must accept the same document for the same bytes, or
+    /// it is `saml.second_opinion_differs`: no login, and a reason for alarm.
     pub fn verify(self, trust: &TrustedCerts) -> Result<SignedAssertion, Refusal> {
+        let signed = self.signed_by(trust)?;
+        #[cfg(feature = "second-opinion")]
+        second_opinion::agree(&self.xml, &signed.signed_xml, trust)?;
+        Ok(signed)
+    }
+
+    fn signed_by(&self, trust: &TrustedCerts) -> Result<SignedAssertion, Refusal> {
         let document = xml::parse(&self.xml)?;
         let shape = gate::pass(&document)?;
         let Some(response_signature) = shape.response_signature else {
