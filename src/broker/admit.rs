@@ -1,0 +1,314 @@
+//! The one join of every protocol: an accepted identity becomes a seat, a session and a one-time
+//! code, in one transaction, or nothing does. What was true when the sign-in began is asked again
+//! here: the connection enabled, the person active, nothing revoked meanwhile.
+
+use crate::{FlowError, Gateway, attempt::AppRequest, begin::domain_of};
+use model::{
+    Refusal, Secret, Timestamp,
+    ids::{ConnectionId, OrgId, SessionId, UserId},
+    record::{AuditEvent, Effect, Record, Usage},
+    refusal::Standing,
+    revocation::Scope,
+    user::{AcceptedIdentity, normalised},
+};
+use serde_json::{Value, json};
+use store::{Adopted, ConnectionState, NewCode, NewSession, OrgScope, SessionRow, TenantTx, User, Visitor};
+use token::{
+    code,
+    credential::{OrgBoundKind, org_bearer},
+};
+
+/// What goes back with the browser.
+#[derive(Debug)]
+pub struct Admitted {
+    pub org: OrgId,
+    pub asked: AppRequest,
+    pub code: Secret<String>,
+    /// The new session's cookie value and how long it lives; absent when the old one goes on.
+    pub cookie: Option<(Secret<String>, i64)>,
+}
+
+/// What the sign-in was begun with, as `admit` needs it.
+pub struct Terms {
+    pub asked: AppRequest,
+    pub protocol: &'static str,
+    pub jit: bool,
+    /// The attempt's own stamp: dead if the org, connection or person was terminated since.
+    pub rs: i64,
+}
+
+/// Admits, or writes down the refusal: whoever got here proved itself by a valid signature, so a
+/// refusal is an event of its own commit.
+pub async fn admit(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    identity: AcceptedIdentity,
+    terms: Terms,
+) -> Result<Admitted, FlowError> {
+    let connection = identity.connection;
+    match try_admit(gw, scope, &identity, terms).await {
+        Err(FlowError::Refused(refusal)) => {
+            record_refusal(gw, scope, connection, &refusal, Some(&identity.subject)).await?;
+            Err(refusal.into())
+        }
+        other => other,
+    }
+}
+
+async fn try_admit(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    identity: &AcceptedIdentity,
+    terms: Terms,
+) -> Result<Admitted, FlowError> {
+    let now = scope.now();
+    let mut tx = gw.db.write(scope, "login.admit").await?;
+    let enabled =
+        tx.connection(identity.connection).await?.is_some_and(|c| c.state == ConnectionState::Enabled);
+    if !enabled {
+        return Err(Refusal::proven("login.connection_disabled").into());
+    }
+    let key = format!("{}:{}", identity.connection, identity.single_use_key);
+    if tx.first_use(&key, identity.single_use_until).await?.is_none() {
+        return Err(Refusal::proven("login.replayed").with("id", &identity.single_use_key).into());
+    }
+    let (user, adopted) = find_seat(&mut tx, gw, identity, terms.jit).await?;
+    if !user.active {
+        return Err(Refusal::proven("login.user_inactive").with("user", user.id).into());
+    }
+    let named =
+        [Scope::Org, Scope::User(user.id), Scope::Connection(identity.connection)].map(|s| s.to_string());
+    if tx.terminated(&named).await? > terms.rs {
+        return Err(Refusal::proven("login.revoked_meanwhile").with("user", user.id).into());
+    }
+    if user.directory.is_none() {
+        tx.regroup_by_sign_in(user.id, &identity.groups, &identity.connection.to_string()).await?;
+    }
+    let (session, cookie) = open_session(gw, &mut tx, identity, user.id).await?;
+    let code = issue_code(gw, &mut tx, &terms.asked, &session).await?;
+    let record = accepted_record(&user, identity, &terms, adopted, &session, now);
+    tx.commit(record).await?;
+    let text = cookie.reveal().clone();
+    if let Some(live) = &gw.live {
+        let digest = model::TokenDigest::of(&text);
+        if let Err(error) = live.put_session(scope, &digest, &session).await {
+            tracing::warn!(%error, "session not kept in redis; postgres has it");
+        }
+    }
+    let lives_secs = session.expires_at.secs() - now.secs();
+    Ok(Admitted { org: scope.org(), asked: terms.asked, code, cookie: Some((cookie, lives_secs)) })
+}
+
+/// Another app, the same living session: a code without a new sign-in.
+pub async fn answer_again(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    asked: &AppRequest,
+    session: &SessionRow,
+) -> Result<Admitted, FlowError> {
+    let mut tx = gw.db.write(scope, "login.answer_again").await?;
+    let code = issue_code(gw, &mut tx, asked, session).await?;
+    let event = AuditEvent::done("login.continued")
+        .on("user", session.user)
+        .value("session", session.id.to_string())
+        .value("app", asked.app.to_string());
+    tx.commit(Record::of(event)).await?;
+    Ok(Admitted { org: scope.org(), asked: asked.clone(), code, cookie: None })
+}
+
+/// The seat bound to this identity; else the one whose user name is the NameID or email, in a
+/// domain this org has proven, bound now; else a new one, if the connection makes seats and no
+/// directory took the person away.
+async fn find_seat(
+    tx: &mut TenantTx,
+    gw: &Gateway,
+    identity: &AcceptedIdentity,
+    jit: bool,
+) -> Result<(User, Adopted), FlowError> {
+    if let Some(user) = tx.lock_user_by_identity(identity.connection, &identity.subject).await? {
+        return Ok((user, Adopted::Known));
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for name in std::iter::once(identity.subject.as_str()).chain(identity.email.as_deref()) {
+        if let Some(domain) = domain_of(name) {
+            if tx.owns_domain(&domain).await? {
+                names.push(name);
+            }
+        }
+    }
+    for name in &names {
+        if let Some(user) = tx.lock_user_by_name(name).await? {
+            tx.bind_identity(identity.connection, &identity.subject, user.id).await?;
+            return Ok((user, Adopted::Bound));
+        }
+    }
+    let mut departed: Vec<&str> = vec![identity.subject.as_str()];
+    departed.extend(identity.email.as_deref());
+    if !jit || tx.has_departed(&departed).await? {
+        return Err(Refusal::proven("login.not_provisioned").with("subject", &identity.subject).into());
+    }
+    // An email outside the org's proven domains is nobody's word: it does not become an attribute.
+    let vouched = identity.email.clone().filter(|email| names.contains(&email.as_str()));
+    let user = User {
+        id: UserId::new(tx.now(), gw.chance.as_ref()),
+        user_name: vouched.clone().unwrap_or_else(|| identity.subject.clone()),
+        external_id: None,
+        active: true,
+        email: vouched,
+        display_name: identity.display_name.clone(),
+        given_name: identity.given_name.clone(),
+        family_name: identity.family_name.clone(),
+        directory: None,
+        attributes: Value::Object(serde_json::Map::new()),
+        version: 1,
+        created_at: tx.now(),
+        modified_at: tx.now(),
+    };
+    match tx.lock_user_by_name(&user.user_name).await? {
+        // The name is taken, and in no domain that would let this connection claim it.
+        Some(_) => Err(Refusal::proven("login.name_taken").with("subject", &identity.subject).into()),
+        None => {
+            tx.create_user(&user).await.map_err(|error| match error {
+                store::Error::Conflict(_) => FlowError::from(Refusal::proven("login.name_taken")),
+                other => other.into(),
+            })?;
+            tx.bind_identity(identity.connection, &identity.subject, user.id).await?;
+            Ok((user, Adopted::Made))
+        }
+    }
+}
+
+async fn open_session(
+    gw: &Gateway,
+    tx: &mut TenantTx,
+    identity: &AcceptedIdentity,
+    user: UserId,
+) -> Result<(SessionRow, Secret<String>), FlowError> {
+    let now = tx.now();
+    let org = tx.own_org().await?;
+    let absolute = org.session_absolute_secs.map_or(gw.lifetimes.session_absolute_secs, i64::from);
+    let policy = now.plus_secs(absolute);
+    let expires_at = identity.until.map_or(policy, |until| until.min(policy));
+    if expires_at <= now {
+        return Err(Refusal::proven("login.session_already_over").into());
+    }
+    let cookie = org_bearer(OrgBoundKind::Session, org.id, gw.chance.as_ref());
+    let id = SessionId::new(now, gw.chance.as_ref());
+    let rs = tx
+        .create_session(&NewSession {
+            id,
+            user,
+            connection: identity.connection,
+            digest: &model::TokenDigest::of(cookie.reveal()),
+            acr: identity.acr.as_deref(),
+            amr: &identity.amr,
+            auth_time: identity.auth_time,
+            expires_at,
+        })
+        .await?;
+    let row = SessionRow {
+        id,
+        user,
+        connection: identity.connection,
+        rs,
+        acr: identity.acr.clone(),
+        amr: identity.amr.clone(),
+        auth_time: identity.auth_time,
+        created_at: now,
+        seen_at: now,
+        expires_at,
+        ended_at: None,
+    };
+    Ok((row, cookie))
+}
+
+async fn issue_code(
+    gw: &Gateway,
+    tx: &mut TenantTx,
+    asked: &AppRequest,
+    session: &SessionRow,
+) -> Result<Secret<String>, FlowError> {
+    let text = code::issue(tx.org(), gw.chance.as_ref());
+    let (_, digest) = code::parse(text.reveal())?;
+    tx.create_code(&NewCode {
+        digest: &digest,
+        session: session.id,
+        user: session.user,
+        app: asked.app,
+        redirect_uri: &asked.redirect_uri,
+        code_challenge: &asked.code_challenge,
+        nonce: asked.nonce.as_deref(),
+        scope: &asked.scope,
+        rs: session.rs,
+        expires_at: tx.now().plus_secs(gw.lifetimes.code_secs),
+    })
+    .await?;
+    Ok(text)
+}
+
+fn accepted_record(
+    user: &User,
+    identity: &AcceptedIdentity,
+    terms: &Terms,
+    adopted: Adopted,
+    session: &SessionRow,
+    now: Timestamp,
+) -> Record {
+    let how = match adopted {
+        Adopted::Known => "known",
+        Adopted::Bound => "bound",
+        Adopted::Made => "made",
+    };
+    let event = AuditEvent::done("login.accepted")
+        .on("user", user.id)
+        .value("connection", identity.connection.to_string())
+        .value("protocol", terms.protocol)
+        .value("subject", identity.subject.clone())
+        .value("seat", how)
+        .value("session", session.id.to_string())
+        .value("app", terms.asked.app.to_string());
+    let month: String = now.to_string().chars().take(7).collect();
+    let record = Record::of(event)
+        .metered(Usage { meter: "auth.login", natural_key: session.id.to_string(), value: 1 })
+        .metered(Usage { meter: "auth.mau", natural_key: format!("{}:{month}", user.id), value: 1 })
+        .causing(Effect::Webhook {
+            event_type: "login.accepted",
+            data: json!({"user_id": user.id, "session_id": session.id, "connection_id": identity.connection}),
+        });
+    match adopted {
+        Adopted::Made => record.and(AuditEvent::done("user.created").on("user", user.id)),
+        Adopted::Bound => record.and(
+            AuditEvent::done("identity.bound")
+                .on("user", user.id)
+                .value("name", normalised(&identity.subject)),
+        ),
+        Adopted::Known => record,
+    }
+}
+
+/// Writes down a refusal. One before a proven signature is only counted, because strangers must
+/// not buy commits.
+pub async fn record_refusal(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    connection: ConnectionId,
+    refusal: &Refusal,
+    subject: Option<&str>,
+) -> Result<(), FlowError> {
+    tracing::info!(org = %scope.org(), %connection, code = refusal.code, "sign-in refused");
+    match refusal.standing {
+        Standing::Stranger => Ok(()),
+        Standing::Proven => {
+            let mut event =
+                AuditEvent::refused("login.refused").on("connection", connection).value("code", refusal.code);
+            if let Some(subject) = subject {
+                event = event.value("subject", subject.to_owned());
+            }
+            for (name, value) in &refusal.facts {
+                event = event.value(name, value.clone());
+            }
+            gw.db.write(scope, "login.refused").await?.commit(Record::of(event)).await?;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A login attempt: what was asked, sealed into the browser that asked. Its id travels as
+//! RelayState or `state`; only the cookie of the same browser opens it again, and it names org,
+//! connection and request, so that no other answer fits.
+
+use crate::{FlowError, Gateway};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use model::{
+    Refusal, Timestamp,
+    ids::{AppId, AttemptId, ConnectionId, OrgId},
+};
+use serde::{Deserialize, Serialize};
+
+const PURPOSE: &str = "login.attempt";
+
+/// What the app asked for: checked before, kept until the answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AppRequest {
+    pub app: AppId,
+    pub redirect_uri: String,
+    pub state: Option<String>,
+    pub nonce: Option<String>,
+    pub code_challenge: String,
+    pub scope: String,
+    pub form_post: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginAttempt {
+    pub id: AttemptId,
+    pub org: OrgId,
+    pub connection: ConnectionId,
+    /// The AuthnRequest's ID, or the OIDC nonce.
+    pub request_id: String,
+    /// OIDC alone: the whole `state` that was sent.
+    pub state: Option<String>,
+    /// OIDC alone: the PKCE verifier of our own request upstream.
+    pub pkce_verifier: Option<String>,
+    pub asked: AppRequest,
+    pub max_age_secs: Option<i64>,
+    /// The org's revocation head when it began: a revocation meanwhile ends it too.
+    pub rs: i64,
+    pub expires_at: Timestamp,
+}
+
+/// The attempt as the browser keeps it: one cookie an attempt, so that two tabs do not collide.
+pub struct SealedAttempt {
+    pub cookie_name: String,
+    pub cookie_value: String,
+}
+
+/// The name of an attempt's cookie, without any prefix.
+pub fn cookie_name(id: AttemptId) -> String {
+    format!("vst_{id}")
+}
+
+impl LoginAttempt {
+    pub fn seal(&self, gw: &Gateway) -> Result<SealedAttempt, FlowError> {
+        let plain = serde_json::to_vec(self).map_err(|e| FlowError::Fault(e.to_string()))?;
+        let sealed = gw
+            .db
+            .seals()
+            .seal(PURPOSE, self.id.uuid().as_bytes(), &plain, gw.chance.as_ref())
+            .map_err(|e| FlowError::Fault(e.to_string()))?;
+        Ok(SealedAttempt { cookie_name: cookie_name(self.id), cookie_value: URL_SAFE_NO_PAD.encode(sealed) })
+    }
+
+    /// Opens the attempt of this id from this browser's cookie and holds it to the connection that
+    /// answers.
+    pub fn open(
+        gw: &Gateway,
+        id: AttemptId,
+        cookie: Option<&str>,
+        connection: ConnectionId,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let cookie = cookie.ok_or(Refusal::stranger("login.attempt_unknown"))?;
+        let sealed =
+            URL_SAFE_NO_PAD.decode(cookie).map_err(|_| Refusal::stranger("login.attempt_unknown"))?;
+        let plain = gw
+            .db
+            .seals()
+            .open(PURPOSE, id.uuid().as_bytes(), &sealed)
+            .map_err(|_| Refusal::stranger("login.attempt_unknown"))?;
+        let attempt: Self =
+            serde_json::from_slice(plain.reveal()).map_err(|_| Refusal::stranger("login.attempt_unknown"))?;
+        if attempt.connection != connection {
+            return Err(Refusal::stranger("login.attempt_other_connection"));
+        }
+        if now >= attempt.expires_at {
+            return Err(Refusal::stranger("login.attempt_expired"));
+        }
+        Ok(attempt)
+    }
+}

@@ -1,0 +1,240 @@
+//! A sign-in begins: an app sent the browser here. Find the org, then either answer from a session
+//! that lives, or send the browser to the org's identity provider with an attempt sealed into it.
+
+use crate::{
+    FlowError, Gateway,
+    admit::{self, Admitted},
+    attempt::{AppRequest, LoginAttempt, SealedAttempt},
+    inspect::{self, BrowserSession},
+};
+use model::{
+    Refusal,
+    ids::{AttemptId, ConnectionId, random32},
+};
+use saml::request::{AuthnRequestParams, build, post_form_value, redirect_url};
+use serde::{Deserialize, Serialize};
+use store::{App, Call, Connection, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
+
+/// What the request for sign-in named, besides what the app needs back.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    pub organization: Option<String>,
+    pub connection: Option<ConnectionId>,
+    pub login_hint: Option<String>,
+    pub domain_hint: Option<String>,
+    pub prompt: Option<String>,
+    pub max_age_secs: Option<i64>,
+    pub acr_values: Option<String>,
+}
+
+/// What the browser does next.
+pub enum Begun {
+    /// Off to the identity provider, with the attempt's cookie.
+    Redirect { url: String, attempt: SealedAttempt },
+    /// The same by a form that posts itself (SAML's HTTP-POST binding).
+    Post { url: String, fields: Vec<(&'static str, String)>, attempt: SealedAttempt },
+    /// Nobody can tell the org yet: ask for the work email.
+    AskEmail { unknown: Option<String> },
+    /// A session lives already: straight back to the app.
+    Answered(Box<Admitted>),
+}
+
+/// How a connection speaks: what its `config` column holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SamlConfig {
+    pub idp_entity_id: String,
+    pub sso_redirect_url: Option<String>,
+    pub sso_post_url: Option<String>,
+    pub certificates: Vec<String>,
+    #[serde(default)]
+    pub attribute_map: AttributeNames,
+    #[serde(default)]
+    pub groups_attribute: Option<String>,
+    #[serde(default = "yes")]
+    pub jit: bool,
+    #[serde(default)]
+    pub allow_idp_initiated: bool,
+}
+
+/// Which attribute carries what, where the connection says so; else the names that Okta, Entra,
+/// Google and ADFS use.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeNames {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+impl AttributeNames {
+    pub fn map(&self) -> saml::AttributeMap {
+        let usual = saml::AttributeMap::default();
+        let or = |named: &Option<String>, usual: Vec<String>| named.clone().map_or(usual, |name| vec![name]);
+        saml::AttributeMap {
+            email: or(&self.email, usual.email),
+            given_name: or(&self.given_name, usual.given_name),
+            family_name: or(&self.family_name, usual.family_name),
+            display_name: or(&self.display_name, usual.display_name),
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl SamlConfig {
+    pub fn of(connection: &Connection) -> Result<Self, FlowError> {
+        serde_json::from_value(connection.config.clone())
+            .map_err(|e| FlowError::Fault(format!("connection {}: {e}", connection.id)))
+    }
+}
+
+/// Reads the org from whatever names it, host first: a host that belongs to an org speaks for no other.
+pub async fn find_org(
+    gw: &Gateway,
+    host_org: Option<&OrgRef>,
+    wishes: &Wishes,
+    call: &Call,
+) -> Result<Option<OrgScope<Visitor>>, FlowError> {
+    let by_wish = match (&wishes.organization, wishes.connection) {
+        (Some(named), _) => Some(gw.db.visitor(&OrgRef::read(named), call).await?),
+        (None, Some(connection)) => Some(gw.db.visitor_by_connection(connection, call).await?),
+        (None, None) => None,
+    };
+    if let Some(host_org) = host_org {
+        let by_host = gw.db.visitor(host_org, call).await?;
+        return match by_wish {
+            Some(wished) if wished.org() != by_host.org() => Err(FlowError::Missing),
+            Some(_) | None => Ok(Some(by_host)),
+        };
+    }
+    if by_wish.is_some() {
+        return Ok(by_wish);
+    }
+    let domain = wishes.login_hint.as_deref().and_then(domain_of).or(wishes.domain_hint.clone());
+    match domain {
+        Some(domain) => match gw.db.visitor_by_domain(&domain.to_lowercase(), call).await {
+            Ok(scope) => Ok(Some(scope)),
+            Err(store::GateError::Unknown) => Ok(None),
+            Err(other) => Err(other.into()),
+        },
+        None => Ok(None),
+    }
+}
+
+/// The domain of an email address, as it stands.
+pub fn domain_of(email: &str) -> Option<String> {
+    let (local, domain) = email.trim().rsplit_once('@')?;
+    (!local.is_empty() && domain.contains('.') && !domain.contains(char::is_whitespace))
+        .then(|| domain.to_lowercase())
+}
+
+/// `app` and `asked` are checked before: the redirect URI is one of the app's.
+pub async fn begin(
+    gw: &Gateway,
+    app: &App,
+    asked: AppRequest,
+    wishes: Wishes,
+    host_org: Option<&OrgRef>,
+    session: Option<&BrowserSession>,
+    call: &Call,
+) -> Result<Begun, FlowError> {
+    let Some(scope) = find_org(gw, host_org, &wishes, call).await? else {
+        return if wishes.prompt.as_deref() == Some("none") {
+            Err(Refusal::stranger("oauth.login_required").into())
+        } else {
+            Ok(Begun::AskEmail { unknown: wishes.login_hint })
+        };
+    };
+    if !gw.db.app_serves(app, scope.org()).await? {
+        return Err(Refusal::stranger("oauth.app_not_for_org").into());
+    }
+    if wishes.prompt.as_deref() != Some("login") {
+        if let Some(session) = session {
+            if let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await? {
+                return Ok(Begun::Answered(Box::new(admit::answer_again(gw, &scope, &asked, &live).await?)));
+            }
+        }
+        if wishes.prompt.as_deref() == Some("none") {
+            return Err(Refusal::stranger("oauth.login_required").into());
+        }
+    }
+    let mut tx = gw.db.read(&scope, "login.begin").await?;
+    let connection = choose(tx.connections().await?, wishes.connection)?;
+    let rs = tx.head().await?;
+    drop(tx);
+    let attempt = LoginAttempt {
+        id: AttemptId::new(call.at, gw.chance.as_ref()),
+        org: scope.org(),
+        connection: connection.id,
+        request_id: request_id(gw),
+        state: None,
+        pkce_verifier: None,
+        asked,
+        max_age_secs: wishes.max_age_secs,
+        rs,
+        expires_at: call.at.plus_secs(gw.lifetimes.attempt_secs),
+    };
+    match connection.kind {
+        ConnectionKind::Saml => begin_saml(gw, &connection, attempt, &wishes),
+        ConnectionKind::Oidc => crate::begin_oidc::begin(gw, &connection, attempt, &wishes).await,
+    }
+}
+
+fn choose(connections: Vec<Connection>, wished: Option<ConnectionId>) -> Result<Connection, FlowError> {
+    connections
+        .into_iter()
+        .filter(|c| match c.state {
+            ConnectionState::Enabled => true,
+            ConnectionState::Draft | ConnectionState::Disabled => false,
+        })
+        .find(|c| wished.is_none_or(|id| c.id == id))
+        .ok_or_else(|| Refusal::stranger("login.no_connection").into())
+}
+
+/// An NCName of 256 random bits: it must not begin with a digit.
+fn request_id(gw: &Gateway) -> String {
+    let hex: String = random32(gw.chance.as_ref()).iter().map(|b| format!("{b:02x}")).collect();
+    format!("_{hex}")
+}
+
+fn begin_saml(
+    gw: &Gateway,
+    connection: &Connection,
+    attempt: LoginAttempt,
+    wishes: &Wishes,
+) -> Result<Begun, FlowError> {
+    let config = SamlConfig::of(connection)?;
+    let force = wishes.prompt.as_deref() == Some("login") || wishes.max_age_secs == Some(0);
+    let (issuer, acs_url) = (gw.links.saml_entity_id(connection.id), gw.links.saml_acs(connection.id));
+    let relay_state = attempt.id.to_string();
+    let request = |destination: &str| {
+        build(&AuthnRequestParams {
+            id: &attempt.request_id,
+            issuer: &issuer,
+            acs_url: &acs_url,
+            destination,
+            issue_instant: attempt.expires_at.minus_secs(gw.lifetimes.attempt_secs),
+            force_authn: force,
+            authn_context: wishes.acr_values.as_deref(),
+        })
+    };
+    let sealed = attempt.seal(gw)?;
+    match (&config.sso_redirect_url, &config.sso_post_url) {
+        (Some(url), _) => {
+            Ok(Begun::Redirect { url: redirect_url(url, &request(url), &relay_state), attempt: sealed })
+        }
+        (None, Some(url)) => Ok(Begun::Post {
+            url: url.clone(),
+            fields: vec![("SAMLRequest", post_form_value(&request(url))), ("RelayState", relay_state)],
+            attempt: sealed,
+        }),
+        (None, None) => Err(FlowError::Fault(format!("connection {} has no sign-on URL", connection.id))),
+    }
+}

@@ -1,0 +1,104 @@
+//! A SAML Response arrives at a connection's assertion consumer service. It is held to this
+//! browser, org, connection and request; trust is read now, not when the sign-in began; only signed
+//! bytes are read.
+
+use crate::{
+    FlowError, Gateway,
+    admit::{self, Admitted, Terms},
+    attempt::LoginAttempt,
+    begin::SamlConfig,
+};
+use model::{
+    Refusal,
+    ids::{AttemptId, ConnectionId},
+    user::AcceptedIdentity,
+};
+use saml::{Expectation, Limits, Requested, TrustedCerts};
+use store::{Call, ConnectionKind, ConnectionState, OrgRef};
+
+/// The POST as the face took it apart.
+pub struct PostedAnswer<'a> {
+    pub connection: ConnectionId,
+    pub saml_response: &'a str,
+    pub relay_state: Option<&'a str>,
+    /// The attempt's cookie of this browser, by its name.
+    pub cookie: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// The org that owns the request's host, if one does.
+    pub host_org: Option<&'a OrgRef>,
+}
+
+pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Result<Admitted, FlowError> {
+    let scope = gw.db.visitor_by_connection(posted.connection, call).await?;
+    if let Some(host_org) = posted.host_org {
+        if gw.db.visitor(host_org, call).await?.org() != scope.org() {
+            return Err(FlowError::Missing);
+        }
+    }
+    let attempt = posted
+        .relay_state
+        .and_then(|text| text.parse::<AttemptId>().ok())
+        .ok_or(Refusal::stranger("login.attempt_unknown"))
+        .and_then(|id| {
+            let cookie = (posted.cookie)(&crate::attempt::cookie_name(id));
+            LoginAttempt::open(gw, id, cookie.as_deref(), posted.connection, call.at)
+        })?;
+    // The seal binds attempt to connection, the connection to its org; asked again all the same.
+    if attempt.org != scope.org() {
+        return Err(Refusal::stranger("login.attempt_other_org").into());
+    }
+    let connection = gw
+        .db
+        .read(&scope, "login.trust")
+        .await?
+        .connection(posted.connection)
+        .await?
+        .filter(|c| c.kind == ConnectionKind::Saml)
+        .ok_or(FlowError::Missing)?;
+    if connection.state != ConnectionState::Enabled {
+        return Err(Refusal::stranger("login.connection_disabled").into());
+    }
+    let config = SamlConfig::of(&connection)?;
+    let jit = config.jit;
+    let form_value = posted.saml_response.to_owned();
+    let request_id = attempt.request_id.clone();
+    let links = gw.links.clone();
+    let (con, now) = (connection.id, call.at);
+    let judged =
+        tokio::task::spawn_blocking(move || judge(&form_value, &config, request_id, con, &links, now))
+            .await
+            .map_err(|e| FlowError::Fault(e.to_string()))?;
+    match judged {
+        Ok(identity) => {
+            let terms = Terms { asked: attempt.asked, protocol: "saml", jit, rs: attempt.rs };
+            admit::admit(gw, &scope, identity, terms).await
+        }
+        Err(refusal) => {
+            admit::record_refusal(gw, &scope, posted.connection, &refusal, None).await?;
+            Err(refusal.into())
+        }
+    }
+}
+
+fn judge(
+    form_value: &str,
+    config: &SamlConfig,
+    request_id: String,
+    connection: ConnectionId,
+    links: &crate::Links,
+    now: model::Timestamp,
+) -> Result<AcceptedIdentity, Refusal> {
+    let trust = TrustedCerts::from_pem_or_der_base64(&config.certificates)?;
+    let attribute_map = config.attribute_map.map();
+    let (audience, acs_url) = (links.saml_entity_id(connection), links.saml_acs(connection));
+    let expect = Expectation {
+        connection,
+        idp_entity_id: &config.idp_entity_id,
+        audience: &audience,
+        acs_url: &acs_url,
+        requested: Requested::InResponseTo(request_id),
+        clock_skew_secs: saml::CLOCK_SKEW_SECS_DEFAULT,
+        attribute_map: &attribute_map,
+        groups_attribute: config.groups_attribute.as_deref(),
+    };
+    saml::receive(form_value, &Limits::default())?.verify(&trust)?.accept(&expect, now)
+}

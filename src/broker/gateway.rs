@@ -1,0 +1,117 @@
+//! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
+
+use model::{
+    Chance, Timestamp,
+    ids::{ConnectionId, EventId},
+};
+use std::{pin::Pin, sync::Arc};
+use store::{Call, Db, live::Live};
+use token::{key_ring::KeyRing, refresh::RefreshKey};
+
+/// How long things live, in seconds.
+#[derive(Clone, Debug)]
+pub struct Lifetimes {
+    pub access_token_secs: i64,
+    pub code_secs: i64,
+    pub attempt_secs: i64,
+    pub refresh_idle_secs: i64,
+    pub refresh_absolute_secs: i64,
+    pub session_idle_secs: i64,
+    pub session_absolute_secs: i64,
+}
+
+/// Every link, ACS address and issuer comes from here: from settings and stored ids, never from a
+/// request's Host header.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// The public URL without a trailing slash; also the OAuth issuer.
+    public_url: String,
+}
+
+impl Links {
+    pub fn new(public_url: &str) -> Self {
+        Self { public_url: public_url.trim_end_matches('/').to_owned() }
+    }
+    pub fn issuer(&self) -> &str {
+        &self.public_url
+    }
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url)
+    }
+    /// Our entity id at this connection: its metadata's own URL.
+    pub fn saml_entity_id(&self, con: ConnectionId) -> String {
+        self.at(&format!("/saml/{con}/metadata"))
+    }
+    pub fn saml_acs(&self, con: ConnectionId) -> String {
+        self.at(&format!("/saml/{con}/acs"))
+    }
+    pub fn oidc_callback(&self, con: ConnectionId) -> String {
+        self.at(&format!("/oidc/{con}/callback"))
+    }
+    pub fn scim_base(&self) -> String {
+        self.at("/scim/v2")
+    }
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+}
+
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A request to somebody else's server. `form` or `json` makes it a POST.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundRequest {
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<(&'static str, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OutboundAnswer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer: a refused address, a time-out, an oversized body. The text is for an
+/// administrator and holds no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OutboundFault(pub String);
+
+/// The only way to the network: addresses are checked, redirects not followed, answers bounded.
+pub trait Outbound: Send + Sync {
+    fn send(&self, request: OutboundRequest) -> Pending<'_, Result<OutboundAnswer, OutboundFault>>;
+    /// The TXT records of a name, each joined to one text.
+    fn txt<'a>(&'a self, name: &'a str) -> Pending<'a, Result<Vec<String>, OutboundFault>>;
+}
+
+#[derive(Clone)]
+pub struct Gateway {
+    pub db: Db,
+    pub live: Option<Live>,
+    pub keys: Arc<KeyRing>,
+    pub refresh_key: Arc<RefreshKey>,
+    pub chance: Arc<dyn Chance>,
+    pub clock: fn() -> Timestamp,
+    pub outbound: Arc<dyn Outbound>,
+    pub links: Links,
+    pub lifetimes: Lifetimes,
+    /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.
+    pub allow_loopback: bool,
+}
+
+impl Gateway {
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+    /// A call of our own making: for jobs.
+    pub fn own_call(&self) -> Call {
+        let at = self.now();
+        Call {
+            request_id: EventId::new(at, self.chance.as_ref()).to_string(),
+            ip: None,
+            user_agent: None,
+            at,
+        }
+    }
+}

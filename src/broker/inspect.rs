@@ -1,0 +1,122 @@
+//! Is this token, is this session still good? Answered from Postgres' truth in one trip:
+//! introspection, userinfo, and the browser's own session at `/oauth2/authorize`.
+
+use crate::{FlowError, Gateway};
+use model::{Refusal, TokenDigest, ids::OrgId};
+use store::{
+    App, Call, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
+};
+use token::{
+    access::{self, AccessClaims},
+    credential::{CredentialKind, CredentialText},
+};
+
+/// A browser's cookie, well-formed and no more.
+#[derive(Clone, Debug)]
+pub struct BrowserSession {
+    pub org: OrgId,
+    pub digest: TokenDigest,
+}
+
+impl BrowserSession {
+    pub fn read(cookie: &str) -> Option<Self> {
+        let text = CredentialText::parse(CredentialKind::Session, cookie).ok()?;
+        Some(Self { org: text.org?, digest: text.digest })
+    }
+}
+
+/// A token that is good now, and what stands behind it.
+#[derive(Debug)]
+pub struct Live {
+    pub claims: AccessClaims,
+    pub row: MintRow,
+}
+
+/// Why a session or token is over, or `None` while it lives. `born` is its own stamp.
+pub fn over(row: &MintRow, watermark: i64, born: i64, now: model::Timestamp) -> Option<&'static str> {
+    if !row.active {
+        Some("user_inactive")
+    } else if row.session.ended_at.is_some() {
+        Some("session_ended")
+    } else if row.session.expires_at <= now {
+        Some("session_expired")
+    } else if watermark > born {
+        Some("revoked")
+    } else if !row.connection_enabled {
+        Some("connection_disabled")
+    } else {
+        None
+    }
+}
+
+/// The browser's session at this org, if it lives and is young enough for `max_age`.
+pub async fn browser_session(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    cookie: &BrowserSession,
+    max_age_secs: Option<i64>,
+) -> Result<Option<SessionRow>, FlowError> {
+    if cookie.org != scope.org() {
+        return Ok(None);
+    }
+    if let Some(live) = &gw.live {
+        if live.session(scope, &cookie.digest).await == Seen::Dead {
+            return Ok(None);
+        }
+    }
+    let mut tx = gw.db.read(scope, "session.check").await?;
+    let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };
+    let row = truth(&mut tx, &session, None).await?;
+    let now = scope.now();
+    let alive = row.is_some_and(|row| over(&row, row.terminated, session.rs, now).is_none());
+    let fresh = max_age_secs.is_none_or(|max| now.secs() - session.auth_time.secs() <= max);
+    Ok((alive && fresh).then_some(session))
+}
+
+async fn truth(
+    tx: &mut TenantRead,
+    session: &SessionRow,
+    app: Option<model::ids::AppId>,
+) -> Result<Option<MintRow>, FlowError> {
+    Ok(tx.mint_row(session.id, &scopes_of(session.id, session.user, session.connection, app)).await?)
+}
+
+/// An access token for an app that asks about it. A token of another app's audience, of an org the
+/// app does not serve, dead or malformed: all the same `None`.
+pub async fn introspect(gw: &Gateway, app: &App, jwt: &str, call: &Call) -> Result<Option<Live>, FlowError> {
+    let Ok(claims) = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at) else { return Ok(None) };
+    if claims.client_id != app.id && claims.audience != app.audience {
+        return Ok(None);
+    }
+    match gw.db.app_client(app, claims.org, call).await {
+        Ok(scope) => {
+            let mut tx = gw.db.read(&scope, "token.introspect").await?;
+            alive(&mut tx, claims).await
+        }
+        Err(GateError::Unknown | GateError::Closed(_)) => Ok(None),
+        Err(GateError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// The bearer of an access token, about themselves.
+pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<Live, FlowError> {
+    let claims = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at)?;
+    let gone = || FlowError::from(Refusal::proven("token.revoked"));
+    let scope = match gw.db.subject(claims.org, claims.user, claims.session, call).await {
+        Ok(scope) => scope,
+        Err(GateError::Unknown | GateError::Closed(_)) => return Err(gone()),
+        Err(GateError::Store(error)) => return Err(error.into()),
+    };
+    let mut tx = gw.db.read(&scope, "token.userinfo").await?;
+    alive(&mut tx, claims).await?.ok_or_else(gone)
+}
+
+async fn alive(tx: &mut TenantRead, claims: AccessClaims) -> Result<Option<Live>, FlowError> {
+    let named = scopes_of(claims.session, claims.user, claims.connection, Some(claims.client_id));
+    let Some(row) = tx.mint_row(claims.session, &named).await? else { return Ok(None) };
+    let bound = row.session.user == claims.user && row.session.connection == claims.connection;
+    if !bound || over(&row, row.revoked, claims.rs, tx.now()).is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Live { claims, row }))
+}

@@ -1,0 +1,20 @@
+//! The stories: each flow told in one function, in three beats: read, speak, write. The last beat
+//! is one named transaction that cannot commit without its record. No actix, no SQL, no Redis
+//! command here; never a transaction open while somebody else's server thinks.
+
+pub mod admit;
+pub mod attempt;
+pub mod begin;
+pub mod begin_oidc;
+pub mod end;
+pub mod error;
+pub mod finish_oidc;
+pub mod finish_saml;
+pub mod gateway;
+pub mod inspect;
+pub mod redeem;
+pub mod refresh;
+pub mod revoke;
+
+pub use error::FlowError;
+pub use gateway::{Gateway, Lifetimes, Links, Outbound, OutboundAnswer, OutboundFault, OutboundRequest};

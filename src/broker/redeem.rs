@@ -1,0 +1,194 @@
+//! A code becomes tokens: consumed in the transaction that makes the refresh family. A code used
+//! twice kills what its first use gave (RFC 9700 2.1.1, RFC 6749 4.1.2).
+
+use crate::{FlowError, Gateway, inspect::over, revoke};
+use model::{
+    Refusal, Secret, Timestamp,
+    ids::{EventId, FamilyId},
+    record::{AuditEvent, Record, Usage},
+    revocation::{Action, Scope},
+};
+use store::{App, AppClient, Call, CodeRow, FamilyRow, GateError, MintRow, OrgScope, TenantTx, scopes_of};
+use token::{
+    code::{self, Challenge},
+    mint::{MintSnapshot, mint_access, mint_id},
+    refresh::Presented,
+};
+
+/// What the token endpoint answers.
+pub struct Tokens {
+    pub access_token: String,
+    pub id_token: Option<String>,
+    pub refresh_token: Secret<String>,
+    pub expires_in_secs: i64,
+    pub scope: String,
+}
+
+pub struct Redemption<'a> {
+    pub code: &'a str,
+    pub redirect_uri: Option<&'a str>,
+    pub code_verifier: &'a str,
+}
+
+/// Opens the org that a code or refresh token names, for an app that serves it.
+pub(crate) async fn open_org(
+    gw: &Gateway,
+    app: &App,
+    org: model::ids::OrgId,
+    call: &Call,
+) -> Result<OrgScope<AppClient>, FlowError> {
+    gw.db.app_client(app, org, call).await.map_err(|error| match error {
+        GateError::Unknown | GateError::Closed(_) => Refusal::stranger("oauth.invalid_grant").into(),
+        GateError::Store(error) => error.into(),
+    })
+}
+
+pub async fn redeem(
+    gw: &Gateway,
+    app: &App,
+    grant: Redemption<'_>,
+    call: &Call,
+) -> Result<Tokens, FlowError> {
+    let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
+    let scope = open_org(gw, app, org, call).await?;
+    let mut tx = gw.db.write(&scope, "token.redeem").await?;
+    let code = tx
+        .lock_code(&digest)
+        .await?
+        .filter(|code| code.app == app.id)
+        .ok_or(Refusal::stranger("oauth.invalid_grant"))?;
+    if code.redeemed_at.is_some() {
+        return Err(used_twice(gw, &scope, tx, &code).await?.into());
+    }
+    check(&code, &grant, call.at)?;
+    // Locks first, then a new statement reads person and stamp as of one instant.
+    tx.share_user(code.user).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    let session = tx.session(code.session).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    let named = scopes_of(session.id, session.user, session.connection, Some(app.id));
+    let row = tx.mint_row(session.id, &named).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
+        return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
+    }
+    let absolute = call.at.plus_secs(gw.lifetimes.refresh_absolute_secs).min(row.session.expires_at);
+    let family = FamilyRow {
+        id: FamilyId::new(call.at, gw.chance.as_ref()),
+        session: session.id,
+        user: session.user,
+        app: app.id,
+        scope: code.scope.clone(),
+        rs: row.head,
+        generation: 0,
+        successor_used: false,
+        rotated_at: call.at,
+        expires_at: absolute,
+        ended_at: None,
+    };
+    tx.create_family(&family).await?;
+    tx.redeem_code(&digest, Some(family.id)).await?;
+    let tokens = mint(gw, app, &scope, &row, &family, code.nonce.clone())?;
+    tx.commit(issued(&row, app, "authorization_code")).await?;
+    Ok(tokens)
+}
+
+fn check(code: &CodeRow, grant: &Redemption<'_>, now: Timestamp) -> Result<(), Refusal> {
+    if now >= code.expires_at {
+        return Err(Refusal::proven("oauth.invalid_grant").with("why", "expired"));
+    }
+    // Optional since OAuth 2.1, but a client that sends it is held to it.
+    if grant.redirect_uri.is_some_and(|uri| uri != code.redirect_uri) {
+        return Err(Refusal::proven("oauth.invalid_grant").with("why", "redirect_uri"));
+    }
+    Challenge::parse(&code.code_challenge)
+        .and_then(|challenge| challenge.verify(grant.code_verifier))
+        .map_err(|_| Refusal::proven("oauth.invalid_grant").with("why", "code_verifier"))
+}
+
+async fn used_twice(
+    gw: &Gateway,
+    scope: &OrgScope<AppClient>,
+    mut tx: TenantTx,
+    code: &CodeRow,
+) -> Result<Refusal, FlowError> {
+    let event = AuditEvent::refused("token.code_reused")
+        .on("user", code.user)
+        .value("session", code.session.to_string());
+    if let Some(family) = code.family {
+        tx.end_family(family).await?;
+    }
+    let about = Scope::Session(code.session);
+    let revoked = tx.revoke(about, Action::Reassert, "code_reused").await?;
+    tx.commit(Record::of(event)).await?;
+    revoke::tell(gw, scope, about, revoked, None).await;
+    Ok(Refusal::proven("oauth.invalid_grant").with("why", "used_twice"))
+}
+
+/// What every issue of tokens leaves behind.
+pub(crate) fn issued(row: &MintRow, app: &App, grant: &'static str) -> Record {
+    let event = AuditEvent::done("token.issued")
+        .on("user", row.session.user)
+        .value("session", row.session.id.to_string())
+        .value("app", app.id.to_string())
+        .value("grant", grant);
+    Record::of(event)
+}
+
+/// Metering of tokens: one row an issue.
+pub(crate) fn metered(record: Record, key: String) -> Record {
+    record.metered(Usage { meter: "token.issued", natural_key: key, value: 1 })
+}
+
+pub(crate) fn mint(
+    gw: &Gateway,
+    app: &App,
+    scope: &OrgScope<AppClient>,
+    row: &MintRow,
+    family: &FamilyRow,
+    nonce: Option<String>,
+) -> Result<Tokens, FlowError> {
+    let now = scope.now();
+    let snapshot = MintSnapshot {
+        issuer: gw.links.issuer().to_owned(),
+        audience: app.audience.clone(),
+        client_id: app.id,
+        org: scope.org(),
+        user: row.session.user,
+        session: row.session.id,
+        connection: row.session.connection,
+        team_ids: row.team_ids.clone(),
+        roles: row.roles.clone(),
+        scope: family.scope.clone(),
+        acr: row.session.acr.clone(),
+        amr: row.session.amr.clone(),
+        auth_time: row.session.auth_time,
+        rs: row.head,
+        session_expires_at: row.session.expires_at,
+        nonce,
+        email: row.email.clone(),
+        name: row.display_name.clone().or_else(|| full_name(row)),
+        given_name: row.given_name.clone(),
+        family_name: row.family_name.clone(),
+    };
+    let jti = EventId::new(now, gw.chance.as_ref()).to_string();
+    let fault = |e: token::mint::MintFault| FlowError::Fault(e.to_string());
+    let key = gw.keys.current();
+    let access = mint_access(&snapshot, key, &jti, now, gw.lifetimes.access_token_secs).map_err(fault)?;
+    let wants_id = family.scope.split(' ').any(|s| s == "openid");
+    let id_token =
+        wants_id.then(|| mint_id(&snapshot, key, &access, &jti, now)).transpose().map_err(fault)?;
+    let presented = Presented { org: scope.org(), family: family.id, generation: family.generation };
+    Ok(Tokens {
+        expires_in_secs: access.expires_in_secs,
+        access_token: access.jwt,
+        id_token,
+        refresh_token: gw.refresh_key.issue(&presented),
+        scope: family.scope.clone(),
+    })
+}
+
+fn full_name(row: &MintRow) -> Option<String> {
+    match (&row.given_name, &row.family_name) {
+        (Some(given), Some(family)) => Some(format!("{given} {family}")),
+        (Some(one), None) | (None, Some(one)) => Some(one.clone()),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,92 @@
+//! A refresh token is rotated, answered again, or found to be a copy; then its family and session
+//! die, loudly (RFC 9700 4.14.2).
+
+use crate::{
+    FlowError, Gateway,
+    inspect::over,
+    redeem::{Tokens, issued, metered, mint, open_org},
+    revoke,
+};
+use model::{
+    Refusal,
+    record::{AuditEvent, Record},
+    revocation::{Action, Scope},
+};
+use serde_json::json;
+use store::{App, AppClient, Call, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
+use token::refresh::{Family, Verdict, judge};
+
+pub async fn refresh(gw: &Gateway, app: &App, text: &str, call: &Call) -> Result<Tokens, FlowError> {
+    let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
+    let scope = open_org(gw, app, presented.org, call).await?;
+    let mut tx = gw.db.write(&scope, "token.refresh").await?;
+    let mut family = tx.lock_family(presented.family).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    let facts = Family {
+        client_id: family.app,
+        generation: family.generation,
+        rotated_at: family.rotated_at,
+        successor_used: family.successor_used,
+        expires_at: family.expires_at,
+        idle_expires_at: family.rotated_at.plus_secs(gw.lifetimes.refresh_idle_secs),
+        ended: family.ended_at,
+    };
+    let grace = u32::try_from(app.refresh_grace_secs).unwrap_or(0);
+    match judge(&facts, presented.generation, app.id, grace, call.at) {
+        Verdict::Rotate { next } => {
+            let row = living(&mut tx, app, &family, call).await?;
+            tx.rotate_family(family.id, next).await?;
+            family.generation = next;
+            let tokens = mint(gw, app, &scope, &row, &family, None)?;
+            let record = issued(&row, app, "refresh_token");
+            tx.commit(metered(record, format!("{}:{next}", family.id))).await?;
+            Ok(tokens)
+        }
+        Verdict::Resend { next } => {
+            let row = living(&mut tx, app, &family, call).await?;
+            family.generation = next;
+            let tokens = mint(gw, app, &scope, &row, &family, None)?;
+            tx.commit(issued(&row, app, "refresh_token_again")).await?;
+            Ok(tokens)
+        }
+        Verdict::Replay => Err(replayed(gw, &scope, tx, &family).await?.into()),
+        Verdict::Expired => Err(Refusal::proven("oauth.invalid_grant").with("why", "expired").into()),
+        Verdict::Foreign => Err(Refusal::proven("oauth.invalid_grant").with("why", "other client").into()),
+    }
+}
+
+/// Locks the person, then reads person and stamp as of one instant.
+async fn living(tx: &mut TenantTx, app: &App, family: &FamilyRow, call: &Call) -> Result<MintRow, FlowError> {
+    let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
+    tx.share_user(family.user).await?.ok_or_else(gone)?;
+    let session = tx.session(family.session).await?.ok_or_else(gone)?;
+    let named = scopes_of(session.id, session.user, session.connection, Some(app.id));
+    let row = tx.mint_row(session.id, &named).await?.ok_or_else(gone)?;
+    match over(&row, row.terminated, family.rs, call.at) {
+        Some(why) => Err(Refusal::proven("oauth.invalid_grant").with("why", why).into()),
+        None => Ok(row),
+    }
+}
+
+async fn replayed(
+    gw: &Gateway,
+    scope: &OrgScope<AppClient>,
+    mut tx: TenantTx,
+    family: &FamilyRow,
+) -> Result<Refusal, FlowError> {
+    tx.end_family(family.id).await?;
+    tx.end_session(family.session).await?;
+    let about = Scope::Session(family.session);
+    let revoked = tx.revoke(about, Action::Terminate, "refresh_replayed").await?;
+    let event = AuditEvent::refused("token.refresh_replayed")
+        .on("user", family.user)
+        .value("session", family.session.to_string())
+        .value("app", family.app.to_string());
+    let record = Record::of(event).causing(model::record::Effect::Webhook {
+        event_type: "token.refresh_replayed",
+        data: json!({"user_id": family.user, "session_id": family.session, "app_id": family.app}),
+    });
+    tx.commit(record).await?;
+    tracing::warn!(org = %scope.org(), session = %family.session, "a refresh token was used twice: session ended");
+    revoke::tell(gw, scope, about, revoked, None).await;
+    Ok(Refusal::proven("oauth.invalid_grant").with("why", "replayed"))
+}

@@ -1,0 +1,135 @@
+//! The one story behind every ending: whoever asks, the state change, the revocation and the record
+//! are one transaction; after its commit Redis is told, and if the process dies before that, a job
+//! tells it.
+
+use crate::{FlowError, Gateway};
+use model::{
+    Refusal,
+    ids::{DeprovisioningId, SessionId, UserId},
+    record::{AuditEvent, Effect, Record},
+    revocation::{Action, Scope},
+};
+use serde_json::json;
+use store::{Administrator, App, Call, Door, OrgScope, Revoked, TenantTx};
+
+/// What ends a person: written inside the caller's own transaction, which has the person locked.
+pub struct Ended {
+    pub revoked: Revoked,
+    pub receipt: DeprovisioningId,
+    pub about: Scope,
+}
+
+/// Ends every session and token of a person, with its receipt. The caller commits.
+pub async fn end_person(
+    gw: &Gateway,
+    tx: &mut TenantTx,
+    user: UserId,
+    cause: &'static str,
+) -> Result<Ended, FlowError> {
+    let about = Scope::User(user);
+    let revoked = tx.revoke(about, Action::Terminate, cause).await?;
+    let dead_after = tx.now().plus_secs(gw.lifetimes.access_token_secs);
+    let receipt = tx.write_receipt(user, &revoked, cause, dead_after).await?;
+    Ok(Ended { revoked, receipt, about })
+}
+
+/// After the commit: Redis now, the receipt's last lines and the jobs' list soon. What fails here
+/// is done again by the job; Postgres refuses already.
+pub async fn tell<D: Door + Clone>(
+    gw: &Gateway,
+    scope: &OrgScope<D>,
+    about: Scope,
+    revoked: Revoked,
+    receipt: Option<DeprovisioningId>,
+) {
+    let committed_at = gw.now();
+    let reached = match &gw.live {
+        Some(live) => live.raise(scope, &about, revoked.seq).await,
+        None => return,
+    };
+    let reached_at = match reached {
+        Ok(()) => Some(gw.now()),
+        Err(error) => {
+            tracing::warn!(%error, org = %scope.org(), "revocation not in redis yet; a job will bring it");
+            None
+        }
+    };
+    let (gw, scope) = (gw.clone(), scope.clone());
+    tokio::spawn(async move {
+        let noted = async {
+            let mut tx = gw.db.write(&scope, "revocation.told").await?;
+            if let Some(receipt) = receipt {
+                tx.note_reached(receipt, committed_at, reached_at).await?;
+            }
+            if reached_at.is_some() {
+                tx.settle("revocation", revoked.pending).await?;
+            }
+            tx.commit_housekeeping().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "receipt not completed");
+        }
+    });
+}
+
+/// An administrator ends all of a person's sessions; the person may sign in again.
+pub async fn user(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    user: UserId,
+) -> Result<DeprovisioningId, FlowError> {
+    let mut tx = gw.db.write(scope, "revoke.user").await?;
+    tx.lock_user(user).await?.ok_or(FlowError::Missing)?;
+    let ended = end_person(gw, &mut tx, user, "administrator").await?;
+    let record = Record::of(AuditEvent::done("user.sessions_revoked").on("user", user))
+        .causing(Effect::Webhook { event_type: "user.sessions_revoked", data: json!({"user_id": user}) });
+    tx.commit(record).await?;
+    tell(gw, scope, ended.about, ended.revoked, Some(ended.receipt)).await;
+    Ok(ended.receipt)
+}
+
+/// An administrator ends one session.
+pub async fn session(gw: &Gateway, scope: &OrgScope<Administrator>, id: SessionId) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "revoke.session").await?;
+    let session = tx.session(id).await?.ok_or(FlowError::Missing)?;
+    tx.lock_user(session.user).await?;
+    tx.end_session(id).await?;
+    let about = Scope::Session(id);
+    let revoked = tx.revoke(about, Action::Terminate, "administrator").await?;
+    let event = AuditEvent::done("session.revoked").on("session", id).value("user", session.user.to_string());
+    tx.commit(Record::of(event)).await?;
+    tell(gw, scope, about, revoked, None).await;
+    Ok(())
+}
+
+/// The whole org: every session, family and token, by one row.
+pub async fn org(gw: &Gateway, scope: &OrgScope<Administrator>) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "revoke.org").await?;
+    let revoked = tx.revoke(Scope::Org, Action::Terminate, "administrator").await?;
+    tx.commit(Record::of(AuditEvent::done("org.sessions_revoked").on("org", scope.org()))).await?;
+    tell(gw, scope, Scope::Org, revoked, None).await;
+    Ok(())
+}
+
+/// RFC 7009: an app gives back a refresh token. The family ends, and the session's access tokens
+/// must be fetched anew by whoever still holds a family. An unknown or foreign token is no error.
+pub async fn refresh_token(gw: &Gateway, app: &App, text: &str, call: &Call) -> Result<(), FlowError> {
+    let Ok(presented) = gw.refresh_key.open(text) else { return Ok(()) };
+    let scope = match gw.db.app_client(app, presented.org, call).await {
+        Ok(scope) => scope,
+        Err(store::GateError::Store(error)) => return Err(error.into()),
+        Err(store::GateError::Unknown | store::GateError::Closed(_)) => return Ok(()),
+    };
+    let mut tx = gw.db.write(&scope, "revoke.refresh_token").await?;
+    let Some(family) = tx.lock_family(presented.family).await?.filter(|f| f.app == app.id) else {
+        return Ok(());
+    };
+    tx.share_user(family.user).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    tx.end_family(family.id).await?;
+    let about = Scope::Session(family.session);
+    let revoked = tx.revoke(about, Action::Reassert, "token_revoked").await?;
+    let event = AuditEvent::done("token.revoked").on("user", family.user).value("app", app.id.to_string());
+    tx.commit(Record::of(event)).await?;
+    tell(gw, &scope, about, revoked, None).await;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The doors: from a request's credential to a scope. A credential of another kind, of another org,
+//! expired or revoked is unknown here, and all of these look the same from outside.
+
+use super::guard::facts;
+use actix_web::{HttpRequest, http::header};
+use broker::{FlowError, Gateway};
+use model::{Refusal, ids::OrgId};
+use store::{AdminKind, Administrator, GateError, Operator, OrgRef, OrgScope, ScimClient};
+use token::credential::{CredentialKind, CredentialText};
+
+/// The bearer credential of the Authorization header.
+pub fn bearer(req: &HttpRequest) -> Option<&str> {
+    let value = req.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+fn unauthorized() -> FlowError {
+    Refusal::stranger("api.unauthorized").into()
+}
+
+fn shut(error: GateError) -> FlowError {
+    match error {
+        GateError::Unknown => unauthorized(),
+        GateError::Closed(_) | GateError::Store(_) => error.into(),
+    }
+}
+
+/// A directory, by its token alone. `slug` is the path's, when it names one: it must agree.
+pub async fn scim(
+    req: &HttpRequest,
+    gw: &Gateway,
+    slug: Option<&str>,
+) -> Result<OrgScope<ScimClient>, FlowError> {
+    let text = bearer(req).ok_or_else(unauthorized)?;
+    let credential = CredentialText::parse(CredentialKind::Scim, text).map_err(|_| unauthorized())?;
+    let scope = gw.db.scim_client(&credential.digest, &facts(req).call).await.map_err(shut)?;
+    // The token names its org in the clear; the look-up is what proves it.
+    let agrees = credential.org == Some(scope.org()) && slug.is_none_or(|slug| slug == scope.facts().slug);
+    if agrees { Ok(scope) } else { Err(unauthorized()) }
+}
+
+/// The platform's operator.
+pub async fn platform(req: &HttpRequest, gw: &Gateway) -> Result<Operator, FlowError> {
+    let text = bearer(req).ok_or_else(unauthorized)?;
+    let credential = CredentialText::parse(CredentialKind::Platform, text).map_err(|_| unauthorized())?;
+    gw.db.platform_key(&credential.digest).await.map_err(shut)
+}
+
+/// Whoever administers the org in the path: the platform's key, or that org's own with this scope.
+/// Another org's key sees what an unknown org would show.
+pub async fn administrator(
+    req: &HttpRequest,
+    gw: &Gateway,
+    org: &str,
+    needed: &'static str,
+) -> Result<OrgScope<Administrator>, FlowError> {
+    let text = bearer(req).ok_or_else(unauthorized)?;
+    let kinds = [CredentialKind::Platform, CredentialKind::OrgKey];
+    let credential = CredentialText::parse_any(&kinds, text).map_err(|_| unauthorized())?;
+    let call = facts(req).call;
+    let wanted = OrgRef::read(org);
+    let scope = match credential.kind {
+        CredentialKind::OrgKey => {
+            let scope = gw.db.org_key(&credential.digest, &call).await.map_err(shut)?;
+            let same = match &wanted {
+                OrgRef::Id(id) => *id == scope.org(),
+                OrgRef::Slug(slug) => *slug == scope.facts().slug,
+            };
+            if !same {
+                return Err(FlowError::Missing);
+            }
+            scope
+        }
+        _ => {
+            let operator = gw.db.platform_key(&credential.digest).await.map_err(shut)?;
+            gw.db.administrator(operator, &wanted, &call).await?
+        }
+    };
+    let door = scope.door();
+    match door.kind {
+        AdminKind::Platform => Ok(scope),
+        AdminKind::Org if door.scopes.iter().any(|s| s == needed || s == "*") => Ok(scope),
+        AdminKind::Org => Err(Refusal::proven("api.scope_missing").with("needed", needed).into()),
+    }
+}
+
+/// The org of a scope, for spans.
+pub fn span(org: OrgId) -> tracing::Span {
+    tracing::info_span!("org", org = %org)
+}

@@ -1,0 +1,106 @@
+//! Before any handler: the request's id, which org its host belongs to, and after it the headers
+//! that every answer wears.
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderName, HeaderValue},
+    middleware::Next,
+    web::Data,
+};
+use broker::Gateway;
+use model::ids::EventId;
+use store::{Call, GateError, OrgRef};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is known of a request before its handler runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub call: Call,
+    /// The org whose own host this is.
+    pub host_org: Option<OrgRef>,
+}
+
+/// The facts that the guard left. Every request passes the guard, so a request without them is made
+/// up: it gets ones that open nothing.
+pub fn facts(req: &HttpRequest) -> Facts {
+    req.extensions().get::<Facts>().cloned().unwrap_or_else(|| Facts {
+        call: Call {
+            request_id: "unguarded".to_owned(),
+            ip: None,
+            user_agent: None,
+            at: model::Timestamp::from_secs(0),
+        },
+        host_org: None,
+    })
+}
+
+pub async fn guard(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let gw = req.app_data::<Data<Gateway>>().cloned();
+    let request_id = req
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|v| v.to_str().ok())
+        .filter(|id| is_request_id(id))
+        .map(str::to_owned);
+    let (call, host_org) = match &gw {
+        Some(gw) => {
+            let at = gw.now();
+            let call = Call {
+                request_id: request_id.unwrap_or_else(|| EventId::new(at, gw.chance.as_ref()).to_string()),
+                ip: req.peer_addr().map(|a| a.ip().to_string()),
+                user_agent: req
+                    .headers()
+                    .get(header::USER_AGENT)
+                    .and_then(|v| v.to_str().ok())
+                    .map(|ua| ua.chars().take(300).collect()),
+                at,
+            };
+            let host = req.connection_info().host().to_owned();
+            let org = host_org(gw, &host, &call).await;
+            (call, org)
+        }
+        None => return next.call(req).await.map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>),
+    };
+    let id = HeaderValue::from_str(&call.request_id).unwrap_or(HeaderValue::from_static("invalid"));
+    req.extensions_mut().insert(Facts { call, host_org });
+    let mut response = next.call(req).await?;
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if gw.is_some_and(|gw| gw.links.is_https()) {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000; includeSubDomains"),
+        );
+    }
+    Ok(response.map_into_right_body())
+}
+
+/// The contract's form of a caller's own request id.
+fn is_request_id(id: &str) -> bool {
+    (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+async fn host_org(gw: &Gateway, host: &str, call: &Call) -> Option<OrgRef> {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
+    let own = gw.links.issuer().split("://").nth(1).unwrap_or_default();
+    let own_name = own.rsplit_once(':').map_or(own, |(name, _)| name);
+    if name == own_name || name == "localhost" || name.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    match gw.db.visitor_by_host(&name, call).await {
+        Ok(scope) => Some(OrgRef::Id(scope.org())),
+        Err(GateError::Closed(_) | GateError::Unknown) => None,
+        Err(GateError::Store(error)) => {
+            tracing::error!(%error, "host not resolved");
+            None
+        }
+    }
+}

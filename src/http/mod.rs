@@ -1,0 +1,70 @@
+//! The faces: each takes a request apart, calls one story, and renders its result in the caller's
+//! own dialect. The only actix of the house. `ROUTES` is the one route table; the tests walk it.
+
+pub mod doors;
+pub mod guard;
+pub mod oauth_error;
+pub mod ops;
+pub mod pages;
+pub mod problem;
+pub mod signin;
+pub mod token;
+
+use actix_web::{HttpResponse, Route, http::Method, web::ServiceConfig};
+
+/// Who may pass: what the test of every route × {no credential, another org's, wrong door} expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoorKind {
+    /// Anybody: the browser's own flows, discovery, health.
+    Open,
+    /// An authenticated OAuth client.
+    Client,
+    /// An access token of ours.
+    Bearer,
+    /// A directory's token.
+    Scim,
+    /// An org's key or the platform's, at the org its path names.
+    Org,
+    /// The platform's key alone.
+    Platform,
+}
+
+/// One line of the route table.
+pub struct Entry {
+    pub method: Method,
+    pub path: &'static str,
+    pub door: DoorKind,
+    pub route: fn() -> Route,
+}
+
+/// Every route, by face.
+pub fn routes() -> impl Iterator<Item = &'static Entry> {
+    [ops::ROUTES, signin::ROUTES, token::ROUTES].into_iter().flatten()
+}
+
+pub fn configure(config: &mut ServiceConfig) {
+    for entry in routes() {
+        config.route(entry.path, (entry.route)().method(entry.method.clone()));
+    }
+    config.default_service(actix_web::web::to(|req: actix_web::HttpRequest| async move {
+        if req.path().starts_with("/scim/") || req.path().starts_with("/api/") || req.path().starts_with("/oauth2/")
+        {
+            problem::Problem::of(&req, broker::FlowError::Missing).response()
+        } else {
+            HttpResponse::NotFound().content_type("text/html; charset=utf-8").body(pages::not_found())
+        }
+    }));
+}
+
+/// Runs a story to its end, whether or not its caller waits: a client that hangs up does not stop a
+/// transaction half-way. (A dropped `BEGIN` could otherwise leave an org's transaction to the next
+/// borrower of the connection.)
+pub async fn shielded<T: Send + 'static>(
+    story: impl Future<Output = Result<T, broker::FlowError>> + Send + 'static,
+) -> Result<T, broker::FlowError> {
+    use tracing::Instrument;
+    match tokio::spawn(story.in_current_span()).await {
+        Ok(done) => done,
+        Err(panicked) => Err(broker::FlowError::Fault(panicked.to_string())),
+    }
+}

@@ -1,0 +1,56 @@
+//! `/oauth2`'s dialect of an error: RFC 6749 5.2.
+
+use actix_web::{HttpResponse, http::StatusCode};
+use broker::FlowError;
+use serde_json::json;
+
+/// The OAuth error code of one of ours.
+pub fn code(error: &FlowError) -> &'static str {
+    match error {
+        FlowError::Refused(refusal) => match refusal.code {
+            "oauth.invalid_client" => "invalid_client",
+            "oauth.invalid_grant" => "invalid_grant",
+            "oauth.login_required" => "login_required",
+            "oauth.unsupported_grant_type" => "unsupported_grant_type",
+            "oauth.invalid_scope" => "invalid_scope",
+            code if code.starts_with("token.") => "invalid_token",
+            code if code.starts_with("oauth.") => "invalid_request",
+            _ => "access_denied",
+        },
+        FlowError::Missing | FlowError::Closed(_) => "access_denied",
+        FlowError::Invalid { .. } => "invalid_request",
+        FlowError::Conflict { .. } => "invalid_request",
+        FlowError::Busy { .. } => "temporarily_unavailable",
+        FlowError::Fault(_) => "server_error",
+    }
+}
+
+pub fn response(error: &FlowError) -> HttpResponse {
+    let code = code(error);
+    let status = match code {
+        "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
+        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        "server_error" => {
+            tracing::error!(%error, "token endpoint failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut response = HttpResponse::build(status);
+    match code {
+        "invalid_client" => response.insert_header(("WWW-Authenticate", "Basic realm=\"vestibule\"")),
+        "invalid_token" => {
+            response.insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\", error=\"invalid_token\""))
+        }
+        "temporarily_unavailable" => response.insert_header(("Retry-After", "1")),
+        _ => &mut response,
+    };
+    let description = match error {
+        FlowError::Invalid { detail, .. } => detail.clone(),
+        _ => error.code().to_owned(),
+    };
+    response
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("Pragma", "no-cache"))
+        .json(json!({"error": code, "error_description": description}))
+}

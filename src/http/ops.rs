@@ -1,0 +1,93 @@
+//! Is the process alive, can it serve, and what does it publish for machines: health, readiness,
+//! discovery, keys.
+
+use super::{DoorKind, Entry};
+use actix_web::{
+    HttpResponse,
+    http::Method,
+    web::{self, Data},
+};
+use broker::Gateway;
+use serde_json::json;
+
+pub const ROUTES: &[Entry] = &[
+    Entry { method: Method::GET, path: "/healthz", door: DoorKind::Open, route: || web::route().to(healthz) },
+    Entry { method: Method::GET, path: "/readyz", door: DoorKind::Open, route: || web::route().to(readyz) },
+    Entry {
+        method: Method::GET,
+        path: "/.well-known/openid-configuration",
+        door: DoorKind::Open,
+        route: || web::route().to(discovery),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/.well-known/oauth-authorization-server",
+        door: DoorKind::Open,
+        route: || web::route().to(discovery),
+    },
+    Entry { method: Method::GET, path: "/oauth2/jwks", door: DoorKind::Open, route: || web::route().to(jwks) },
+];
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// A line each for Postgres, Redis and the signing key. Without Redis we still serve, slower.
+async fn readyz(gw: Data<Gateway>) -> HttpResponse {
+    let postgres = gw.db.ping().await;
+    let redis = match &gw.live {
+        Some(live) => live.ping().await.is_ok(),
+        None => false,
+    };
+    let key = gw.keys.current().kid().to_owned();
+    let state = match (&postgres, redis) {
+        (Err(_), _) => "down",
+        (Ok(()), false) => "degraded",
+        (Ok(()), true) => "ready",
+    };
+    let body = format!(
+        "{state}\npostgres: {}\nredis: {}\nsigning key: {key}\n",
+        if postgres.is_ok() { "ok" } else { "unreachable" },
+        if redis { "ok" } else { "unreachable" },
+    );
+    let mut response = if postgres.is_ok() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.content_type("text/plain; charset=utf-8").insert_header(("Cache-Control", "no-store")).body(body)
+}
+
+/// OpenID Connect Discovery 1.0 and RFC 8414: the same document at both places.
+async fn discovery(gw: Data<Gateway>) -> HttpResponse {
+    let at = |path: &str| gw.links.at(path);
+    HttpResponse::Ok().insert_header(("Cache-Control", "public, max-age=300")).json(json!({
+        "issuer": gw.links.issuer(),
+        "authorization_endpoint": at("/oauth2/authorize"),
+        "token_endpoint": at("/oauth2/token"),
+        "jwks_uri": at("/oauth2/jwks"),
+        "userinfo_endpoint": at("/oauth2/userinfo"),
+        "introspection_endpoint": at("/oauth2/introspect"),
+        "revocation_endpoint": at("/oauth2/revoke"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "email",
+            "name", "given_name", "family_name", "org_id", "team_ids", "roles", "session_expiry"],
+        "prompt_values_supported": ["none", "login"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "claims_parameter_supported": false,
+    }))
+}
+
+async fn jwks(gw: Data<Gateway>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "public, max-age=300"))
+        .content_type("application/json")
+        .body(gw.keys.jwks().to_string())
+}

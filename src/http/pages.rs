@@ -1,0 +1,159 @@
+//! What a person sees: few pages, one stylesheet, no inline script, readable without any. The
+//! person who signs in learns nothing an attacker could use, and gets a reference to read out.
+
+use super::guard::facts;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
+use broker::FlowError;
+use std::collections::BTreeMap;
+
+pub const STYLE: &str = include_str!("style.css");
+/// Submits the one form of a page that only passes something on.
+pub const CONTINUE_JS: &str = "document.querySelector('form').submit();\n";
+
+/// Text as HTML shows it, in content and in quoted attributes alike.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn page(title: &str, main: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n<link rel=\"stylesheet\" href=\"/assets/style.css\">\n</head>\n<body>\n\
+         <main>\n{main}\n</main>\n</body>\n</html>\n",
+        escape(title)
+    )
+}
+
+/// A page of ours: nothing from elsewhere, no inline script; forms go to `form_action` alone.
+fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .content_type("text/html; charset=utf-8")
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header((
+            "Content-Security-Policy",
+            format!(
+                "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; \
+                 frame-ancestors 'none'; form-action {form_action}"
+            ),
+        ));
+    response
+}
+
+pub fn not_found() -> String {
+    page("Not found", "<h1>There is no page here</h1>\n<p>Check the address, or go back to the app you came from.</p>")
+}
+
+/// Scheme, host and port of a URL: what a policy may name.
+fn origin(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "'none'".to_owned() };
+    let host: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(*c)).collect();
+    if matches!(scheme, "http" | "https") { format!("{scheme}://{host}") } else { "'none'".to_owned() }
+}
+
+/// A form that only passes something on; it posts itself where scripts run, and has a button.
+pub fn auto_post(url: &str, fields: &[(&'static str, String)]) -> HttpResponse {
+    let inputs: String = fields
+        .iter()
+        .map(|(name, value)| {
+            format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">\n", escape(name), escape(value))
+        })
+        .collect();
+    let main = format!(
+        "<h1>One moment</h1>\n<p>You are being taken on.</p>\n<form method=\"post\" action=\"{}\">\n{inputs}\
+         <button>Continue</button>\n</form>\n<script src=\"/assets/continue.js\" defer></script>",
+        escape(url)
+    );
+    answer(StatusCode::OK, &origin(url)).body(page("Continue", &main))
+}
+
+/// Asks for the work email, to find the org; carries the app's request along unchanged.
+pub fn ask_email(asked: &BTreeMap<String, String>, unknown: Option<&str>) -> HttpResponse {
+    let hidden: String = asked
+        .iter()
+        .filter(|(name, _)| name.as_str() != "login_hint")
+        .map(|(name, value)| {
+            format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">\n", escape(name), escape(value))
+        })
+        .collect();
+    let (error, value) = match unknown {
+        Some(email) => (
+            "<p id=\"email-error\" class=\"bad\" role=\"alert\">No organization signs in here with this address. \
+             Check the spelling, or ask your administrator which address to use.</p>\n",
+            escape(email),
+        ),
+        None => ("", String::new()),
+    };
+    let described = if unknown.is_some() { " aria-describedby=\"email-error\" aria-invalid=\"true\"" } else { "" };
+    let main = format!(
+        "<h1>Sign in</h1>\n<p>Your company's own sign-in page comes next.</p>\n\
+         <form method=\"get\" action=\"/oauth2/authorize\">\n{hidden}<label for=\"email\">Work email</label>\n{error}\
+         <input id=\"email\" name=\"login_hint\" type=\"email\" inputmode=\"email\" autocomplete=\"username\" \
+         autofocus required value=\"{value}\"{described}>\n<button>Continue</button>\n</form>"
+    );
+    // The next page is the identity provider's, after a redirect: browsers hold that to form-action too.
+    answer(StatusCode::OK, "'self' https: http://localhost:* http://127.0.0.1:*").body(page("Sign in", &main))
+}
+
+pub fn sign_out() -> HttpResponse {
+    let main = "<h1>Sign out</h1>\n<p>This ends your session here and in every app that uses it.</p>\n\
+                <form method=\"post\" action=\"/logout\">\n<button>End this session</button>\n</form>";
+    answer(StatusCode::OK, "'self'").body(page("Sign out", main))
+}
+
+pub fn signed_out() -> HttpResponse {
+    let main = "<h1>You are signed out</h1>\n<p>Your session has ended. You can close this page.</p>";
+    answer(StatusCode::OK, "'none'").body(page("Signed out", main))
+}
+
+/// Refused, with a reference: the org's administrator finds the cause under it.
+pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
+    let reference = facts(req).call.request_id;
+    let (status, what) = match error {
+        FlowError::Fault(_) => {
+            tracing::error!(%reference, %error, "a page failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, "Something failed on our side. Try again in a minute.")
+        }
+        FlowError::Busy { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "We cannot answer right now. Try again in a minute.")
+        }
+        FlowError::Missing | FlowError::Closed(_) => {
+            (StatusCode::NOT_FOUND, "There is nothing to sign in to at this address.")
+        }
+        FlowError::Refused(refusal) if refusal.code.starts_with("login.attempt") => (
+            StatusCode::BAD_REQUEST,
+            "This sign-in was begun in another browser or too long ago. Go back to the app and sign in again.",
+        ),
+        FlowError::Refused(refusal) if refusal.code == "login.user_inactive" || refusal.code == "login.not_provisioned" => {
+            (StatusCode::FORBIDDEN, "Your company's directory gives you no access here. Ask your administrator.")
+        }
+        FlowError::Refused(refusal) if refusal.code.starts_with("oauth.") => (
+            StatusCode::BAD_REQUEST,
+            "The app that sent you here asked for something it may not have. Tell the people who run it.",
+        ),
+        FlowError::Refused(_) | FlowError::Invalid { .. } | FlowError::Conflict { .. } => (
+            StatusCode::FORBIDDEN,
+            "Your company's sign-in answered with something we could not accept. Try once more; if it stays, tell \
+             your administrator.",
+        ),
+    };
+    tracing::info!(%reference, code = error.code(), "page: refused");
+    let main = format!(
+        "<h1>You are not signed in</h1>\n<p>{}</p>\n<dl><dt>Reference</dt><dd><code>{}</code></dd></dl>",
+        escape(what),
+        escape(&reference)
+    );
+    answer(status, "'none'").insert_header(("X-Vestibule-Code", error.code())).body(page("Not signed in", &main))
+}

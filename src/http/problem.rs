@@ -1,0 +1,102 @@
+//! `/api`'s dialect of an error: RFC 9457 problem details with a stable `code`.
+
+use super::guard::facts;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use broker::FlowError;
+use serde_json::json;
+use std::fmt;
+
+/// An error on its way to an API caller.
+#[derive(Debug)]
+pub struct Problem {
+    error: FlowError,
+    request_id: String,
+}
+
+impl Problem {
+    pub fn of(req: &HttpRequest, error: FlowError) -> Self {
+        Self { error, request_id: facts(req).call.request_id }
+    }
+
+    pub fn response(&self) -> HttpResponse {
+        let (status, title, field, detail) = self.parts();
+        if status.is_server_error() {
+            tracing::error!(request_id = %self.request_id, error = %self.error, "request failed");
+        }
+        let mut body = json!({
+            "type": format!("about:blank#{}", self.error.code()),
+            "title": title,
+            "status": status.as_u16(),
+            "code": self.error.code(),
+            "detail": detail,
+            "request_id": self.request_id,
+        });
+        if let (Some(field), Some(members)) = (field, body.as_object_mut()) {
+            members.insert("field".to_owned(), json!(field));
+        }
+        let mut response = HttpResponse::build(status);
+        if let FlowError::Busy { retry_after_secs } = &self.error {
+            response.insert_header(("Retry-After", retry_after_secs.to_string()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\""));
+        }
+        response.content_type("application/problem+json").body(body.to_string())
+    }
+
+    fn parts(&self) -> (StatusCode, &'static str, Option<&'static str>, String) {
+        match &self.error {
+            FlowError::Refused(refusal) if refusal.code == "api.unauthorized" => {
+                (StatusCode::UNAUTHORIZED, "Unauthorized", None, "Send a valid key as a bearer token.".to_owned())
+            }
+            FlowError::Refused(refusal) if refusal.code == "api.scope_missing" => {
+                (StatusCode::FORBIDDEN, "Forbidden", None, facts_text(refusal))
+            }
+            FlowError::Refused(refusal) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Refused", None, facts_text(refusal))
+            }
+            FlowError::Missing => {
+                (StatusCode::NOT_FOUND, "Not found", None, "There is no such thing here.".to_owned())
+            }
+            FlowError::Closed(model::org::OrgState::Suspended) => {
+                (StatusCode::FORBIDDEN, "Org suspended", None, "The org is suspended.".to_owned())
+            }
+            FlowError::Closed(_) => {
+                (StatusCode::NOT_FOUND, "Not found", None, "There is no such thing here.".to_owned())
+            }
+            FlowError::Conflict { detail, .. } => (StatusCode::CONFLICT, "Conflict", None, detail.clone()),
+            FlowError::Invalid { field, detail, .. } => {
+                (StatusCode::BAD_REQUEST, "Invalid request", Some(field), detail.clone())
+            }
+            FlowError::Busy { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Busy", None, "Try again shortly.".to_owned())
+            }
+            FlowError::Fault(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Internal error",
+                None,
+                "Something failed on our side; quote the request id.".to_owned(),
+            ),
+        }
+    }
+}
+
+fn facts_text(refusal: &model::Refusal) -> String {
+    let facts: Vec<String> = refusal.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    if facts.is_empty() { refusal.code.to_owned() } else { facts.join("; ") }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl actix_web::ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.parts().0
+    }
+    fn error_response(&self) -> HttpResponse {
+        self.response()
+    }
+}

@@ -1,0 +1,256 @@
+//! The machine's half of the OAuth provider: token, introspection, revocation, userinfo. Clients
+//! prove themselves by secret (basic or post) or, as public clients, by PKCE alone.
+
+use super::{DoorKind, Entry, doors::bearer, guard::facts, oauth_error, shielded};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header},
+    web::{self, Bytes, Data},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use broker::{
+    FlowError, Gateway,
+    inspect::{self, Live},
+    redeem::{self, Redemption, Tokens},
+    refresh, revoke,
+};
+use model::{Refusal, TokenDigest, ids::AppId};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use store::{App, AuthMethod};
+
+pub const ROUTES: &[Entry] = &[
+    Entry { method: Method::POST, path: "/oauth2/token", door: DoorKind::Client, route: || web::route().to(token) },
+    Entry {
+        method: Method::POST,
+        path: "/oauth2/introspect",
+        door: DoorKind::Client,
+        route: || web::route().to(introspect),
+    },
+    Entry {
+        method: Method::POST,
+        path: "/oauth2/revoke",
+        door: DoorKind::Client,
+        route: || web::route().to(revoke_token),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/oauth2/userinfo",
+        door: DoorKind::Bearer,
+        route: || web::route().to(userinfo),
+    },
+    Entry {
+        method: Method::POST,
+        path: "/oauth2/userinfo",
+        door: DoorKind::Bearer,
+        route: || web::route().to(userinfo),
+    },
+];
+
+/// A form's parameters; one that comes twice is an error (OAuth 2.1, 3.2).
+type Form = BTreeMap<String, String>;
+
+fn invalid(field: &'static str, detail: &str) -> FlowError {
+    FlowError::invalid("oauth.invalid_request", field, detail)
+}
+
+/// Reads `application/x-www-form-urlencoded`.
+pub fn form(req: &HttpRequest, body: &[u8]) -> Result<Form, FlowError> {
+    let kind = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+        return Err(invalid("content-type", "send application/x-www-form-urlencoded"));
+    }
+    pairs(body)
+}
+
+/// The parameters of a form or a query.
+pub fn pairs(text: &[u8]) -> Result<Form, FlowError> {
+    let mut form = Form::new();
+    for (name, value) in form_urlencoded::parse(text) {
+        if value.contains('\0') {
+            return Err(invalid("parameter", "a NUL byte is in no parameter"));
+        }
+        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+            return Err(invalid("parameter", "a parameter came twice"));
+        }
+    }
+    Ok(form)
+}
+
+/// The client, authenticated by the method it is registered for. RFC 6749 2.3.1: both halves of
+/// Basic are form-encoded.
+async fn client(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<App, FlowError> {
+    let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
+    let basic = req
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .map(|(_, value)| value.to_owned());
+    let (id, secret, used) = match (basic, form.get("client_secret")) {
+        (Some(_), Some(_)) => return Err(invalid("client_secret", "one way of authenticating, not two")),
+        (Some(value), None) => {
+            let pair = STANDARD.decode(value.trim()).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(wrong)?;
+            let (id, secret) = pair.split_once(':').ok_or_else(wrong)?;
+            (decoded(id), Some(decoded(secret)), AuthMethod::ClientSecretBasic)
+        }
+        (None, Some(secret)) => {
+            (form.get("client_id").cloned().ok_or_else(wrong)?, Some(secret.clone()), AuthMethod::ClientSecretPost)
+        }
+        (None, None) => (form.get("client_id").cloned().ok_or_else(wrong)?, None, AuthMethod::None),
+    };
+    let app_id: AppId = id.parse().map_err(|_| wrong())?;
+    let app = gw.db.app(app_id).await?.ok_or_else(wrong)?;
+    let holds = match (app.auth_method, &app.secret, &secret) {
+        (AuthMethod::None, _, None) => used == AuthMethod::None,
+        // A confidential client may use either header or body: both carry the same secret over TLS.
+        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(digest), Some(secret)) => {
+            TokenDigest::of(secret) == *digest
+        }
+        _ => false,
+    };
+    if holds { Ok(app) } else { Err(wrong()) }
+}
+
+fn decoded(text: &str) -> String {
+    let joined = format!("x={text}");
+    form_urlencoded::parse(joined.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+async fn token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+    let call = facts(&req).call;
+    let answer = async {
+        let form = form(&req, &body)?;
+        let app = client(&req, &gw, &form).await?;
+        let need = |name: &'static str| form.get(name).cloned().ok_or_else(|| invalid(name, &format!("{name} is missing")));
+        let gw = gw.get_ref().clone();
+        match need("grant_type")?.as_str() {
+            "authorization_code" => {
+                let (code, verifier) = (need("code")?, need("code_verifier")?);
+                let redirect_uri = form.get("redirect_uri").cloned();
+                shielded(async move {
+                    let grant =
+                        Redemption { code: &code, redirect_uri: redirect_uri.as_deref(), code_verifier: &verifier };
+                    redeem::redeem(&gw, &app, grant, &call).await
+                })
+                .await
+            }
+            "refresh_token" => {
+                let text = need("refresh_token")?;
+                shielded(async move { refresh::refresh(&gw, &app, &text, &call).await }).await
+            }
+            _ => Err(Refusal::stranger("oauth.unsupported_grant_type").into()),
+        }
+    };
+    match answer.await {
+        Ok(tokens) => issued(&tokens),
+        Err(error) => oauth_error::response(&error),
+    }
+}
+
+fn issued(tokens: &Tokens) -> HttpResponse {
+    let mut body = json!({
+        "access_token": tokens.access_token,
+        "token_type": "Bearer",
+        "expires_in": tokens.expires_in_secs,
+        "refresh_token": tokens.refresh_token.reveal(),
+        "scope": tokens.scope,
+    });
+    if let (Some(id_token), Some(members)) = (&tokens.id_token, body.as_object_mut()) {
+        members.insert("id_token".to_owned(), json!(id_token));
+    }
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("Pragma", "no-cache")).json(body)
+}
+
+/// RFC 7662. A public client has nothing to prove itself by, so it may not ask.
+async fn introspect(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+    let call = facts(&req).call;
+    let answer = async {
+        let form = form(&req, &body)?;
+        let app = client(&req, &gw, &form).await?;
+        if app.auth_method == AuthMethod::None {
+            return Err(Refusal::stranger("oauth.invalid_client").into());
+        }
+        let text = form.get("token").cloned().ok_or_else(|| invalid("token", "token is missing"))?;
+        let gw = gw.get_ref().clone();
+        shielded(async move { inspect::introspect(&gw, &app, &text, &call).await }).await
+    };
+    match answer.await {
+        Ok(live) => HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(
+            live.map_or_else(|| json!({"active": false}), |live| introspected(&live, gw.links.issuer())),
+        ),
+        Err(error) => oauth_error::response(&error),
+    }
+}
+
+fn introspected(live: &Live, issuer: &str) -> Value {
+    let claims = &live.claims;
+    json!({
+        "active": true,
+        "iss": issuer,
+        "sub": claims.user,
+        "aud": claims.audience,
+        "client_id": claims.client_id,
+        "username": live.row.user_name,
+        "token_type": "Bearer",
+        "scope": claims.scope,
+        "exp": claims.expires_at.secs(),
+        "iat": claims.issued_at.secs(),
+        "jti": claims.jti,
+        "sid": claims.session,
+        "org_id": claims.org,
+        "team_ids": claims.team_ids,
+        "roles": claims.roles,
+        "con": claims.connection,
+        "rs": claims.rs,
+        "auth_time": claims.auth_time.secs(),
+    })
+}
+
+/// RFC 7009: an unknown token is no error.
+async fn revoke_token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+    let call = facts(&req).call;
+    let answer = async {
+        let form = form(&req, &body)?;
+        let app = client(&req, &gw, &form).await?;
+        let text = form.get("token").cloned().ok_or_else(|| invalid("token", "token is missing"))?;
+        let gw = gw.get_ref().clone();
+        shielded(async move { revoke::refresh_token(&gw, &app, &text, &call).await }).await
+    };
+    match answer.await {
+        Ok(()) => HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish(),
+        Err(error) => oauth_error::response(&error),
+    }
+}
+
+/// OIDC Core 5.3.
+async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
+    let call = facts(&req).call;
+    let Some(jwt) = bearer(&req).map(str::to_owned) else {
+        return oauth_error::response(&Refusal::stranger("token.missing").into());
+    };
+    let story = gw.get_ref().clone();
+    match shielded(async move { inspect::userinfo(&story, &jwt, &call).await }).await {
+        Ok(live) => {
+            let mut said = Map::new();
+            said.insert("sub".into(), json!(live.claims.user));
+            said.insert("org_id".into(), json!(live.claims.org));
+            said.insert("team_ids".into(), json!(live.row.team_ids));
+            said.insert("roles".into(), json!(live.row.roles));
+            let optional = [
+                ("email", &live.row.email),
+                ("name", &live.row.display_name),
+                ("given_name", &live.row.given_name),
+                ("family_name", &live.row.family_name),
+            ];
+            for (name, value) in optional {
+                if let Some(value) = value {
+                    said.insert(name.into(), json!(value));
+                }
+            }
+            HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(said)
+        }
+        Err(error) => oauth_error::response(&error),
+    }
+}
