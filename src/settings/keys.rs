@@ -200,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn the_demo_starts_from_good_settings_and_stays_on_this_machine() {
+        let demo = include_str!("../../config/demo.toml").parse().unwrap();
+        let settings = Settings::assemble(flatten(demo)).unwrap();
+        assert!(settings.listen.ip().is_loopback() && settings.insecure_loopback());
+        assert!(settings.egress.allow_loopback);
+    }
+
+    #[test]
     fn a_second_table_inside_a_section_is_no_setting() {
         let flat = flatten("[tokens.deep]\nx = 1".parse().unwrap());
         assert!(flat.iter().any(|(key, value)| check(key, value).is_err()));
