@@ -3,9 +3,12 @@
 //! judges, the ledgers and the nouns live in the crates below it.
 
 pub mod embedded;
+pub mod http;
+mod jobs;
 pub mod outbound;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;
 pub mod telemetry;
 pub mod tls;
+pub mod wiring;

@@ -98,7 +98,7 @@ async fn exchange(
     let request = token_request(&provider, &ask, &ClientAuth::Basic(&secret), &code, &ties);
     let url = request.url.to_string();
     let headers =
-        request.authorization.iter().map(|a| ("authorization".to_owned(), a.reveal().clone())).collect();
+        request.authorization.iter().map(|a| ("authorization", a.reveal().clone())).collect();
     let body = Some(("application/x-www-form-urlencoded", request.body.reveal().clone().into_bytes()));
     let response = gw
         .outbound

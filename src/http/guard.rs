@@ -65,7 +65,9 @@ pub async fn guard(
             let org = host_org(gw, &host, &call).await;
             (call, org)
         }
-        None => return next.call(req).await.map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>),
+        None => {
+            return next.call(req).await.map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>);
+        }
     };
     let id = HeaderValue::from_str(&call.request_id).unwrap_or(HeaderValue::from_static("invalid"));
     req.extensions_mut().insert(Facts { call, host_org });

@@ -47,7 +47,9 @@ pub fn configure(config: &mut ServiceConfig) {
         config.route(entry.path, (entry.route)().method(entry.method.clone()));
     }
     config.default_service(actix_web::web::to(|req: actix_web::HttpRequest| async move {
-        if req.path().starts_with("/scim/") || req.path().starts_with("/api/") || req.path().starts_with("/oauth2/")
+        if req.path().starts_with("/scim/")
+            || req.path().starts_with("/api/")
+            || req.path().starts_with("/oauth2/")
         {
             problem::Problem::of(&req, broker::FlowError::Missing).response()
         } else {

@@ -39,9 +39,8 @@ pub fn response(error: &FlowError) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     match code {
         "invalid_client" => response.insert_header(("WWW-Authenticate", "Basic realm=\"vestibule\"")),
-        "invalid_token" => {
-            response.insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\", error=\"invalid_token\""))
-        }
+        "invalid_token" => response
+            .insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\", error=\"invalid_token\"")),
         "temporarily_unavailable" => response.insert_header(("Retry-After", "1")),
         _ => &mut response,
     };

@@ -25,7 +25,12 @@ pub const ROUTES: &[Entry] = &[
         door: DoorKind::Open,
         route: || web::route().to(discovery),
     },
-    Entry { method: Method::GET, path: "/oauth2/jwks", door: DoorKind::Open, route: || web::route().to(jwks) },
+    Entry {
+        method: Method::GET,
+        path: "/oauth2/jwks",
+        door: DoorKind::Open,
+        route: || web::route().to(jwks),
+    },
 ];
 
 async fn healthz() -> HttpResponse {

@@ -53,13 +53,17 @@ fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuilder {
 }
 
 pub fn not_found() -> String {
-    page("Not found", "<h1>There is no page here</h1>\n<p>Check the address, or go back to the app you came from.</p>")
+    page(
+        "Not found",
+        "<h1>There is no page here</h1>\n<p>Check the address, or go back to the app you came from.</p>",
+    )
 }
 
 /// Scheme, host and port of a URL: what a policy may name.
 fn origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "'none'".to_owned() };
-    let host: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(*c)).collect();
+    let host: String =
+        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(*c)).collect();
     if matches!(scheme, "http" | "https") { format!("{scheme}://{host}") } else { "'none'".to_owned() }
 }
 
@@ -96,7 +100,8 @@ pub fn ask_email(asked: &BTreeMap<String, String>, unknown: Option<&str>) -> Htt
         ),
         None => ("", String::new()),
     };
-    let described = if unknown.is_some() { " aria-describedby=\"email-error\" aria-invalid=\"true\"" } else { "" };
+    let described =
+        if unknown.is_some() { " aria-describedby=\"email-error\" aria-invalid=\"true\"" } else { "" };
     let main = format!(
         "<h1>Sign in</h1>\n<p>Your company's own sign-in page comes next.</p>\n\
          <form method=\"get\" action=\"/oauth2/authorize\">\n{hidden}<label for=\"email\">Work email</label>\n{error}\
@@ -136,8 +141,13 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
             StatusCode::BAD_REQUEST,
             "This sign-in was begun in another browser or too long ago. Go back to the app and sign in again.",
         ),
-        FlowError::Refused(refusal) if refusal.code == "login.user_inactive" || refusal.code == "login.not_provisioned" => {
-            (StatusCode::FORBIDDEN, "Your company's directory gives you no access here. Ask your administrator.")
+        FlowError::Refused(refusal)
+            if refusal.code == "login.user_inactive" || refusal.code == "login.not_provisioned" =>
+        {
+            (
+                StatusCode::FORBIDDEN,
+                "Your company's directory gives you no access here. Ask your administrator.",
+            )
         }
         FlowError::Refused(refusal) if refusal.code.starts_with("oauth.") => (
             StatusCode::BAD_REQUEST,
@@ -155,5 +165,7 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
         escape(what),
         escape(&reference)
     );
-    answer(status, "'none'").insert_header(("X-Vestibule-Code", error.code())).body(page("Not signed in", &main))
+    answer(status, "'none'")
+        .insert_header(("X-Vestibule-Code", error.code()))
+        .body(page("Not signed in", &main))
 }

@@ -46,9 +46,12 @@ impl Problem {
 
     fn parts(&self) -> (StatusCode, &'static str, Option<&'static str>, String) {
         match &self.error {
-            FlowError::Refused(refusal) if refusal.code == "api.unauthorized" => {
-                (StatusCode::UNAUTHORIZED, "Unauthorized", None, "Send a valid key as a bearer token.".to_owned())
-            }
+            FlowError::Refused(refusal) if refusal.code == "api.unauthorized" => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                None,
+                "Send a valid key as a bearer token.".to_owned(),
+            ),
             FlowError::Refused(refusal) if refusal.code == "api.scope_missing" => {
                 (StatusCode::FORBIDDEN, "Forbidden", None, facts_text(refusal))
             }

@@ -32,15 +32,55 @@ use store::App;
 use token::code::Challenge;
 
 pub const ROUTES: &[Entry] = &[
-    Entry { method: Method::GET, path: "/oauth2/authorize", door: DoorKind::Open, route: || web::route().to(authorize) },
-    Entry { method: Method::POST, path: "/oauth2/authorize", door: DoorKind::Open, route: || web::route().to(authorize) },
-    Entry { method: Method::POST, path: "/saml/{con}/acs", door: DoorKind::Open, route: || web::route().to(acs) },
-    Entry { method: Method::GET, path: "/saml/{con}/metadata", door: DoorKind::Open, route: || web::route().to(metadata) },
-    Entry { method: Method::GET, path: "/oidc/{con}/callback", door: DoorKind::Open, route: || web::route().to(callback) },
-    Entry { method: Method::GET, path: "/logout", door: DoorKind::Open, route: || web::route().to(logout_page) },
+    Entry {
+        method: Method::GET,
+        path: "/oauth2/authorize",
+        door: DoorKind::Open,
+        route: || web::route().to(authorize),
+    },
+    Entry {
+        method: Method::POST,
+        path: "/oauth2/authorize",
+        door: DoorKind::Open,
+        route: || web::route().to(authorize),
+    },
+    Entry {
+        method: Method::POST,
+        path: "/saml/{con}/acs",
+        door: DoorKind::Open,
+        route: || web::route().to(acs),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/saml/{con}/metadata",
+        door: DoorKind::Open,
+        route: || web::route().to(metadata),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/oidc/{con}/callback",
+        door: DoorKind::Open,
+        route: || web::route().to(callback),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/logout",
+        door: DoorKind::Open,
+        route: || web::route().to(logout_page),
+    },
     Entry { method: Method::POST, path: "/logout", door: DoorKind::Open, route: || web::route().to(logout) },
-    Entry { method: Method::GET, path: "/assets/style.css", door: DoorKind::Open, route: || web::route().to(style) },
-    Entry { method: Method::GET, path: "/assets/continue.js", door: DoorKind::Open, route: || web::route().to(continue_js) },
+    Entry {
+        method: Method::GET,
+        path: "/assets/style.css",
+        door: DoorKind::Open,
+        route: || web::route().to(style),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/assets/continue.js",
+        door: DoorKind::Open,
+        route: || web::route().to(continue_js),
+    },
 ];
 
 /// 32 KiB of parameters is more than any client sends.
@@ -62,7 +102,8 @@ async fn continue_js() -> HttpResponse {
 }
 
 async fn authorize(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
-    let text = if req.method() == Method::POST { body.to_vec() } else { req.query_string().as_bytes().to_vec() };
+    let text =
+        if req.method() == Method::POST { body.to_vec() } else { req.query_string().as_bytes().to_vec() };
     match try_authorize(&req, &gw, &text).await {
         Ok(response) => response,
         Err(error) => pages::refused(&req, &error),
@@ -70,7 +111,11 @@ async fn authorize(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResp
 }
 
 /// `Err` is for the page; an error the app may see is already a redirect in `Ok`.
-async fn try_authorize(req: &HttpRequest, gw: &Data<Gateway>, text: &[u8]) -> Result<HttpResponse, FlowError> {
+async fn try_authorize(
+    req: &HttpRequest,
+    gw: &Data<Gateway>,
+    text: &[u8],
+) -> Result<HttpResponse, FlowError> {
     if text.len() > QUERY_BYTES_MAX {
         return Err(FlowError::invalid("oauth.invalid_request", "query", "too long"));
     }
@@ -140,7 +185,9 @@ async fn authorize_verified(
     let challenge = Challenge::parse(&get("code_challenge").unwrap_or_default())
         .map_err(|_| invalid("code_challenge", "43 characters of base64url are required"))?;
     let max_age_secs = get("max_age")
-        .map(|text| text.parse::<i64>().ok().filter(|secs| *secs >= 0).ok_or_else(|| invalid("max_age", "seconds")))
+        .map(|text| {
+            text.parse::<i64>().ok().filter(|secs| *secs >= 0).ok_or_else(|| invalid("max_age", "seconds"))
+        })
         .transpose()?;
     let connection = get("connection")
         .map(|text| text.parse::<ConnectionId>().map_err(|_| Refusal::stranger("login.no_connection")))
@@ -201,7 +248,9 @@ impl Back {
             other => other.code().to_owned(),
         };
         let code = match error {
-            FlowError::Refused(r) if r.code == "oauth.unsupported_response_type" => "unsupported_response_type",
+            FlowError::Refused(r) if r.code == "oauth.unsupported_response_type" => {
+                "unsupported_response_type"
+            }
             other => oauth_error::code(other),
         };
         self.send(vec![("error", code.to_owned()), ("error_description", description)])
@@ -286,10 +335,9 @@ async fn acs(req: HttpRequest, path: Path<String>, body: Bytes, gw: Data<Gateway
     let finished = async {
         let connection: ConnectionId = path.parse().map_err(|_| FlowError::Missing)?;
         let form = super::token::form(&req, &body)?;
-        let answer = form
-            .get("SAMLResponse")
-            .cloned()
-            .ok_or_else(|| FlowError::invalid("saml.response_missing", "SAMLResponse", "the form has no SAMLResponse"))?;
+        let answer = form.get("SAMLResponse").cloned().ok_or_else(|| {
+            FlowError::invalid("saml.response_missing", "SAMLResponse", "the form has no SAMLResponse")
+        })?;
         let relay_state = form.get("RelayState").cloned();
         let (Facts { call, host_org }, jar) = (facts(&req), cookies(&req, &gw));
         let story = gw.get_ref().clone();
@@ -362,8 +410,12 @@ async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
         }
     }
     let mut response = pages::signed_out();
-    let mut gone =
-        Cookie::build(name, "").path("/").http_only(true).secure(gw.links.is_https()).same_site(SameSite::Lax).finish();
+    let mut gone = Cookie::build(name, "")
+        .path("/")
+        .http_only(true)
+        .secure(gw.links.is_https())
+        .same_site(SameSite::Lax)
+        .finish();
     gone.make_removal();
     add_cookie(&mut response, &gone);
     response

@@ -20,7 +20,12 @@ use std::collections::BTreeMap;
 use store::{App, AuthMethod};
 
 pub const ROUTES: &[Entry] = &[
-    Entry { method: Method::POST, path: "/oauth2/token", door: DoorKind::Client, route: || web::route().to(token) },
+    Entry {
+        method: Method::POST,
+        path: "/oauth2/token",
+        door: DoorKind::Client,
+        route: || web::route().to(token),
+    },
     Entry {
         method: Method::POST,
         path: "/oauth2/introspect",
@@ -91,13 +96,19 @@ async fn client(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<App, Flo
     let (id, secret, used) = match (basic, form.get("client_secret")) {
         (Some(_), Some(_)) => return Err(invalid("client_secret", "one way of authenticating, not two")),
         (Some(value), None) => {
-            let pair = STANDARD.decode(value.trim()).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(wrong)?;
+            let pair = STANDARD
+                .decode(value.trim())
+                .ok()
+                .and_then(|b| String::from_utf8(b).ok())
+                .ok_or_else(wrong)?;
             let (id, secret) = pair.split_once(':').ok_or_else(wrong)?;
             (decoded(id), Some(decoded(secret)), AuthMethod::ClientSecretBasic)
         }
-        (None, Some(secret)) => {
-            (form.get("client_id").cloned().ok_or_else(wrong)?, Some(secret.clone()), AuthMethod::ClientSecretPost)
-        }
+        (None, Some(secret)) => (
+            form.get("client_id").cloned().ok_or_else(wrong)?,
+            Some(secret.clone()),
+            AuthMethod::ClientSecretPost,
+        ),
         (None, None) => (form.get("client_id").cloned().ok_or_else(wrong)?, None, AuthMethod::None),
     };
     let app_id: AppId = id.parse().map_err(|_| wrong())?;
@@ -123,15 +134,20 @@ async fn token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse
     let answer = async {
         let form = form(&req, &body)?;
         let app = client(&req, &gw, &form).await?;
-        let need = |name: &'static str| form.get(name).cloned().ok_or_else(|| invalid(name, &format!("{name} is missing")));
+        let need = |name: &'static str| {
+            form.get(name).cloned().ok_or_else(|| invalid(name, &format!("{name} is missing")))
+        };
         let gw = gw.get_ref().clone();
         match need("grant_type")?.as_str() {
             "authorization_code" => {
                 let (code, verifier) = (need("code")?, need("code_verifier")?);
                 let redirect_uri = form.get("redirect_uri").cloned();
                 shielded(async move {
-                    let grant =
-                        Redemption { code: &code, redirect_uri: redirect_uri.as_deref(), code_verifier: &verifier };
+                    let grant = Redemption {
+                        code: &code,
+                        redirect_uri: redirect_uri.as_deref(),
+                        code_verifier: &verifier,
+                    };
                     redeem::redeem(&gw, &app, grant, &call).await
                 })
                 .await
@@ -160,7 +176,10 @@ fn issued(tokens: &Tokens) -> HttpResponse {
     if let (Some(id_token), Some(members)) = (&tokens.id_token, body.as_object_mut()) {
         members.insert("id_token".to_owned(), json!(id_token));
     }
-    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("Pragma", "no-cache")).json(body)
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("Pragma", "no-cache"))
+        .json(body)
 }
 
 /// RFC 7662. A public client has nothing to prove itself by, so it may not ask.

@@ -200,3 +200,21 @@ fn escape(out: &mut String, text: &str, entity: impl Fn(u8) -> Option<&'static s
     }
     out.push_str(text.get(from..).unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml;
+
+    #[test]
+    fn a_long_namespace_repeated_by_thousands_does_not_grow_without_end() {
+        let grown = |siblings: usize| {
+            let uri = "u:".repeat(1_000);
+            let text = format!("<r xmlns:a=\"{uri}\">{}</r>", "<a:b/>".repeat(siblings));
+            let document = xml::parse(&text).unwrap();
+            exclusive(document.root_element(), None, &[]).map(|bytes| bytes.len()).map_err(|r| r.code)
+        };
+        assert!(grown(1_000).is_ok_and(|bytes| bytes < OUTPUT_BYTES_MAX));
+        assert_eq!(grown(1_100), Err("saml.canonical_too_large"));
+    }
+}

@@ -194,6 +194,20 @@ impl TenantTx {
     }
 }
 
+impl TenantTx {
+    /// Takes every item of this kind that was due by then off the jobs' list.
+    pub async fn settle_all(&mut self, kind: &'static str, due: Timestamp) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query("DELETE FROM pending WHERE kind = $1 AND org_id = $2 AND due_at <= $3")
+            .bind(kind)
+            .bind(org)
+            .bind(OffsetDateTime::from(due))
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+}
+
 impl crate::Db {
     /// Orgs in which something of this kind is due: the jobs' only view across orgs, and it shows
     /// ids alone.

@@ -157,6 +157,16 @@ fn no_single_changed_byte_of_a_signed_document_is_accepted_as_another_person() {
 }
 
 #[test]
+fn the_form_value_is_strict_base64_but_for_white_space() {
+    let posted = |value: &str| receive(value, &Limits::default()).err().map(|refusal| refusal.code);
+    assert_eq!(posted("PGEv\r\nPg=="), None);
+    assert_eq!(posted("PGEvPg"), Some("saml.base64_malformed"), "without padding");
+    assert_eq!(posted("PGEvPh=="), Some("saml.base64_malformed"), "with stray bits");
+    assert_eq!(posted("PGEv-g=="), Some("saml.base64_malformed"), "of another alphabet");
+    assert_eq!(posted(&"A".repeat(512 * 1024 + 1)), Some("saml.too_large"));
+}
+
+#[test]
 fn a_valid_document_becomes_invalid_at_another_connection() {
     let folder = fixtures().join("okta/both_signed");
     let case = read_case(&folder);
@@ -176,11 +186,25 @@ fn trust_cannot_be_empty_weak_or_expired() {
     for malformed in ["", " ", "AAAA", "????"] {
         assert_eq!(code(&[malformed]), Some("saml.certificate_malformed"), "{malformed:?}");
     }
+    let pem = |name: &str| fs::read_to_string(fixtures().join("evil/certificates").join(name)).unwrap();
+    assert_eq!(code(&[&pem("rsa1024.pem")]), Some("saml.certificate_key_too_small"));
+    assert_eq!(code(&[&pem("p521.pem")]), Some("saml.certificate_key_unsupported"));
+    assert_eq!(code(&[&pem("secp256k1.pem")]), Some("saml.certificate_key_unsupported"));
+}
+
+#[test]
+fn metadata_that_would_leave_a_connection_without_trust_is_refused() {
+    let code =
+        |texts: &[String]| TrustedCerts::from_pem_or_der_base64(texts).err().map(|refusal| refusal.code);
     let xml = fs::read_to_string(fixtures().join("okta/metadata.xml")).unwrap();
     let now = Timestamp::parse_rfc3339("2026-11-21T10:00:05Z").unwrap();
     let idp = metadata::read(&xml, now).unwrap();
     let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", idp.certificates[0]);
-    assert_eq!(code(&[&pem, &idp.certificates[0]]), None);
+    assert_eq!(code(&[pem, idp.certificates[0].clone()]), None);
+    let der = STANDARD.decode(&idp.certificates[0]).unwrap();
+    let variant = |n: u8| STANDARD.encode([&der[..der.len() - 1], &[n]].concat());
+    assert_eq!(code(&(0..8).map(variant).collect::<Vec<_>>()), None);
+    assert_eq!(code(&(0..9).map(variant).collect::<Vec<_>>()), Some("saml.too_many_certificates"));
 
     let refused = |xml: &str, now| metadata::read(xml, now).err().map(|refusal| refusal.code);
     let end = idp.not_after[0];
@@ -193,6 +217,13 @@ fn trust_cannot_be_empty_weak_or_expired() {
     assert_eq!(refused(&script, now), Some("saml.metadata_url_refused"));
     assert_eq!(refused(&xml.replace("SingleSignOnService", "X"), now), Some("saml.metadata_no_sso_url"));
     assert_eq!(refused(&xml.replace("entityID", "entityId"), now), Some("saml.metadata_entity_id"));
+    let (head, entity) = xml.split_once('\n').unwrap();
+    let list = |entities: &str| {
+        let open = "<md:EntitiesDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\">";
+        format!("{head}{open}{entities}</md:EntitiesDescriptor>")
+    };
+    assert_eq!(refused(&list(entity), now), None);
+    assert_eq!(refused(&list(&entity.repeat(2)), now), Some("saml.metadata_many_idps"));
     assert_eq!(refused("<a/>", now), Some("saml.metadata_not_an_idp"));
     let until = xml.replace(" entityID", " validUntil=\"2026-11-21T10:00:05Z\" entityID");
     assert_eq!(refused(&until, now), Some("saml.metadata_expired"));

@@ -1,0 +1,31 @@
+//! Brings to Redis every revocation that its own process did not. The watermarks only grow, so
+//! bringing one twice is harmless.
+
+use super::ORGS_A_ROUND;
+use broker::{FlowError, Gateway};
+use model::revocation::Scope;
+
+const ROWS: i64 = 1_000;
+
+pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
+    let Some(live) = gw.live.clone() else { return Ok(()) };
+    let call = gw.own_call();
+    // Younger ones are still in the hands of the process that wrote them.
+    let due = call.at.minus_secs(1);
+    for org in gw.db.orgs_with_due("revocation", due, ORGS_A_ROUND).await? {
+        let scope = gw.db.job("relay", org, &call).await?;
+        let waiting = gw.db.read(&scope, "relay.read").await?.revocations_after(0, ROWS).await?;
+        let mut reached = true;
+        for (seq, about, _) in &waiting {
+            if let Ok(about) = about.parse::<Scope>() {
+                reached &= live.raise(&scope, &about, *seq).await.is_ok();
+            }
+        }
+        if reached {
+            let mut tx = gw.db.write(&scope, "relay.settle").await?;
+            tx.settle_all("revocation", due).await?;
+            tx.commit_housekeeping().await?;
+        }
+    }
+    Ok(())
+}

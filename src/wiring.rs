@@ -1,0 +1,292 @@
+//! From settings to a running gateway: stores, keys, the one outgoing socket, the server, the jobs.
+
+use crate::{
+    embedded::{Embedded, EmbeddedError, EmbeddedOptions},
+    http, jobs, outbound,
+    outbound::{Outbound as _, Sockets},
+    seal_keys::{self, SealKeyError},
+    seams::{Clock, SystemChance, SystemClock},
+    settings::Settings,
+};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
+use broker::{
+    Gateway, Lifetimes, Links, Outbound, OutboundAnswer, OutboundFault, OutboundRequest, gateway::Pending,
+};
+use model::{
+    Chance, Secret,
+    ids::{KeyId, random32},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use store::{Db, DbOptions, live::Live};
+use token::{
+    credential::{UnboundKind, bearer},
+    key_ring::{KeyRing, SigningKey},
+    refresh::RefreshKey,
+    seal::{SealKeyId, SealKeys},
+};
+use tokio::sync::watch;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    #[error(transparent)]
+    SealKeys(#[from] SealKeyError),
+    #[error("{0}")]
+    Store(#[from] store::Error),
+    #[error("cannot listen on {addr}: {why}")]
+    Listen { addr: SocketAddr, why: std::io::Error },
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The stores of a process: those of the settings, or private ones in the data folder that end with it.
+pub struct Stores {
+    pub database_url: String,
+    pub migrate_url: String,
+    pub redis_url: Option<String>,
+    _embedded: Option<Embedded>,
+}
+
+impl Stores {
+    /// Starts what the settings do not name. Blocks.
+    pub fn open(settings: &Settings, durable: bool, progress: fn(&str)) -> Result<Self, StartError> {
+        let (given_db, given_redis) = (&settings.database.url, &settings.redis.url);
+        let options = EmbeddedOptions {
+            data_dir: settings.data_dir.clone(),
+            postgres: given_db.is_none(),
+            redis: given_redis.is_none(),
+            durable,
+            progress,
+        };
+        let embedded =
+            (options.postgres || options.redis).then(|| Embedded::join_or_start(&options)).transpose()?;
+        let own = |pick: fn(&Embedded) -> Option<String>| embedded.as_ref().and_then(pick);
+        let database_url = given_db
+            .as_ref()
+            .map(|url| url.reveal().clone())
+            .or_else(|| own(|e| e.database_url.clone()))
+            .ok_or_else(|| StartError::Other("no database".to_owned()))?;
+        let migrate_url = settings
+            .database
+            .migrate_url
+            .as_ref()
+            .map_or_else(|| database_url.clone(), |url| url.reveal().clone());
+        let redis_url =
+            given_redis.as_ref().map(|url| url.reveal().clone()).or_else(|| own(|e| e.redis_url.clone()));
+        Ok(Self { database_url, migrate_url, redis_url, _embedded: embedded })
+    }
+}
+
+/// The broker's seam to the guarded sockets.
+struct Guarded(Sockets);
+
+impl Outbound for Guarded {
+    fn send(&self, request: OutboundRequest) -> Pending<'_, Result<OutboundAnswer, OutboundFault>> {
+        Box::pin(async move {
+            let (method, body) = match request.body {
+                Some((kind, bytes)) => (outbound::Method::Post, Some((kind, bytes))),
+                None => (outbound::Method::Get, None),
+            };
+            let mut headers = request.headers;
+            headers.extend(body.as_ref().map(|(kind, _)| ("content-type", (*kind).to_owned())));
+            let body = body.map(|(_, bytes)| bytes).unwrap_or_default();
+            let asked = outbound::Request { method, url: request.url, headers, body };
+            match self.0.send(asked).await {
+                Ok(answer) => Ok(OutboundAnswer { status: answer.status, body: answer.body }),
+                Err(error) => Err(OutboundFault(error.to_string())),
+            }
+        })
+    }
+    fn txt<'a>(&'a self, name: &'a str) -> Pending<'a, Result<Vec<String>, OutboundFault>> {
+        Box::pin(async move { self.0.txt(name).await.map_err(|error| OutboundFault(error.to_string())) })
+    }
+}
+
+fn seals(settings: &Settings) -> Result<SealKeys, StartError> {
+    let mut keys = seal_keys::load_or_create(&settings.seal_key_path(), &SystemChance)?.into_iter();
+    let numbered = |key: seal_keys::SealKey| {
+        let id =
+            key.id.strip_prefix('k').and_then(|hex| u32::from_str_radix(hex, 16).ok()).ok_or_else(|| {
+                StartError::Other(format!("seal key id {}: wanted k and 8 hexadecimal digits", key.id))
+            })?;
+        Ok::<_, StartError>((SealKeyId(id), key.bytes))
+    };
+    let current =
+        keys.next().map(numbered).transpose()?.ok_or_else(|| StartError::Other("no seal key".to_owned()))?;
+    let older = keys.map(numbered).collect::<Result<Vec<_>, _>>()?;
+    Ok(SealKeys::new(current, older))
+}
+
+async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError> {
+    let options = DbOptions {
+        url: stores.database_url.clone(),
+        pool_max: settings.database.pool_max,
+        acquire_secs: settings.database.acquire_timeout_secs,
+    };
+    Ok(Db::connect(&options, Arc::new(seals(settings)?), Arc::new(SystemChance)).await?)
+}
+
+/// Everything a story works with.
+pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, StartError> {
+    let now = SystemClock.now();
+    let db = database(settings, stores).await?;
+    let born = SigningKey::generate()
+        .and_then(|key| key.to_pkcs8())
+        .map_err(|e| StartError::Other(e.to_string()))?;
+    let signing = db.platform_secret("signing_key.current", now, || born).await?;
+    let signing = SigningKey::from_pkcs8(&signing).map_err(|e| StartError::Other(e.to_string()))?;
+    let refresh =
+        db.platform_secret("refresh_key", now, || Secret::new(random32(&SystemChance).to_vec())).await?;
+    let refresh: [u8; 32] = refresh
+        .reveal()
+        .as_slice()
+        .try_into()
+        .map_err(|_| StartError::Other("the refresh key is not 32 bytes".to_owned()))?;
+    let live = match &stores.redis_url {
+        Some(url) => match Live::connect(url).await {
+            Ok(live) => Some(live),
+            Err(error) => {
+                tracing::warn!(%error, "redis does not answer: sessions are served from postgres");
+                None
+            }
+        },
+        None => None,
+    };
+    let sockets = Sockets::new(settings.egress.allow_loopback, Arc::new(SystemChance))
+        .map_err(|e| StartError::Other(e.to_string()))?;
+    Ok(Gateway {
+        db,
+        live,
+        keys: Arc::new(KeyRing::new(signing, Vec::new())),
+        refresh_key: Arc::new(RefreshKey::new(Secret::new(refresh))),
+        chance: Arc::new(SystemChance),
+        clock: || SystemClock.now(),
+        outbound: Arc::new(Guarded(sockets)),
+        links: Links::new(&settings.public_url),
+        lifetimes: Lifetimes {
+            access_token_secs: settings.tokens.access_token_secs,
+            code_secs: settings.tokens.code_secs,
+            attempt_secs: ATTEMPT_SECS,
+            refresh_idle_secs: settings.tokens.refresh_idle_secs,
+            refresh_absolute_secs: settings.tokens.refresh_absolute_secs,
+            session_idle_secs: settings.sessions.idle_secs,
+            session_absolute_secs: settings.sessions.absolute_secs,
+        },
+        allow_loopback: settings.egress.allow_loopback,
+    })
+}
+
+/// A person has this long at their identity provider, second factor included.
+const ATTEMPT_SECS: i64 = 900;
+/// In-flight requests get this long to end.
+const DRAIN_SECS: u64 = 10;
+/// Larger than any body a face reads (SCIM: 1 MiB); a face has its own smaller bounds.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+pub async fn migrate(settings: &Settings, progress: fn(&str)) -> Result<(), StartError> {
+    let stores = Stores::open(settings, true, progress)?;
+    Ok(store::migrate(&stores.migrate_url).await?)
+}
+
+/// A new platform key; its text is shown here and never again.
+pub async fn create_platform_key(settings: &Settings, name: &str) -> Result<Secret<String>, StartError> {
+    let stores = Stores::open(settings, true, |_| {})?;
+    store::migrate(&stores.migrate_url).await?;
+    let db = database(settings, &stores).await?;
+    platform_key(&db, name).await
+}
+
+/// The same, over an open database.
+pub async fn platform_key(db: &Db, name: &str) -> Result<Secret<String>, StartError> {
+    let now = SystemClock.now();
+    let text = bearer(UnboundKind::Platform, &SystemChance);
+    let id = KeyId::new(now, &SystemChance as &dyn Chance);
+    db.create_platform_key(id, name, &model::TokenDigest::of(text.reveal()), now).await?;
+    Ok(text)
+}
+
+/// A gateway that serves.
+pub struct Running {
+    pub addr: SocketAddr,
+    pub gateway: Gateway,
+    server: ServerHandle,
+    ended: tokio::task::JoinHandle<std::io::Result<()>>,
+    jobs: tokio::task::JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Stops taking connections, lets those that are served end, then the jobs.
+    pub async fn stop(self) {
+        self.server.stop(true).await;
+        let _ = self.stop.send(true);
+        let _ = self.jobs.await;
+        let _ = self.ended.await;
+        self.gateway.db.close().await;
+    }
+
+    /// Waits until the server ends by itself.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+}
+
+/// Serves on `settings.listen`, with the jobs beside it. The stores are migrated.
+pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, StartError> {
+    if settings.insecure_loopback() {
+        tracing::warn!(public_url = settings.public_url, "plain http on loopback: cookies are not Secure");
+    }
+    let gateway = gateway(settings, stores).await?;
+    let addr = settings.listen;
+    let data = web::Data::new(gateway.clone());
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(data.clone())
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .wrap(middleware::from_fn(http::guard::guard))
+            .configure(http::configure)
+    })
+    .disable_signals()
+    .workers(WORKERS)
+    .shutdown_timeout(DRAIN_SECS);
+    let server = match (&settings.tls.cert_file, &settings.tls.key_file) {
+        (Some(cert), Some(key)) => {
+            let config =
+                crate::tls::server_config(cert, key).map_err(|e| StartError::Other(e.to_string()))?;
+            server.bind_rustls_0_23(addr, config)
+        }
+        _ => server.bind(addr),
+    }
+    .map_err(|why| StartError::Listen { addr, why })?;
+    let addr = server.addrs().first().copied().unwrap_or(addr);
+    let server = server.run();
+    let (stop, stopped) = watch::channel(false);
+    let running = Running {
+        addr,
+        server: server.handle(),
+        ended: tokio::spawn(server),
+        jobs: tokio::spawn(jobs::run(gateway.clone(), stopped)),
+        gateway,
+        stop,
+    };
+    tracing::info!(%addr, "serving");
+    Ok(running)
+}
+
+/// Signing and verifying are what costs: one worker a core of a small machine.
+const WORKERS: usize = 2;
+
+/// Waits for the sign to end: SIGTERM or Ctrl-C.
+pub async fn told_to_stop() {
+    let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(term) => term,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("draining");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
