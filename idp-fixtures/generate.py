@@ -116,7 +116,8 @@ def okta(idp, sign="both", sig=None, **o):
     assertion = (
         f'<saml2:Assertion xmlns:saml2="urn:oasis:names:tc:SAML:2.0:assertion" ID="{a_id}" IssueInstant="{g("issued", "2026-11-21T10:00:00.250Z")}" '
         f'Version="{g("a_version", "2.0")}"{g("a_extra", "")}><saml2:Issuer {entity}>{g("issuer", idp.entity_id)}</saml2:Issuer>{a_sig}'
-        f'<saml2:Subject><saml2:NameID Format="{g("format", EMAIL_FORMAT)}">{g("name_id", "ada@customer.example")}</saml2:NameID>'
+        '<saml2:Subject>'
+        + g("name_id_element", f'<saml2:NameID Format="{g("format", EMAIL_FORMAT)}">{g("name_id", "ada@customer.example")}</saml2:NameID>') +
         f'<saml2:SubjectConfirmation Method="{g("method", BEARER)}">{data}</saml2:SubjectConfirmation></saml2:Subject>'
         f'<saml2:Conditions NotBefore="{g("not_before", "2026-11-21T09:55:00.250Z")}" NotOnOrAfter="{g("until", "2026-11-21T10:05:00.250Z")}">'
         f'{audience}</saml2:Conditions>{authn}<saml2:AttributeStatement>{attributes}</saml2:AttributeStatement></saml2:Assertion>')
@@ -199,6 +200,10 @@ MALLORY = Idp("mallory", OKTA.entity_id, "rsa2048")
 (HERE / "entra/metadata.xml").write_text(ENTRA.metadata())
 (HERE / "evil/metadata.xml").write_text(OKTA.metadata())
 
+(HERE / "evil/certificates").mkdir()
+for name, key in (("rsa1024", "rsa1024"), ("p521", "P-521"), ("secp256k1", "secp256k1")):
+    shutil.copy(Idp(name, OKTA.entity_id, key).cert, HERE / f"evil/certificates/{name}.pem")
+
 # --- what must be accepted -------------------------------------------------------------------------------
 for sign in ("response", "assertion", "both"):
     case(f"okta/{sign}_signed", okta(OKTA, sign), identity=ADA)
@@ -227,6 +232,15 @@ for name, sign in (("fifty_groups", "both"), ("fifty_groups_one_signature", "ass
 def rule(name, code, expect=None, sign="both", **o):
     case(f"evil/{name}", okta(OKTA, sign, **o), code, standing="proven", **(expect or {}))
 
+# The IdP's Response around an assertion that somebody else signed.
+inside = re.search(r"<saml2:Assertion .*</saml2:Assertion>", okta(MALLORY, "assertion"), re.S).group(0)
+outside = re.sub(r"<saml2:Assertion .*</saml2:Assertion>", lambda _: inside, okta(OKTA, "none"), flags=re.S)
+outside = outside.replace("<saml2p:Status>", "@SIG@<saml2p:Status>")
+case("evil/inner_signature_of_attacker", finish(outside, OKTA, "response", "id9876543210987654321", MORE + "rsa-sha256", SHA256, ()),
+     "saml.signature_invalid", standing="proven")
+rule("encrypted_id", "saml.encrypted_id_not_supported", name_id_element="<saml2:EncryptedID/>")
+rule("no_name_id", "saml.element_missing", name_id_element="")
+rule("empty_id", "saml.identifier_malformed", sign="response", assertion_id="")
 audience = lambda *urls: "<saml2:AudienceRestriction>" + "".join(f"<saml2:Audience>{u}</saml2:Audience>" for u in urls) + "</saml2:AudienceRestriction>"
 rule("audience_other", "saml.audience_mismatch", audience=audience("https://other.example/sp"))
 rule("audience_prefix", "saml.audience_mismatch", audience=audience(SP + "x"))
@@ -348,6 +362,9 @@ xpath = f'<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"
 evil("xpath_transform", okta(OKTA, "assertion", transforms=enveloped + xpath), "saml.c14n_unsupported")
 evil("xpath_third_transform", okta(OKTA, "assertion", transforms=enveloped + xpath + exclusive), "saml.signature_shape")
 evil("enveloped_only", okta(OKTA, "assertion", transforms=enveloped), "saml.signature_shape")
+evil("not_enveloped", okta(OKTA, "assertion", transforms=exclusive + exclusive), "saml.transform_unsupported")
+evil("digest_sha224", okta(OKTA, "assertion", digest=MORE + "sha224"), "saml.digest_algorithm_unsupported")
+evil("signature_value_not_base64", A.replace("<ds:SignatureValue>", "<ds:SignatureValue>!"), "saml.signature_shape")
 evil("inclusive_c14n", okta(OKTA, "assertion", c14n="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"), "saml.c14n_unsupported")
 evil("reference_to_whole_document", A.replace('URI="#id3417891234567890123"', 'URI=""'), "saml.reference_mismatch")
 evil("reference_to_other", A.replace('URI="#id3417891234567890123"', 'URI="#id9876543210987654321"'), "saml.reference_mismatch")
