@@ -9,11 +9,13 @@ mod directories;
 mod domains;
 mod gate;
 mod groups;
+mod idempotency;
 mod keys;
 pub mod live;
 mod migrate;
 mod orgs;
 mod outbox;
+mod provisioning;
 mod record;
 mod refresh_families;
 mod revocations;
@@ -29,9 +31,11 @@ pub use directories::{Credential, Directory, NewCredential};
 pub use domains::{Domain, DomainState};
 pub use gate::{GateError, OrgRef};
 pub use groups::{Group, GroupFilter, MemberEdit};
+pub use idempotency::Reserved;
 pub use migrate::{migrate, refuse_unsafe_role};
 pub use orgs::{NewOrg, Org, OrgChange};
 pub use outbox::{Delivery, Webhook};
+pub use provisioning::Membership;
 pub use record::{AuditFilter, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
 pub use revocations::{Receipt, Revoked};
@@ -40,7 +44,7 @@ pub use scope::{
     Visitor,
 };
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
-pub use teams::{BY_API, GroupMapping, Team};
+pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, TenantRead, TenantTx};
 pub use users::{Adopted, User, UserFilter};
 
@@ -83,6 +87,9 @@ impl From<sqlx::Error> for Error {
                 match db.code().as_deref() {
                     Some("23505" | "23503") => Self::Conflict(db.constraint().unwrap_or_default().to_owned()),
                     Some("57P01" | "57P02" | "57P03" | "25006") => Self::Unavailable(error),
+                    // 40P01 deadlock_detected, 40001 serialization_failure: ours was the victim, and
+                    // the same request succeeds when it comes again.
+                    Some("40P01" | "40001") => Self::Unavailable(error),
                     _ => Self::Sql(error),
                 }
             }
@@ -141,6 +148,11 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// The org that a pooled connection still carries outside any transaction: none, ever.
+    pub async fn leaked_scope(&self) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT current_org()::text").fetch_one(&self.pool).await?)
     }
 
     pub async fn close(&self) {

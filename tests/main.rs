@@ -1,0 +1,15 @@
+//! The house as its callers meet it: over HTTP, on real Postgres and Redis. One binary, because
+//! each further one links everything again.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed"
+)]
+
+mod enclosure;
+mod house;
+mod login;
+mod refresh;

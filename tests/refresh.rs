@@ -1,0 +1,61 @@
+//! Refresh: rotation, the lost answer, the copied token.
+
+use crate::{
+    house::{
+        house,
+        walk::{is_active, refresh, text, tokens},
+    },
+    login::futures_join,
+};
+use std::collections::BTreeSet;
+
+#[tokio::test]
+async fn a_refresh_rotates_and_a_replay_kills_family_and_session() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let first = tokens(house, &tenant).await;
+    let (status, second) = refresh(house, &tenant, text(&first, "refresh_token")).await;
+    assert_eq!(status, 200, "{second}");
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+    assert!(is_active(house, &tenant, text(&second, "access_token")).await);
+    let (status, said) = refresh(house, &tenant, text(&first, "refresh_token")).await;
+    assert_eq!((status, said["error"].as_str()), (400, Some("invalid_grant")));
+    assert!(!is_active(house, &tenant, text(&second, "access_token")).await, "the session died with it");
+    assert_eq!(refresh(house, &tenant, text(&second, "refresh_token")).await.0, 400);
+}
+
+#[tokio::test]
+async fn at_grace_0_of_200_parallel_refreshes_one_succeeds_and_the_family_dies() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let first = tokens(house, &tenant).await;
+    let all = futures_join((0..200).map(|_| refresh(house, &tenant, text(&first, "refresh_token")))).await;
+    let won: Vec<_> = all.iter().filter(|(status, _)| *status == 200).collect();
+    assert_eq!(won.len(), 1);
+    assert_eq!(refresh(house, &tenant, text(&won[0].1, "refresh_token")).await.0, 400);
+}
+
+#[tokio::test]
+async fn within_the_grace_all_200_receive_the_same_bytes_of_one_rotation() {
+    let house = house();
+    let tenant = house.tenant_with(30).await;
+    let first = tokens(house, &tenant).await;
+    let all = futures_join((0..200).map(|_| refresh(house, &tenant, text(&first, "refresh_token")))).await;
+    assert!(all.iter().all(|(status, _)| *status == 200), "{all:?}");
+    let given: BTreeSet<_> = all.iter().map(|(_, tokens)| text(tokens, "refresh_token").to_owned()).collect();
+    assert_eq!(given.len(), 1);
+}
+
+#[tokio::test]
+async fn another_client_cannot_use_it_and_a_changed_letter_opens_nothing() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let other = house.app(0).await;
+    let first = tokens(house, &tenant).await;
+    let token = text(&first, "refresh_token");
+    let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    assert_eq!(house.as_app(&other, "/oauth2/token", &form).await.0, 400);
+    let cut = &token[..token.len() - 1];
+    assert_eq!(refresh(house, &tenant, cut).await.0, 400);
+    assert_eq!(refresh(house, &tenant, token).await.0, 200, "neither attempt cost the owner anything");
+}
