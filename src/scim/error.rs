@@ -36,10 +36,18 @@ pub enum Problem {
     VersionMismatch,
     Throttled,
     Unavailable,
+    /// The person belongs to another directory of the same org.
+    OtherDirectory,
+    /// A part of the protocol that is not served here.
+    NotServed,
+    MethodNotAllowed,
+    /// More members than one answer shows.
+    TooManyMembers,
+    Internal,
 }
 
 impl Problem {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::BodyTooLarge,
         Self::NotJson,
         Self::NotAnObject,
@@ -68,6 +76,11 @@ impl Problem {
         Self::VersionMismatch,
         Self::Throttled,
         Self::Unavailable,
+        Self::OtherDirectory,
+        Self::NotServed,
+        Self::MethodNotAllowed,
+        Self::TooManyMembers,
+        Self::Internal,
     ];
 
     /// Stable code, HTTP status, `scimType` of RFC 7644 table 9.
@@ -101,10 +114,19 @@ impl Problem {
             Self::VersionMismatch => ("scim.version_mismatch", 412, None),
             Self::Throttled => ("scim.throttled", 429, None),
             Self::Unavailable => ("scim.unavailable", 503, None),
+            Self::OtherDirectory => ("scim.other_directory", 409, None),
+            Self::NotServed => ("scim.not_served", 501, None),
+            Self::MethodNotAllowed => ("scim.method_not_allowed", 405, None),
+            Self::TooManyMembers => ("scim.too_many_members", 400, Some("tooMany")),
+            Self::Internal => ("scim.internal", 500, None),
         }
     }
     pub const fn code(self) -> &'static str {
         self.row().0
+    }
+    /// The problem of a stable code.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|problem| problem.code() == code)
     }
 }
 
@@ -164,6 +186,7 @@ mod tests {
         let codes: HashSet<_> = Problem::ALL.iter().map(|p| p.code()).collect();
         assert_eq!(codes.len(), Problem::ALL.len());
         assert!(codes.iter().all(|c| c.starts_with("scim.")));
+        assert!(Problem::ALL.into_iter().all(|p| Problem::of_code(p.code()) == Some(p)));
         let error = ScimError::of(Problem::Taken, "userName is taken\n");
         assert_eq!(
             error.render(),

@@ -35,10 +35,11 @@ pub struct GroupFilter {
     pub display_name: Option<String>,
     pub external_id: Option<String>,
     pub member: Option<UserId>,
+    pub directory: Option<DirectoryId>,
 }
 
 #[derive(sqlx::FromRow)]
-struct StoredGroup {
+pub(crate) struct StoredGroup {
     group_id: Uuid,
     dir_id: Uuid,
     display_name: String,
@@ -78,6 +79,7 @@ impl TenantRead {
                 AND ($4::uuid IS NULL OR EXISTS (SELECT 1 FROM group_members m
                                                   WHERE m.org_id = g.org_id AND m.group_id = g.group_id
                                                     AND m.user_id = $4))
+                AND ($7::uuid IS NULL OR dir_id = $7)
               ORDER BY group_id
              OFFSET $5
               LIMIT $6",
@@ -88,6 +90,7 @@ impl TenantRead {
         .bind(crate::record::optional(filter.member))
         .bind(offset)
         .bind(limit)
+        .bind(crate::record::optional(filter.directory))
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(Group::from).collect())
@@ -102,12 +105,14 @@ impl TenantRead {
                 AND ($3::text IS NULL OR external_id = $3)
                 AND ($4::uuid IS NULL OR EXISTS (SELECT 1 FROM group_members m
                                                   WHERE m.org_id = g.org_id AND m.group_id = g.group_id
-                                                    AND m.user_id = $4))",
+                                                    AND m.user_id = $4))
+                AND ($5::uuid IS NULL OR dir_id = $5)",
         )
         .bind(crate::record::optional(filter.id))
         .bind(filter.display_name.as_deref().map(normalised))
         .bind(&filter.external_id)
         .bind(crate::record::optional(filter.member))
+        .bind(crate::record::optional(filter.directory))
         .fetch_one(self.sql())
         .await?)
     }

@@ -98,6 +98,15 @@ pub struct UserFilter {
     pub email: Option<String>,
     pub id: Option<UserId>,
     pub active: Option<bool>,
+    pub display_name: Option<String>,
+    /// Only these: who was found by something else first.
+    pub among: Option<Vec<UserId>>,
+}
+
+impl UserFilter {
+    fn among(&self) -> Option<Vec<Uuid>> {
+        self.among.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect())
+    }
 }
 
 impl TenantRead {
@@ -124,6 +133,8 @@ impl TenantRead {
                AND ($4::uuid IS NULL OR user_id = $4)
                AND ($5::boolean IS NULL OR active = $5)
                AND ($6::uuid IS NULL OR user_id > $6)
+               AND ($9::uuid[] IS NULL OR user_id = ANY ($9))
+               AND ($10::text IS NULL OR display_name_norm = $10)
              ORDER BY user_id
             OFFSET $7
              LIMIT $8"
@@ -136,6 +147,8 @@ impl TenantRead {
         .bind(optional(after))
         .bind(offset)
         .bind(limit)
+        .bind(filter.among())
+        .bind(filter.display_name.as_deref().map(normalised))
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(User::from).collect())
@@ -149,13 +162,17 @@ impl TenantRead {
                 AND ($2::text IS NULL OR external_id = $2)
                 AND ($3::text IS NULL OR email_norm = $3)
                 AND ($4::uuid IS NULL OR user_id = $4)
-                AND ($5::boolean IS NULL OR active = $5)",
+                AND ($5::boolean IS NULL OR active = $5)
+                AND ($6::uuid[] IS NULL OR user_id = ANY ($6))
+                AND ($7::text IS NULL OR display_name_norm = $7)",
         )
         .bind(filter.user_name.as_deref().map(normalised))
         .bind(&filter.external_id)
         .bind(filter.email.as_deref().map(normalised))
         .bind(optional(filter.id))
         .bind(filter.active)
+        .bind(filter.among())
+        .bind(filter.display_name.as_deref().map(normalised))
         .fetch_one(self.sql())
         .await?)
     }
@@ -212,8 +229,8 @@ impl TenantTx {
         sqlx::query(
             "INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
                                 display_name, given_name, family_name, attributes, dir_id, version,
-                                created_at, modified_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                                created_at, modified_at, display_name_norm)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         )
         .bind(org)
         .bind(user.id.uuid())
@@ -231,6 +248,7 @@ impl TenantTx {
         .bind(user.version)
         .bind(OffsetDateTime::from(user.created_at))
         .bind(OffsetDateTime::from(user.modified_at))
+        .bind(user.display_name.as_deref().map(normalised))
         .execute(self.sql())
         .await?;
         Ok(())
@@ -243,7 +261,7 @@ impl TenantTx {
             "UPDATE users
                 SET user_name = $2, user_name_norm = $3, external_id = $4, active = $5, email = $6, email_norm = $7,
                     display_name = $8, given_name = $9, family_name = $10, attributes = $11, dir_id = $12,
-                    version = version + 1, modified_at = $13
+                    version = version + 1, modified_at = $13, display_name_norm = $14
               WHERE user_id = $1",
         )
         .bind(user.id.uuid())
@@ -259,6 +277,7 @@ impl TenantTx {
         .bind(&user.attributes)
         .bind(optional(user.directory))
         .bind(now)
+        .bind(user.display_name.as_deref().map(normalised))
         .execute(self.sql())
         .await?;
         Ok(())
