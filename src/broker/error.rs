@@ -2,6 +2,7 @@
 //! listed in docs/REFUSALS.md.
 
 use model::{Refusal, org::OrgState};
+use std::borrow::Cow;
 use store::GateError;
 
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum FlowError {
     Conflict { code: &'static str, detail: String },
     /// The caller's input is wrong: which field, and what would be right.
     #[error("invalid {field}: {detail}")]
-    Invalid { code: &'static str, field: &'static str, detail: String },
+    Invalid { code: &'static str, field: Cow<'static, str>, detail: String },
     /// Try again later.
     #[error("busy")]
     Busy { retry_after_secs: u32 },
@@ -41,8 +42,12 @@ impl FlowError {
             Self::Fault(_) => "internal",
         }
     }
-    pub fn invalid(code: &'static str, field: &'static str, detail: impl Into<String>) -> Self {
-        Self::Invalid { code, field, detail: detail.into() }
+    pub fn invalid(
+        code: &'static str,
+        field: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::Invalid { code, field: field.into(), detail: detail.into() }
     }
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::Conflict { code, detail: detail.into() }

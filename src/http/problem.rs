@@ -44,7 +44,7 @@ impl Problem {
         response.content_type("application/problem+json").body(body.to_string())
     }
 
-    fn parts(&self) -> (StatusCode, &'static str, Option<&'static str>, String) {
+    fn parts(&self) -> (StatusCode, &'static str, Option<&str>, String) {
         match &self.error {
             FlowError::Refused(refusal) if refusal.code == "api.unauthorized" => (
                 StatusCode::UNAUTHORIZED,
@@ -69,7 +69,7 @@ impl Problem {
             }
             FlowError::Conflict { detail, .. } => (StatusCode::CONFLICT, "Conflict", None, detail.clone()),
             FlowError::Invalid { field, detail, .. } => {
-                (StatusCode::BAD_REQUEST, "Invalid request", Some(field), detail.clone())
+                (StatusCode::BAD_REQUEST, "Invalid request", Some(field.as_ref()), detail.clone())
             }
             FlowError::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Busy", None, "Try again shortly.".to_owned())

@@ -186,6 +186,23 @@ impl TenantTx {
         Ok(changed.rows_affected() == 1)
     }
 
+    /// Replaces the OIDC client secret.
+    pub async fn set_connection_secret(&mut self, id: ConnectionId, secret: &Secret<String>) -> Result<bool> {
+        let (seals, chance) = (self.seals(), self.chance());
+        let sealed = seals.seal(
+            "connection.secret",
+            id.uuid().as_bytes(),
+            secret.reveal().as_bytes(),
+            chance.as_ref(),
+        )?;
+        let changed = sqlx::query("UPDATE connections SET secret = $2 WHERE con_id = $1")
+            .bind(id.uuid())
+            .bind(sealed)
+            .execute(self.sql())
+            .await?;
+        Ok(changed.rows_affected() == 1)
+    }
+
     pub async fn remove_connection(&mut self, id: ConnectionId) -> Result<bool> {
         let gone = sqlx::query("DELETE FROM connections WHERE con_id = $1")
             .bind(id.uuid())

@@ -109,8 +109,10 @@ impl TenantRead {
         .transpose()
     }
 
+    /// One webhook's deliveries, newest first.
     pub async fn deliveries(
         &mut self,
+        webhook: WebhookId,
         state: Option<&str>,
         before: Option<EventId>,
         limit: i64,
@@ -120,12 +122,14 @@ impl TenantRead {
                FROM deliveries
               WHERE ($1::text IS NULL OR state = $1)
                 AND ($2::uuid IS NULL OR del_id < $2)
+                AND whk_id = $4
               ORDER BY del_id DESC
               LIMIT $3",
         )
         .bind(state)
         .bind(before.map(|id| id.uuid()))
         .bind(limit)
+        .bind(webhook.uuid())
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(Delivery::from).collect())
@@ -265,13 +269,13 @@ impl TenantTx {
         }
     }
 
-    /// Sends a dead delivery once more; false when it is not a dead one.
-    pub async fn replay_delivery(&mut self, id: EventId) -> Result<bool> {
+    /// Sends a webhook's dead delivery once more; false when it is not a dead one of it.
+    pub async fn replay_delivery(&mut self, webhook: WebhookId, id: EventId) -> Result<bool> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let revived = sqlx::query(
             "WITH dead AS (
                  UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = $3
-                  WHERE del_id = $2 AND state = 'dead'
+                  WHERE del_id = $2 AND state = 'dead' AND whk_id = $4
                  RETURNING del_id
              )
              INSERT INTO pending (kind, org_id, item_id, due_at)
@@ -280,6 +284,7 @@ impl TenantTx {
         .bind(org)
         .bind(id.uuid())
         .bind(now)
+        .bind(webhook.uuid())
         .execute(self.sql())
         .await?;
         Ok(revived.rows_affected() == 1)

@@ -75,6 +75,60 @@ impl TenantRead {
     }
 }
 
+/// One member of a team, and from whom: `api`, a group's key, or a connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct TeamMember {
+    pub id: UserId,
+    pub user_name: String,
+    pub sources: Vec<String>,
+}
+
+impl TenantRead {
+    pub async fn team_members(
+        &mut self,
+        team: TeamId,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<TeamMember>> {
+        let rows: Vec<(Uuid, String, Vec<String>)> = sqlx::query_as(
+            "SELECT u.user_id, u.user_name, array_agg(m.source ORDER BY m.source)
+               FROM team_members m
+               JOIN users u USING (org_id, user_id)
+              WHERE m.team_id = $1
+                AND ($2::uuid IS NULL OR u.user_id > $2)
+              GROUP BY u.user_id, u.user_name
+              ORDER BY u.user_id
+              LIMIT $3",
+        )
+        .bind(team.uuid())
+        .bind(optional(after))
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, user_name, sources)| TeamMember { id: UserId::from_uuid(id), user_name, sources })
+            .collect())
+    }
+
+    pub async fn has_team(&mut self, team: TeamId) -> Result<bool> {
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM teams WHERE team_id = $1)")
+            .bind(team.uuid())
+            .fetch_one(self.sql())
+            .await?)
+    }
+
+    pub async fn teams_of(&mut self, user: UserId) -> Result<Vec<TeamId>> {
+        let rows: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT DISTINCT team_id FROM team_members WHERE user_id = $1 ORDER BY team_id",
+        )
+        .bind(user.uuid())
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows.into_iter().map(TeamId::from_uuid).collect())
+    }
+}
+
 impl TenantTx {
     pub async fn create_team(&mut self, id: TeamId, slug: &str, name: &str) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
@@ -168,6 +222,7 @@ impl TenantTx {
             .execute(self.sql())
             .await?;
         }
+        let mut lost = self.drop_unmapped().await?;
         let members: Vec<Uuid> = sqlx::query_scalar(
             "SELECT DISTINCT user_id FROM group_members
               UNION
@@ -178,7 +233,32 @@ impl TenantTx {
         .fetch_all(self.sql())
         .await?;
         let people: Vec<UserId> = members.into_iter().map(UserId::from_uuid).collect();
-        self.regroup(&people).await
+        lost.extend(self.regroup(&people).await?);
+        lost.sort();
+        lost.dedup();
+        Ok(lost)
+    }
+
+    /// What a sign-in's groups gave and no mapping gives any more to anybody: gone now, not at the
+    /// next sign-in. Which of several mappings gave it, only the next sign-in can tell.
+    async fn drop_unmapped(&mut self) -> Result<Vec<UserId>> {
+        let lost: Vec<Uuid> = sqlx::query_scalar(
+            "WITH left_teams AS (
+                 DELETE FROM team_members t
+                  WHERE t.source LIKE 'con\\_%'
+                    AND NOT EXISTS (SELECT 1 FROM group_mappings p WHERE p.team_id = t.team_id)
+                 RETURNING user_id
+             ), lost_roles AS (
+                 DELETE FROM user_roles r
+                  WHERE r.source LIKE 'con\\_%'
+                    AND NOT EXISTS (SELECT 1 FROM group_mappings p WHERE r.role = ANY (p.roles))
+                 RETURNING user_id
+             )
+             SELECT user_id FROM left_teams UNION SELECT user_id FROM lost_roles",
+        )
+        .fetch_all(self.sql())
+        .await?;
+        Ok(lost.into_iter().map(UserId::from_uuid).collect())
     }
 
     /// Recomputes what groups give to these people, from the directory's memberships and the

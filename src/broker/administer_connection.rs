@@ -1,0 +1,290 @@
+//! Connections: read from metadata, by hand or by discovery, kept as the judges' own types. A
+//! connection starts as a draft. What it trusts is fixed by whoever may enable it, and an identity
+//! provider is never exchanged under its people: that would be another connection.
+
+use crate::{
+    FlowError, Gateway, OutboundRequest,
+    administer::{Loopback, Page, name_of, room, web_url},
+    begin::{AttributeNames, SamlConfig},
+    begin_oidc::{OidcConfig, discover},
+    revoke,
+};
+use model::{
+    Refusal, Secret, Timestamp,
+    ids::{self, ConnectionId},
+    record::{AuditEvent, Effect, Record},
+    revocation::{Action, Scope},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{
+    AdminKind, Administrator, Connection, ConnectionKind, ConnectionState, NewConnection as Row, OrgScope,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NewConnection {
+    Saml(NewSaml),
+    Oidc(NewOidc),
+}
+
+/// The identity provider by its metadata, by its metadata's address, or by hand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSaml {
+    pub name: String,
+    pub metadata_xml: Option<String>,
+    pub metadata_url: Option<String>,
+    pub idp_entity_id: Option<String>,
+    pub sso_url: Option<String>,
+    pub certificates: Option<Vec<String>>,
+    #[serde(default)]
+    pub attribute_map: AttributeNames,
+    pub groups_attribute: Option<String>,
+    pub jit: Option<bool>,
+    pub allow_idp_initiated: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOidc {
+    pub name: String,
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub groups_claim: Option<String>,
+    pub jit: Option<bool>,
+}
+
+/// Core 8.3.6; the same bound for a client id.
+const ENTITY_ID_CHARS_MAX: usize = 1_024;
+
+/// Who the identity provider is and by which keys it speaks.
+pub(crate) struct Trust {
+    pub(crate) entity_id: String,
+    pub(crate) redirect_url: Option<String>,
+    pub(crate) post_url: Option<String>,
+    pub(crate) certificates: Vec<String>,
+}
+
+pub(crate) fn source_error() -> FlowError {
+    let right = "exactly one of metadata_xml, metadata_url, or idp_entity_id with sso_url and certificates";
+    FlowError::invalid("connection.metadata_source", "metadata_xml", right)
+}
+
+pub(crate) async fn metadata(
+    gw: &Gateway,
+    xml: Option<String>,
+    url: Option<String>,
+    now: Timestamp,
+) -> Result<Option<Trust>, FlowError> {
+    let xml = match (xml, url) {
+        (Some(_), Some(_)) => return Err(source_error()),
+        (None, None) => return Ok(None),
+        (Some(xml), None) => xml,
+        (None, Some(url)) => fetch(gw, url).await?,
+    };
+    let read = saml::metadata::read(&xml, now)?;
+    Ok(Some(Trust {
+        entity_id: read.entity_id,
+        redirect_url: read.sso_redirect_url,
+        post_url: read.sso_post_url,
+        certificates: read.certificates,
+    }))
+}
+
+async fn fetch(gw: &Gateway, url: String) -> Result<String, FlowError> {
+    web_url("metadata_url", &url, if gw.allow_loopback { Loopback::Allowed } else { Loopback::Refused })?;
+    let unreachable = |why: String| {
+        FlowError::from(Refusal::proven("connection.metadata_unreachable").with("url", &url).with("why", why))
+    };
+    let asked = OutboundRequest { url: url.clone(), ..OutboundRequest::default() };
+    let answer = gw.outbound.send(asked).await.map_err(|fault| unreachable(fault.to_string()))?;
+    if answer.status != 200 {
+        return Err(unreachable(format!("status {}", answer.status)));
+    }
+    String::from_utf8(answer.body).map_err(|_| unreachable("not UTF-8".to_owned()))
+}
+
+/// By hand: the certificates are read here, so that a bad one is refused now and not at a sign-in.
+pub(crate) fn by_hand(entity_id: &str, sso_url: &str, certificates: Vec<String>) -> Result<Trust, FlowError> {
+    text_of("idp_entity_id", entity_id)?;
+    web_url("sso_url", sso_url, Loopback::Allowed)?;
+    saml::TrustedCerts::from_pem_or_der_base64(&certificates)?;
+    Ok(Trust {
+        entity_id: entity_id.to_owned(),
+        redirect_url: Some(sso_url.to_owned()),
+        post_url: None,
+        certificates,
+    })
+}
+
+pub(crate) fn text_of(field: &'static str, text: &str) -> Result<(), FlowError> {
+    if text.trim().is_empty() || text.len() > ENTITY_ID_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(FlowError::invalid("connection.text_malformed", field, "1 to 1024 printable characters"));
+    }
+    Ok(())
+}
+
+async fn saml_config(gw: &Gateway, body: NewSaml, now: Timestamp) -> Result<SamlConfig, FlowError> {
+    let trust = match metadata(gw, body.metadata_xml, body.metadata_url, now).await? {
+        Some(trust) => {
+            if body.idp_entity_id.is_some() || body.sso_url.is_some() || body.certificates.is_some() {
+                return Err(source_error());
+            }
+            trust
+        }
+        None => match (body.idp_entity_id, body.sso_url, body.certificates) {
+            (Some(entity_id), Some(sso_url), Some(certificates)) => {
+                by_hand(&entity_id, &sso_url, certificates)?
+            }
+            _ => return Err(source_error()),
+        },
+    };
+    body.groups_attribute.as_deref().map_or(Ok(()), |name| text_of("groups_attribute", name))?;
+    Ok(SamlConfig {
+        idp_entity_id: trust.entity_id,
+        sso_redirect_url: trust.redirect_url,
+        sso_post_url: trust.post_url,
+        certificates: trust.certificates,
+        attribute_map: body.attribute_map,
+        groups_attribute: body.groups_attribute,
+        jit: body.jit.unwrap_or(true),
+        allow_idp_initiated: body.allow_idp_initiated.unwrap_or(false),
+    })
+}
+
+async fn oidc_config(gw: &Gateway, body: NewOidc) -> Result<(OidcConfig, Secret<String>), FlowError> {
+    let secret = Secret::new(body.client_secret);
+    text_of("client_id", &body.client_id)?;
+    text_of("client_secret", secret.reveal())?;
+    body.groups_claim.as_deref().map_or(Ok(()), |name| text_of("groups_claim", name))?;
+    discover(gw, &body.issuer).await?;
+    let config = OidcConfig {
+        issuer: body.issuer,
+        client_id: body.client_id,
+        jit: body.jit.unwrap_or(true),
+        groups_claim: body.groups_claim,
+    };
+    Ok((config, secret))
+}
+
+pub(crate) fn as_json(config: impl serde::Serialize) -> Result<Value, FlowError> {
+    serde_json::to_value(config).map_err(|e| FlowError::Fault(e.to_string()))
+}
+
+/// Makes a draft. Errors: `connection.metadata_source`, `connection.metadata_unreachable`,
+/// `connection.text_malformed`, `api.url_refused`, those of `saml::metadata` and of OIDC discovery.
+pub async fn create(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    body: NewConnection,
+) -> Result<Connection, FlowError> {
+    let (kind, name, config, secret) = match body {
+        NewConnection::Saml(body) => {
+            let name = name_of("name", &body.name)?;
+            (ConnectionKind::Saml, name, as_json(saml_config(gw, body, scope.now()).await?)?, None)
+        }
+        NewConnection::Oidc(body) => {
+            let name = name_of("name", &body.name)?;
+            let (config, secret) = oidc_config(gw, body).await?;
+            (ConnectionKind::Oidc, name, as_json(config)?, Some(secret))
+        }
+    };
+    let id = ConnectionId::new(scope.now(), gw.chance.as_ref());
+    let mut tx = gw.db.write(scope, "connection.create").await?;
+    room(tx.connections().await?.len())?;
+    tx.create_connection(&Row { id, kind, name: &name, config: &config, secret: secret.as_ref() }).await?;
+    let created = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    let after = json!({"type": kind, "name": name, "config": config});
+    tx.commit(Record::of(AuditEvent::done("connection.created").on("connection", id).value("after", after)))
+        .await?;
+    Ok(created)
+}
+
+pub async fn read(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: ConnectionId,
+) -> Result<Connection, FlowError> {
+    gw.db.read(scope, "connection.read").await?.connection(id).await?.ok_or(FlowError::Missing)
+}
+
+pub async fn list(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    page: Page<ids::Connection>,
+) -> Result<Vec<Connection>, FlowError> {
+    Ok(page.of(gw.db.read(scope, "connection.list").await?.connections().await?, |c| c.id))
+}
+
+/// An org's own key may not decide what an enabled connection trusts before a rehearsal has shown
+/// that the connection is its own; there the operator has to.
+pub(crate) fn may_decide_trust(scope: &OrgScope<Administrator>) -> Result<(), FlowError> {
+    match scope.door().kind {
+        AdminKind::Platform => Ok(()),
+        AdminKind::Org => Err(Refusal::proven("connection.not_rehearsed").into()),
+    }
+}
+
+/// Lets people sign in by it. Errors: `connection.not_rehearsed` for an org's own key.
+pub async fn enable(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: ConnectionId,
+) -> Result<Connection, FlowError> {
+    let before = read(gw, scope, id).await?;
+    may_decide_trust(scope)?;
+    let mut tx = gw.db.write(scope, "connection.enable").await?;
+    if !tx.set_connection_state(id, ConnectionState::Enabled).await? {
+        return Err(FlowError::Missing);
+    }
+    let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    tx.commit(state_record("connection.enabled", &before, after.state)).await?;
+    Ok(after)
+}
+
+fn state_record(action: &'static str, before: &Connection, after: ConnectionState) -> Record {
+    let event = AuditEvent::done(action)
+        .on("connection", before.id)
+        .value("before", json!({"state": before.state}))
+        .value("after", json!({"state": after}));
+    let data = json!({"connection_id": before.id, "state": after});
+    Record::of(event).causing(Effect::Webhook { event_type: action, data })
+}
+
+/// Shuts it, and ends all that came in by it.
+pub async fn disable(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: ConnectionId,
+) -> Result<Connection, FlowError> {
+    let mut tx = gw.db.write(scope, "connection.disable").await?;
+    let before = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    tx.set_connection_state(id, ConnectionState::Disabled).await?;
+    let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    let about = Scope::Connection(id);
+    let revoked = tx.revoke(about, Action::Terminate, "connection_disabled").await?;
+    tx.commit(state_record("connection.disabled", &before, after.state)).await?;
+    revoke::tell(gw, scope, about, revoked, None).await;
+    Ok(after)
+}
+
+/// Removes it for good, with the identities bound by it; ends all that came in by it.
+pub async fn remove(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: ConnectionId,
+) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "connection.remove").await?;
+    let before = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    tx.remove_connection(id).await?;
+    let about = Scope::Connection(id);
+    let revoked = tx.revoke(about, Action::Terminate, "connection_removed").await?;
+    let event = AuditEvent::done("connection.removed")
+        .on("connection", id)
+        .value("before", json!({"name": before.name, "config": before.config}));
+    tx.commit(Record::of(event)).await?;
+    revoke::tell(gw, scope, about, revoked, None).await;
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! Directories, their tokens, and the org's own keys: each shown once and kept as a digest. An org's
+//! key gives away no more than it holds.
+
+use crate::{
+    FlowError, Gateway,
+    administer::{KEY_SCOPES, Page, name_of, room},
+};
+use model::{
+    Refusal, Secret, Timestamp, TokenDigest,
+    ids::{self, DirectoryId, KeyId},
+    record::{AuditEvent, Effect, Record},
+};
+use serde::Deserialize;
+use serde_json::json;
+use store::{AdminKind, Administrator, Credential, Directory, NewCredential, OrgScope, TenantRead};
+use token::credential::{OrgBoundKind, org_bearer};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDirectory {
+    pub name: String,
+    pub provider: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    pub name: Option<String>,
+    pub expires_in_days: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A credential at its birth, the only time its text is known.
+#[derive(Debug)]
+pub struct Born {
+    pub id: KeyId,
+    pub text: Secret<String>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Ten years: longer is a token without an end, which is had by leaving it out.
+const TOKEN_DAYS: std::ops::RangeInclusive<i64> = 1..=3_650;
+
+pub async fn create(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    body: NewDirectory,
+) -> Result<Directory, FlowError> {
+    let name = name_of("name", &body.name)?;
+    let provider = body.provider.as_deref().map(|p| name_of("provider", p)).transpose()?;
+    let id = DirectoryId::new(scope.now(), gw.chance.as_ref());
+    let mut tx = gw.db.write(scope, "directory.create").await?;
+    room(tx.directories().await?.len())?;
+    tx.create_directory(id, &name, provider.as_deref()).await?;
+    let created = tx.directory(id).await?.ok_or(FlowError::Missing)?;
+    let event = AuditEvent::done("directory.created")
+        .on("directory", id)
+        .value("after", json!({"name": name, "provider": provider}));
+    tx.commit(Record::of(event)).await?;
+    Ok(created)
+}
+
+pub async fn list(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    page: Page<ids::Directory>,
+) -> Result<Vec<Directory>, FlowError> {
+    Ok(page.of(gw.db.read(scope, "directory.list").await?.directories().await?, |d| d.id))
+}
+
+pub async fn read(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: DirectoryId,
+) -> Result<Directory, FlowError> {
+    gw.db.read(scope, "directory.read").await?.directory(id).await?.ok_or(FlowError::Missing)
+}
+
+/// A bearer token for the directory's SCIM client. Errors: `directory.token_days`.
+pub async fn create_token(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    directory: DirectoryId,
+    body: NewToken,
+) -> Result<Born, FlowError> {
+    if body.expires_in_days.is_some_and(|days| !TOKEN_DAYS.contains(&days)) {
+        return Err(FlowError::invalid("directory.token_days", "expires_in_days", "from 1 to 3650"));
+    }
+    let name = name_of("name", body.name.as_deref().unwrap_or("token"))?;
+    let expires_at = body.expires_in_days.map(|days| scope.now().plus_secs(days.saturating_mul(86_400)));
+    let text = org_bearer(OrgBoundKind::Scim, scope.org(), gw.chance.as_ref());
+    keep(gw, scope, Some(directory), Wanted { name, scopes: Vec::new(), expires_at, text }).await
+}
+
+/// An org's own key. Errors: `key.scope_unknown`, `key.scopes_empty`, `key.expired`, and
+/// `api.scope_missing` when an org key would give away what it does not hold.
+pub async fn create_key(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    body: NewKey,
+) -> Result<Born, FlowError> {
+    let name = name_of("name", &body.name)?;
+    let scopes = key_scopes(scope.door(), body.scopes)?;
+    if body.expires_at.is_some_and(|end| end <= scope.now()) {
+        return Err(FlowError::invalid("key.expired", "expires_at", "a time to come"));
+    }
+    let text = org_bearer(OrgBoundKind::OrgKey, scope.org(), gw.chance.as_ref());
+    keep(gw, scope, None, Wanted { name, scopes, expires_at: body.expires_at, text }).await
+}
+
+fn key_scopes(door: &Administrator, mut scopes: Vec<String>) -> Result<Vec<String>, FlowError> {
+    scopes.sort();
+    scopes.dedup();
+    if scopes.is_empty() {
+        return Err(FlowError::invalid("key.scopes_empty", "scopes", "one scope at least"));
+    }
+    if let Some(unknown) = scopes.iter().find(|s| !KEY_SCOPES.contains(&s.as_str())) {
+        let right = format!("{unknown:.40} is none of: {}", KEY_SCOPES.join(" "));
+        return Err(FlowError::invalid("key.scope_unknown", "scopes", right));
+    }
+    let holds = |wanted: &String| door.scopes.iter().any(|held| held == "*" || held == wanted);
+    match (door.kind, scopes.iter().find(|s| !holds(s))) {
+        (AdminKind::Platform, _) | (AdminKind::Org, None) => Ok(scopes),
+        (AdminKind::Org, Some(lacking)) => {
+            Err(Refusal::proven("api.scope_missing").with("needed", lacking).into())
+        }
+    }
+}
+
+struct Wanted {
+    name: String,
+    scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+    text: Secret<String>,
+}
+
+/// Is there such a holder? A directory has to be the org's; the org itself is.
+async fn holder_exists(tx: &mut TenantRead, holder: Option<DirectoryId>) -> Result<(), FlowError> {
+    match holder {
+        Some(directory) => tx.directory(directory).await?.map(|_| ()).ok_or(FlowError::Missing),
+        None => Ok(()),
+    }
+}
+
+async fn keep(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    holder: Option<DirectoryId>,
+    wanted: Wanted,
+) -> Result<Born, FlowError> {
+    let id = KeyId::new(scope.now(), gw.chance.as_ref());
+    let mut tx = gw.db.write(scope, "credential.create").await?;
+    holder_exists(&mut tx, holder).await?;
+    room(tx.credentials(holder).await?.len())?;
+    tx.create_credential(&NewCredential {
+        id,
+        holder,
+        name: &wanted.name,
+        digest: &TokenDigest::of(wanted.text.reveal()),
+        scopes: &wanted.scopes,
+        expires_at: wanted.expires_at,
+    })
+    .await?;
+    let event = AuditEvent::done(if holder.is_some() { "directory.token_created" } else { "key.created" })
+        .on("key", id)
+        .value("after", json!({
+            "name": wanted.name, "directory": holder, "scopes": wanted.scopes, "expires_at": wanted.expires_at,
+        }));
+    tx.commit(Record::of(event)).await?;
+    Ok(Born { id, text: wanted.text, expires_at: wanted.expires_at })
+}
+
+/// Live tokens of a directory, or the org's keys: never their text.
+pub async fn credentials(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    holder: Option<DirectoryId>,
+    page: Page<ids::Credential>,
+) -> Result<Vec<Credential>, FlowError> {
+    let mut tx = gw.db.read(scope, "credential.list").await?;
+    holder_exists(&mut tx, holder).await?;
+    Ok(page.of(tx.credentials(holder).await?, |c| c.id))
+}
+
+/// Good for nothing from the commit on.
+pub async fn revoke_credential(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    holder: Option<DirectoryId>,
+    id: KeyId,
+) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "credential.revoke").await?;
+    if !tx.revoke_credential(holder, id).await? {
+        return Err(FlowError::Missing);
+    }
+    let action = if holder.is_some() { "directory.token_revoked" } else { "key.revoked" };
+    let record = Record::of(AuditEvent::done(action).on("key", id))
+        .causing(Effect::Webhook { event_type: action, data: json!({"key_id": id}) });
+    Ok(tx.commit(record).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(kind: AdminKind, scopes: &[&str]) -> Administrator {
+        let scopes = scopes.iter().map(|s| (*s).to_owned()).collect();
+        Administrator { kind, key: KeyId::from_uuid(uuid::Uuid::nil()), scopes }
+    }
+
+    #[test]
+    fn a_key_gives_away_no_more_than_it_holds() {
+        let want = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let org = door(AdminKind::Org, &["keys:write", "users:read"]);
+        assert_eq!(key_scopes(&org, want(&["users:read", "users:read"])).unwrap(), ["users:read"]);
+        for more in ["*", "users:write"] {
+            assert_eq!(key_scopes(&org, want(&[more])).unwrap_err().code(), "api.scope_missing");
+        }
+        assert!(key_scopes(&door(AdminKind::Org, &["*"]), want(&["users:write"])).is_ok());
+        let platform = door(AdminKind::Platform, &["*"]);
+        assert!(key_scopes(&platform, want(&["*"])).is_ok());
+        assert_eq!(key_scopes(&platform, want(&["users:*"])).unwrap_err().code(), "key.scope_unknown");
+        assert_eq!(key_scopes(&platform, Vec::new()).unwrap_err().code(), "key.scopes_empty");
+    }
+}

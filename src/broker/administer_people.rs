@@ -1,0 +1,297 @@
+//! People, teams and roles as an administrator sees and sets them. Whoever loses a team or role has
+//! their tokens fetched anew (`reassert`), in the commit that takes it away; sessions live on.
+
+use crate::{
+    FlowError, Gateway,
+    administer::{Page, known_roles, name_of, slug_of},
+    revoke,
+};
+use model::{
+    ids::{self, SessionId, TeamId, UserId},
+    record::{AuditEvent, Effect, Record},
+    revocation::{Action, Scope},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{
+    Administrator, BY_API, GroupMapping, OrgScope, Receipt, Revoked, SessionRow, Team, TeamMember, User,
+    UserFilter, scopes_of,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTeam {
+    pub slug: String,
+    pub name: String,
+}
+
+/// A person with what tokens say of them.
+#[derive(Debug, Serialize)]
+pub struct UserView {
+    #[serde(flatten)]
+    pub user: User,
+    pub roles: Vec<String>,
+    pub team_ids: Vec<TeamId>,
+}
+
+const MAPPINGS_MAX: usize = 1_000;
+const GROUP_ID_CHARS_MAX: usize = 256;
+/// Above this many losers one row for the whole org is cheaper, and right: it makes everybody's
+/// tokens be fetched anew.
+const REASSERTED_ONE_BY_ONE: usize = 50;
+
+pub async fn users(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    filter: UserFilter,
+    page: Page<ids::User>,
+) -> Result<Vec<User>, FlowError> {
+    Ok(gw.db.read(scope, "user.list").await?.users(&filter, page.after, 0, page.rows()).await?)
+}
+
+pub async fn user(gw: &Gateway, scope: &OrgScope<Administrator>, id: UserId) -> Result<UserView, FlowError> {
+    let mut tx = gw.db.read(scope, "user.read").await?;
+    let user = tx.user(id).await?.ok_or(FlowError::Missing)?;
+    Ok(UserView { user, roles: tx.roles_of(id).await?, team_ids: tx.teams_of(id).await? })
+}
+
+/// A person's sessions that live: not ended, not expired, and under no watermark of any scope.
+pub async fn sessions(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: UserId,
+    page: Page<ids::Session>,
+) -> Result<Vec<SessionRow>, FlowError> {
+    let mut tx = gw.db.read(scope, "user.sessions").await?;
+    tx.user(id).await?.ok_or(FlowError::Missing)?;
+    let mut marks: BTreeMap<(ids::ConnectionId, SessionId), i64> = BTreeMap::new();
+    let rows = tx.live_sessions(id).await?;
+    for row in &rows {
+        let named = scopes_of(row.id, row.user, row.connection, None);
+        marks.insert((row.connection, row.id), tx.terminated(&named).await?);
+    }
+    let lives = |row: &SessionRow| marks.get(&(row.connection, row.id)).is_none_or(|mark| *mark <= row.rs);
+    Ok(page.of(rows.into_iter().filter(lives).collect(), |row| row.id))
+}
+
+/// Receipts of a person's endings; they outlive the person's row, so an unknown id gives none.
+pub async fn deprovisionings(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: UserId,
+    limit: i64,
+) -> Result<Vec<Receipt>, FlowError> {
+    let mut tx = gw.db.read(scope, "user.deprovisionings").await?;
+    let receipts = tx.receipts(id, limit).await?;
+    if receipts.is_empty() {
+        tx.user(id).await?.ok_or(FlowError::Missing)?;
+    }
+    Ok(receipts)
+}
+
+/// Sets the roles that the API gives; what groups gave stays. Answers all the person has now.
+/// Errors: `role.unknown`.
+pub async fn set_roles(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: UserId,
+    roles: Vec<String>,
+) -> Result<Vec<String>, FlowError> {
+    known_roles(&roles)?;
+    let mut tx = gw.db.write(scope, "user.set_roles").await?;
+    tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
+    let before = tx.roles_of(id).await?;
+    let taken = tx.set_roles(id, &roles, BY_API).await?;
+    let after = tx.roles_of(id).await?;
+    let about = Scope::User(id);
+    let revoked = if taken { Some(tx.revoke(about, Action::Reassert, "role_taken").await?) } else { None };
+    let event = AuditEvent::done("user.roles_set")
+        .on("user", id)
+        .value("before", json!(before))
+        .value("after", json!(after));
+    let data = json!({"user_id": id, "roles": after});
+    tx.commit(Record::of(event).causing(Effect::Webhook { event_type: "user.roles_set", data })).await?;
+    if let Some(revoked) = revoked {
+        revoke::tell(gw, scope, about, revoked, None).await;
+    }
+    Ok(after)
+}
+
+/// Errors: `api.slug_malformed`, `api.name_malformed`, `team.slug_taken`.
+pub async fn create_team(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    body: NewTeam,
+) -> Result<Team, FlowError> {
+    slug_of(&body.slug)?;
+    let name = name_of("name", &body.name)?;
+    let id = TeamId::new(scope.now(), gw.chance.as_ref());
+    let mut tx = gw.db.write(scope, "team.create").await?;
+    match tx.create_team(id, &body.slug, &name).await {
+        Err(store::Error::Conflict(_)) => {
+            return Err(FlowError::conflict("team.slug_taken", "the org has a team with this slug"));
+        }
+        other => other?,
+    }
+    let event = AuditEvent::done("team.created")
+        .on("team", id)
+        .value("after", json!({"slug": body.slug, "name": name}));
+    tx.commit(Record::of(event)).await?;
+    Ok(Team { id, slug: body.slug, name, created_at: scope.now() })
+}
+
+pub async fn teams(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    page: Page<ids::Team>,
+) -> Result<Vec<Team>, FlowError> {
+    Ok(gw.db.read(scope, "team.list").await?.teams(page.after, page.rows()).await?)
+}
+
+/// Removes a team; everybody's tokens are fetched anew, so that none names it.
+pub async fn remove_team(gw: &Gateway, scope: &OrgScope<Administrator>, id: TeamId) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "team.remove").await?;
+    if !tx.remove_team(id).await? {
+        return Err(FlowError::Missing);
+    }
+    let revoked = tx.revoke(Scope::Org, Action::Reassert, "team_removed").await?;
+    tx.commit(Record::of(AuditEvent::done("team.removed").on("team", id))).await?;
+    revoke::tell(gw, scope, Scope::Org, revoked, None).await;
+    Ok(())
+}
+
+pub async fn members(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    team: TeamId,
+    page: Page<ids::User>,
+) -> Result<Vec<TeamMember>, FlowError> {
+    let mut tx = gw.db.read(scope, "team.members").await?;
+    if !tx.has_team(team).await? {
+        return Err(FlowError::Missing);
+    }
+    Ok(tx.team_members(team, page.after, page.rows()).await?)
+}
+
+/// Puts a person into a team; already there is no error.
+pub async fn join(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    team: TeamId,
+    user: UserId,
+) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "team.join").await?;
+    tx.share_user(user).await?.ok_or(FlowError::Missing)?;
+    if !tx.has_team(team).await? {
+        return Err(FlowError::Missing);
+    }
+    if !tx.join_team(team, user, BY_API).await? {
+        return Ok(());
+    }
+    let event = AuditEvent::done("team.member_added").on("team", team).value("user", user.to_string());
+    Ok(tx.commit(Record::of(event)).await?)
+}
+
+/// Takes a person out of a team, as far as the API put them there: what a group gave, only that
+/// group takes away.
+pub async fn leave(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    team: TeamId,
+    user: UserId,
+) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "team.leave").await?;
+    tx.lock_user(user).await?.ok_or(FlowError::Missing)?;
+    if !tx.leave_team(team, user, BY_API).await? {
+        return Err(FlowError::Missing);
+    }
+    let about = Scope::User(user);
+    let revoked = tx.revoke(about, Action::Reassert, "team_left").await?;
+    let event = AuditEvent::done("team.member_removed").on("team", team).value("user", user.to_string());
+    tx.commit(Record::of(event)).await?;
+    revoke::tell(gw, scope, about, revoked, None).await;
+    Ok(())
+}
+
+pub async fn mappings(gw: &Gateway, scope: &OrgScope<Administrator>) -> Result<Vec<GroupMapping>, FlowError> {
+    Ok(gw.db.read(scope, "mapping.list").await?.group_mappings().await?)
+}
+
+fn checked(mappings: &[GroupMapping]) -> Result<(), FlowError> {
+    let wrong = |field: &'static str, right: &str| Err(FlowError::invalid("mapping.malformed", field, right));
+    if mappings.len() > MAPPINGS_MAX {
+        return wrong("body", "at most 1000 mappings");
+    }
+    let distinct: BTreeSet<&str> = mappings.iter().map(|m| m.group_id.as_str()).collect();
+    if distinct.len() != mappings.len() {
+        return wrong("group_id", "each group once");
+    }
+    for mapping in mappings {
+        if mapping.group_id.is_empty() || mapping.group_id.chars().count() > GROUP_ID_CHARS_MAX {
+            return wrong("group_id", "1 to 256 characters");
+        }
+        known_roles(&mapping.roles)?;
+    }
+    Ok(())
+}
+
+/// Replaces what groups give, and brings everybody in line now. Errors: `mapping.malformed`,
+/// `mapping.team_unknown`, `role.unknown`.
+pub async fn set_mappings(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    mappings: Vec<GroupMapping>,
+) -> Result<Vec<GroupMapping>, FlowError> {
+    checked(&mappings)?;
+    let mut tx = gw.db.write(scope, "mapping.set").await?;
+    let before = tx.group_mappings().await?;
+    for team in mappings.iter().filter_map(|m| m.team_id) {
+        if !tx.has_team(team).await? {
+            return Err(FlowError::invalid("mapping.team_unknown", "team_id", "a team of this org"));
+        }
+    }
+    let lost = tx.set_group_mappings(&mappings).await?;
+    let about: Vec<Scope> = if lost.len() > REASSERTED_ONE_BY_ONE {
+        vec![Scope::Org]
+    } else {
+        lost.iter().map(|id| Scope::User(*id)).collect()
+    };
+    let mut revoked: Vec<(Scope, Revoked)> = Vec::with_capacity(about.len());
+    for scope in about {
+        revoked.push((scope, tx.revoke(scope, Action::Reassert, "mapping_changed").await?));
+    }
+    let after = tx.group_mappings().await?;
+    let event = AuditEvent::done("org.group_mappings_set")
+        .on("org", scope.org())
+        .value("before", json!(before))
+        .value("after", json!(after))
+        .value("people_who_lost", lost.len());
+    tx.commit(Record::of(event)).await?;
+    for (about, revoked) in revoked {
+        revoke::tell(gw, scope, about, revoked, None).await;
+    }
+    Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_name_each_group_once_and_roles_of_the_catalogue() {
+        let mapping = |group: &str, role: &str| GroupMapping {
+            group_id: group.to_owned(),
+            team_id: None,
+            roles: vec![role.to_owned()],
+        };
+        let code = |list: &[GroupMapping]| checked(list).map_err(|e| e.code());
+        assert_eq!(code(&[mapping("a", "admin"), mapping("b", "viewer")]), Ok(()));
+        assert_eq!(code(&[mapping("a", "admin"), mapping("a", "viewer")]), Err("mapping.malformed"));
+        assert_eq!(code(&[mapping("", "admin")]), Err("mapping.malformed"));
+        assert_eq!(code(&[mapping("a", "root")]), Err("role.unknown"));
+        let many: Vec<_> = (0..=MAPPINGS_MAX).map(|n| mapping(&n.to_string(), "admin")).collect();
+        assert_eq!(code(&many[1..]), Ok(()));
+        assert_eq!(code(&many), Err("mapping.malformed"));
+    }
+}
