@@ -7,6 +7,8 @@ pub mod oauth_error;
 pub mod ops;
 pub mod pages;
 pub mod problem;
+pub mod scim;
+pub mod scim_error;
 pub mod signin;
 pub mod token;
 
@@ -39,7 +41,7 @@ pub struct Entry {
 
 /// Every route, by face.
 pub fn routes() -> impl Iterator<Item = &'static Entry> {
-    [ops::ROUTES, signin::ROUTES, token::ROUTES].into_iter().flatten()
+    [ops::ROUTES, signin::ROUTES, token::ROUTES, scim::ROUTES].into_iter().flatten()
 }
 
 pub fn configure(config: &mut ServiceConfig) {

@@ -1,0 +1,390 @@
+//! A directory creates, changes and takes away people. Whatever turns a person inactive (PATCH, PUT,
+//! DELETE, an adopting POST) ends their sessions in the very transaction that says so. A person is
+//! seen by every directory of the org and changed by the one that owns them, or by any while none
+//! does. Never told from a missing one: a person of another org. RFC 7644 3.3 to 3.6.
+
+use crate::{
+    FlowError, Gateway,
+    provision::{Asked, Page, differences, fit, or_taken, record, refused},
+    revoke,
+};
+use model::{
+    ids::{DeprovisioningId, UserId},
+    record::{AuditEvent, Effect, Record},
+    revocation::{Action, Scope},
+    user::normalised,
+};
+use scim::{
+    ListQuery, Object, Problem, Projection, ScimError, UserTerm,
+    patch::{self, PatchOutcome},
+    served,
+    user::{self, UserDocument},
+};
+use serde_json::{Value, json};
+use store::{Membership, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User, UserFilter};
+
+/// Most people that one address is looked up to: an address names a person, not a company.
+const PEOPLE_AT_MAX: i64 = 1_000;
+
+/// A person as a directory reads one.
+#[derive(Debug)]
+pub struct Seat {
+    pub user: User,
+    pub document: UserDocument,
+    /// The asking directory's groups that hold the person; empty when not asked for.
+    pub groups: Vec<Membership>,
+}
+
+/// What is to become of a seat that this transaction has locked.
+struct Change {
+    present: User,
+    before: UserDocument,
+    next: UserDocument,
+    outcome: PatchOutcome,
+    /// The directory takes over a seat that none owns.
+    adopts: bool,
+}
+
+/// POST: a new person, or the seat a sign-in made, taken over where the org allows it. Refuses with
+/// `scim.taken` when the user name is another's.
+pub async fn create(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    body: &[u8],
+    asked: &Asked,
+) -> Result<Seat, FlowError> {
+    let draft = user::parse(body)?;
+    let mut tx = gw.db.write(scope, "scim.user.create").await?;
+    if let Some(present) = tx.lock_user_by_name(&draft.user_name).await? {
+        if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
+            return Err(refused(Problem::Taken, "userName is taken"));
+        }
+        forget_departure(&mut tx, &draft.user_name, draft.email.as_deref()).await?;
+        let before = document_of(&present)?;
+        // A seat that an administrator closed stays closed unless the directory says otherwise.
+        let (next, outcome) = draft.replace(&before);
+        return write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await;
+    }
+    let document = draft.create();
+    let now = tx.now();
+    let blank = User {
+        id: UserId::new(now, gw.chance.as_ref()),
+        user_name: String::new(),
+        external_id: None,
+        active: document.active,
+        email: None,
+        display_name: None,
+        given_name: None,
+        family_name: None,
+        directory: Some(scope.door().directory),
+        attributes: Value::Null,
+        version: 1,
+        created_at: now,
+        modified_at: now,
+    };
+    let user = filled(blank, &document);
+    tx.create_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
+    tx.set_emails(user.id, &emails(&document)).await?;
+    forget_departure(&mut tx, &user.user_name, user.email.as_deref()).await?;
+    let event = AuditEvent::done("user.created")
+        .on("user", user.id)
+        .value("after", Value::Object(document.attributes.clone()));
+    let effect = webhook("user.created", &user, scope);
+    tx.commit(record(gw, now, event).causing(effect)).await?;
+    Ok(Seat { user, document, groups: Vec::new() })
+}
+
+pub async fn get(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    id: UserId,
+    projection: &Projection,
+) -> Result<Seat, FlowError> {
+    let mut tx = gw.db.read(scope, "scim.user.get").await?;
+    let user = tx.user(id).await?.ok_or(FlowError::Missing)?;
+    let document = document_of(&user)?;
+    seat(&mut tx, scope, projection, (user, document)).await
+}
+
+/// GET of the list, narrowed by the filters that are served. Errors: `scim.filter_unserved`.
+pub async fn list(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    query: &ListQuery,
+) -> Result<Page<Seat>, FlowError> {
+    let terms = query.filter.as_ref().map(served::users).transpose()?.unwrap_or_default();
+    let mut page = Page { total: 0, start_index: query.paging.start_index, items: Vec::new() };
+    let mut tx = gw.db.read(scope, "scim.user.list").await?;
+    let Some(filter) = narrowed(&mut tx, terms).await? else { return Ok(page) };
+    page.total = u64::try_from(tx.count_users(&filter).await?).unwrap_or_default();
+    if query.paging.count == 0 {
+        return Ok(page);
+    }
+    let users = tx.users(&filter, None, query.paging.offset(), i64::from(query.paging.count)).await?;
+    let mut groups = Vec::new();
+    if query.projection.wants("groups") {
+        let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
+        groups = tx.groups_of_people(&ids, scope.door().directory).await?;
+    }
+    for user in users {
+        let document = document_of(&user)?;
+        let groups = groups.iter().filter(|one| one.user == user.id).cloned().collect();
+        page.items.push(Seat { user, document, groups });
+    }
+    Ok(page)
+}
+
+/// PUT: the whole document anew.
+pub async fn replace(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    id: UserId,
+    body: &[u8],
+    asked: &Asked,
+) -> Result<Seat, FlowError> {
+    let draft = user::parse(body)?;
+    change(gw, scope, id, asked, |present| Ok(draft.replace(present))).await
+}
+
+/// PATCH. What changes nothing writes nothing.
+pub async fn patch(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    id: UserId,
+    body: &[u8],
+    asked: &Asked,
+) -> Result<Seat, FlowError> {
+    let patch = patch::parse(body)?;
+    change(gw, scope, id, asked, |present| patch::apply(&patch, present)).await
+}
+
+/// DELETE: the person's row goes, and what it took along; the receipt and the audit stay, and so
+/// does the memory that a directory took this name away.
+pub async fn delete(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    id: UserId,
+    asked: &Asked,
+) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "scim.user.delete").await?;
+    tx.lock_belongings(id).await?;
+    let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
+    owned(&present, scope)?;
+    asked.agrees(present.version)?;
+    tx.note_departed(&present).await?;
+    let ended = revoke::end_person(gw, &mut tx, id, "scim_deleted").await?;
+    tx.remove_user(id).await?;
+    let before = document_of(&present)?.attributes;
+    let event = AuditEvent::done("user.deleted")
+        .on("user", id)
+        .value("before", Value::Object(before))
+        .value("receipt", ended.receipt.to_string());
+    let effect = webhook("user.deleted", &present, scope);
+    let kept = record(gw, tx.now(), event).causing(effect);
+    tx.commit(kept).await?;
+    revoke::tell(gw, scope, ended.about, ended.revoked, Some(ended.receipt)).await;
+    Ok(())
+}
+
+async fn change(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    id: UserId,
+    asked: &Asked,
+    judge: impl FnOnce(&UserDocument) -> Result<(UserDocument, PatchOutcome), ScimError>,
+) -> Result<Seat, FlowError> {
+    let mut tx = gw.db.write(scope, "scim.user.change").await?;
+    let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
+    owned(&present, scope)?;
+    asked.agrees(present.version)?;
+    let before = document_of(&present)?;
+    let (next, outcome) = judge(&before)?;
+    if !outcome.changed {
+        return seat(&mut tx, scope, &asked.projection, (present, before)).await;
+    }
+    let adopts = present.directory.is_none() && tx.own_org().await?.scim_adopts;
+    write(gw, scope, tx, Change { present, before, next, outcome, adopts }, asked).await
+}
+
+/// The one way a changed person is written: row, addresses, what must die, record, commit; then the
+/// word to Redis.
+async fn write(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    mut tx: TenantTx,
+    change: Change,
+    asked: &Asked,
+) -> Result<Seat, FlowError> {
+    let mut user = filled(change.present.clone(), &change.next);
+    if change.adopts {
+        user.directory = Some(scope.door().directory);
+    }
+    tx.save_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
+    tx.set_emails(user.id, &emails(&change.next)).await?;
+    user.version = user.version.saturating_add(1);
+    user.modified_at = tx.now();
+    let lost = change.adopts && tx.drop_sign_in_gifts(user.id).await?;
+    let ended = end(gw, &mut tx, &change, lost).await?;
+    let kept = written(gw, scope, &user, &change, ended.as_ref());
+    let seat = seat(&mut tx, scope, &asked.projection, (user, change.next)).await?;
+    tx.commit(kept).await?;
+    if let Some(Ended { about, revoked, receipt }) = ended {
+        revoke::tell(gw, scope, about, revoked, receipt).await;
+    }
+    Ok(seat)
+}
+
+struct Ended {
+    about: Scope,
+    revoked: Revoked,
+    receipt: Option<DeprovisioningId>,
+}
+
+/// What the change ends. Another user name may be another person, so it ends sessions too, but it
+/// is no deprovisioning and has no receipt. Whoever only lost a team or role keeps the session: that
+/// is for the access tokens alone, and Redis, which keeps what ends sessions, is not told.
+async fn end(
+    gw: &Gateway,
+    tx: &mut TenantTx,
+    change: &Change,
+    lost: bool,
+) -> Result<Option<Ended>, FlowError> {
+    let id = change.present.id;
+    if change.outcome.turned_inactive {
+        let ended = revoke::end_person(gw, tx, id, "scim_deactivated").await?;
+        return Ok(Some(Ended { about: ended.about, revoked: ended.revoked, receipt: Some(ended.receipt) }));
+    }
+    let about = Scope::User(id);
+    if normalised(&change.before.user_name) != normalised(&change.next.user_name) {
+        let revoked = tx.revoke(about, Action::Terminate, "user_name_changed").await?;
+        return Ok(Some(Ended { about, revoked, receipt: None }));
+    }
+    if lost {
+        tx.revoke(about, Action::Reassert, "directory_took_over").await?;
+    }
+    Ok(None)
+}
+
+fn written(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    user: &User,
+    change: &Change,
+    ended: Option<&Ended>,
+) -> Record {
+    let (before, after) = differences(&change.before.attributes, &change.next.attributes);
+    let action = match (change.outcome.turned_inactive, change.outcome.turned_active) {
+        (true, _) => "user.deactivated",
+        (false, true) => "user.reactivated",
+        (false, false) => "user.updated",
+    };
+    let mut event =
+        AuditEvent::done(action).on("user", user.id).value("before", before).value("after", after);
+    if let Some(receipt) = ended.and_then(|ended| ended.receipt) {
+        event = event.value("receipt", receipt.to_string());
+    }
+    let mut kept = record(gw, user.modified_at, event);
+    if change.adopts {
+        kept = kept.and(AuditEvent::done("user.adopted").on("user", user.id));
+    }
+    if change.outcome.turned_inactive || change.outcome.turned_active {
+        kept = kept.causing(webhook(action, user, scope));
+    }
+    kept
+}
+
+fn webhook(event_type: &'static str, user: &User, scope: &OrgScope<ScimClient>) -> Effect {
+    let data = json!({"user_id": user.id, "active": user.active, "directory_id": scope.door().directory});
+    Effect::Webhook { event_type, data }
+}
+
+async fn forget_departure(tx: &mut TenantTx, name: &str, email: Option<&str>) -> Result<(), FlowError> {
+    let names: Vec<&str> = std::iter::once(name).chain(email).collect();
+    Ok(tx.forget_departed(&names).await?)
+}
+
+/// Only the directory that owns a person changes them, or any while none does.
+fn owned(user: &User, scope: &OrgScope<ScimClient>) -> Result<(), FlowError> {
+    match user.directory {
+        Some(owner) if owner != scope.door().directory => Err(refused(
+            Problem::OtherDirectory,
+            "this person is provisioned by another directory of the org",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn seat(
+    tx: &mut TenantRead,
+    scope: &OrgScope<ScimClient>,
+    projection: &Projection,
+    (user, document): (User, UserDocument),
+) -> Result<Seat, FlowError> {
+    let mut groups = Vec::new();
+    if projection.wants("groups") {
+        groups = tx.groups_of_people(&[user.id], scope.door().directory).await?;
+    }
+    Ok(Seat { user, document, groups })
+}
+
+/// The stored document; of a seat that no directory wrote, the one its columns make.
+fn document_of(user: &User) -> Result<UserDocument, FlowError> {
+    let mut attributes = user.attributes.as_object().cloned().unwrap_or_default();
+    if !attributes.contains_key("userName") {
+        let mut name = Object::new();
+        for (key, part) in [("givenName", &user.given_name), ("familyName", &user.family_name)] {
+            name.extend(part.as_ref().map(|part| (key.to_owned(), json!(part))));
+        }
+        attributes.insert("userName".to_owned(), json!(user.user_name));
+        attributes.extend((!name.is_empty()).then_some(("name".to_owned(), Value::Object(name))));
+        attributes.extend(user.display_name.as_ref().map(|name| ("displayName".to_owned(), json!(name))));
+        let primary = |email| ("emails".to_owned(), json!([{"value": email, "primary": true}]));
+        attributes.extend(user.email.as_ref().map(primary));
+    }
+    UserDocument::stored(user.active, attributes).map_err(|error| {
+        FlowError::Fault(format!("the stored document of {} does not open: {error}", user.id))
+    })
+}
+
+fn filled(user: User, document: &UserDocument) -> User {
+    User {
+        user_name: document.user_name.clone(),
+        external_id: document.external_id.clone(),
+        active: document.active,
+        email: document.email.clone(),
+        display_name: document.display_name.clone(),
+        given_name: document.given_name.clone(),
+        family_name: document.family_name.clone(),
+        attributes: Value::Object(document.attributes.clone()),
+        ..user
+    }
+}
+
+fn emails(document: &UserDocument) -> Vec<(&str, Option<&str>)> {
+    document.emails().map(|email| (email.value, email.kind)).collect()
+}
+
+/// The store's filter of a conjunction; `None` when nothing can match it.
+async fn narrowed(tx: &mut TenantRead, terms: Vec<UserTerm>) -> Result<Option<UserFilter>, FlowError> {
+    let mut filter = UserFilter::default();
+    for term in terms {
+        let fits = match term {
+            UserTerm::UserName(name) => fit(&mut filter.user_name, normalised(&name)),
+            UserTerm::ExternalId(id) => fit(&mut filter.external_id, id),
+            UserTerm::DisplayName(name) => fit(&mut filter.display_name, normalised(&name)),
+            UserTerm::Active(active) => fit(&mut filter.active, active),
+            UserTerm::Id(id) => id.parse().is_ok_and(|id| fit(&mut filter.id, id)),
+            UserTerm::Email { value, kind } => {
+                let mut found = tx.people_at(&value, kind.as_deref(), PEOPLE_AT_MAX).await?;
+                found.retain(|id| filter.among.as_ref().is_none_or(|among| among.contains(id)));
+                let some = !found.is_empty();
+                filter.among = Some(found);
+                some
+            }
+        };
+        if !fits {
+            return Ok(None);
+        }
+    }
+    Ok(Some(filter))
+}

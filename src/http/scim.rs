@@ -1,0 +1,385 @@
+//! `/scim/v2` and, for directories that want the org in the path, `/orgs/{slug}/scim/v2`: the same
+//! service. Takes a request apart, calls one provisioning story, renders its result or its refusal
+//! in SCIM's own dialect. The token is asked for before a body is read. RFC 7644 3, 4 and 8.
+
+use super::{DoorKind, Entry, doors, guard::facts, scim_error, shielded};
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{Method, StatusCode, header},
+    web::{self, Data, Payload},
+};
+use broker::{
+    FlowError, Gateway,
+    provision::{Asked, Page},
+    provision_group::{self, GroupView},
+    provision_user::{self, Seat},
+};
+use scim::{
+    ListQuery, Meta, Problem, Projection, Reference, ScimError, dialect::BODY_BYTES_MAX, list, schema,
+    schema::EntityTags,
+};
+use serde_json::Value;
+use std::str::FromStr;
+use store::{OrgScope, ScimClient};
+use tracing::Instrument;
+
+const fn at(method: Method, path: &'static str, door: DoorKind, route: fn() -> actix_web::Route) -> Entry {
+    Entry { method, path, door, route }
+}
+
+const fn held(method: Method, path: &'static str, route: fn() -> actix_web::Route) -> Entry {
+    at(method, path, DoorKind::Scim, route)
+}
+
+const fn open(path: &'static str) -> Entry {
+    at(Method::GET, path, DoorKind::Open, || web::route().to(discovery))
+}
+
+pub const ROUTES: &[Entry] = &[
+    held(Method::GET, "/scim/v2/Users", || web::route().to(list_users)),
+    held(Method::POST, "/scim/v2/Users", || web::route().to(create_user)),
+    held(Method::GET, "/scim/v2/Users/{id}", || web::route().to(get_user)),
+    held(Method::PUT, "/scim/v2/Users/{id}", || web::route().to(change_user)),
+    held(Method::PATCH, "/scim/v2/Users/{id}", || web::route().to(change_user)),
+    held(Method::DELETE, "/scim/v2/Users/{id}", || web::route().to(delete_user)),
+    held(Method::GET, "/scim/v2/Groups", || web::route().to(list_groups)),
+    held(Method::POST, "/scim/v2/Groups", || web::route().to(create_group)),
+    held(Method::GET, "/scim/v2/Groups/{id}", || web::route().to(get_group)),
+    held(Method::PUT, "/scim/v2/Groups/{id}", || web::route().to(change_group)),
+    held(Method::PATCH, "/scim/v2/Groups/{id}", || web::route().to(change_group)),
+    held(Method::DELETE, "/scim/v2/Groups/{id}", || web::route().to(delete_group)),
+    open("/scim/v2/ServiceProviderConfig"),
+    open("/scim/v2/ResourceTypes"),
+    open("/scim/v2/ResourceTypes/{id}"),
+    open("/scim/v2/Schemas"),
+    open("/scim/v2/Schemas/{id}"),
+    held(Method::GET, "/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::POST, "/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::PUT, "/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::PATCH, "/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::DELETE, "/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/Users", || web::route().to(list_users)),
+    held(Method::POST, "/orgs/{slug}/scim/v2/Users", || web::route().to(create_user)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(get_user)),
+    held(Method::PUT, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(change_user)),
+    held(Method::PATCH, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(change_user)),
+    held(Method::DELETE, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(delete_user)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/Groups", || web::route().to(list_groups)),
+    held(Method::POST, "/orgs/{slug}/scim/v2/Groups", || web::route().to(create_group)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/Groups/{id}", || web::route().to(get_group)),
+    held(Method::PUT, "/orgs/{slug}/scim/v2/Groups/{id}", || web::route().to(change_group)),
+    held(Method::PATCH, "/orgs/{slug}/scim/v2/Groups/{id}", || web::route().to(change_group)),
+    held(Method::DELETE, "/orgs/{slug}/scim/v2/Groups/{id}", || web::route().to(delete_group)),
+    open("/orgs/{slug}/scim/v2/ServiceProviderConfig"),
+    open("/orgs/{slug}/scim/v2/ResourceTypes"),
+    open("/orgs/{slug}/scim/v2/ResourceTypes/{id}"),
+    open("/orgs/{slug}/scim/v2/Schemas"),
+    open("/orgs/{slug}/scim/v2/Schemas/{id}"),
+    held(Method::GET, "/orgs/{slug}/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::POST, "/orgs/{slug}/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::PUT, "/orgs/{slug}/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::PATCH, "/orgs/{slug}/scim/{tail:.*}", || web::route().to(not_here)),
+    held(Method::DELETE, "/orgs/{slug}/scim/{tail:.*}", || web::route().to(not_here)),
+];
+
+/// A directory past its door.
+struct Caller {
+    gw: Data<Gateway>,
+    scope: OrgScope<ScimClient>,
+    /// Absolute URL of the service as this caller addresses it.
+    base: String,
+}
+
+impl Caller {
+    async fn enter(req: &HttpRequest, gw: Data<Gateway>) -> Result<Self, FlowError> {
+        let slug = req.match_info().get("slug");
+        let scope = doors::scim(req, &gw, slug).await?;
+        let base = base(&gw, slug);
+        Ok(Self { gw, scope, base })
+    }
+    /// Runs a story to its end, in the org's span.
+    async fn runs<T: Send + 'static>(
+        &self,
+        story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
+    ) -> Result<T, FlowError> {
+        shielded(story).instrument(doors::span(self.scope.org())).await
+    }
+    fn outside(&self) -> (Data<Gateway>, OrgScope<ScimClient>) {
+        (self.gw.clone(), self.scope.clone())
+    }
+}
+
+fn base(gw: &Gateway, slug: Option<&str>) -> String {
+    slug.map_or_else(|| gw.links.scim_base(), |slug| gw.links.at(&format!("/orgs/{slug}/scim/v2")))
+}
+
+/// An id that is not one names nothing.
+fn id<T: FromStr>(req: &HttpRequest) -> Result<T, FlowError> {
+    req.match_info().get("id").and_then(|text| text.parse().ok()).ok_or(FlowError::Missing)
+}
+
+fn header_of(req: &HttpRequest, name: header::HeaderName) -> Option<String> {
+    req.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Reads the parameters of a query; `+` is a blank (Entra sends it so).
+fn query(req: &HttpRequest, names: &[&str]) -> Result<ListQuery, FlowError> {
+    let pairs: Vec<_> = form_urlencoded::parse(req.query_string().as_bytes())
+        .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted)))
+        .collect();
+    Ok(ListQuery::from_pairs(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))?)
+}
+
+fn asked(req: &HttpRequest) -> Result<Asked, FlowError> {
+    let projection = query(req, &["attributes", "excludedAttributes"])?.projection;
+    Ok(Asked { if_match: header_of(req, header::IF_MATCH), projection })
+}
+
+/// The body, bounded here and again by the judge.
+async fn body(payload: Payload) -> Result<Vec<u8>, FlowError> {
+    match payload.to_bytes_limited(BODY_BYTES_MAX).await {
+        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Err(_)) => Err(ScimError::of(Problem::NotJson, "the body did not arrive whole").into()),
+        Err(_) => Err(ScimError::of(Problem::BodyTooLarge, format!("at most {BODY_BYTES_MAX} bytes")).into()),
+    }
+}
+
+fn json(mut response: HttpResponseBuilder, body: &Value) -> HttpResponse {
+    response
+        .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body.to_string())
+}
+
+/// One resource, with its entity tag; a new one with its address.
+fn one(status: StatusCode, meta: &Meta, resource: &Value) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::ETAG, scim::etag(meta.version)));
+    if status == StatusCode::CREATED {
+        response.insert_header((header::LOCATION, meta.location.as_str()));
+    }
+    json(response, resource)
+}
+
+fn empty(status: StatusCode, version: Option<i64>) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if let Some(version) = version {
+        response.insert_header((header::ETAG, scim::etag(version)));
+    }
+    response.finish()
+}
+
+/// 304 when the client has this version (RFC 7644 3.14).
+fn unless_known(req: &HttpRequest, meta: &Meta, resource: &Value) -> HttpResponse {
+    match header_of(req, header::IF_NONE_MATCH) {
+        Some(known) if scim::etag_matches(&known, meta.version) => {
+            empty(StatusCode::NOT_MODIFIED, Some(meta.version))
+        }
+        Some(_) | None => one(StatusCode::OK, meta, resource),
+    }
+}
+
+fn listed<T>(page: &Page<T>, render: impl Fn(&T) -> Value) -> HttpResponse {
+    let resources = page.items.iter().map(render).collect();
+    json(HttpResponse::Ok(), &list::list_response(page.total, page.start_index, resources))
+}
+
+fn user(base: &str, seat: &Seat, projection: &Projection) -> (Meta, Value) {
+    let id = seat.user.id.to_string();
+    let meta = Meta {
+        created: seat.user.created_at,
+        modified: seat.user.modified_at,
+        version: seat.user.version,
+        location: format!("{base}/Users/{id}"),
+    };
+    let groups: Vec<Reference> = seat
+        .groups
+        .iter()
+        .map(|one| Reference {
+            id: one.group.to_string(),
+            display: Some(one.display.clone()),
+            location: format!("{base}/Groups/{}", one.group),
+        })
+        .collect();
+    let resource = scim::user::render(&id, &seat.document, &meta, &groups, projection);
+    (meta, resource)
+}
+
+fn group(base: &str, view: &GroupView, projection: &Projection) -> (Meta, Value) {
+    let id = view.group.id.to_string();
+    let meta = Meta {
+        created: view.group.created_at,
+        modified: view.group.modified_at,
+        version: view.group.version,
+        location: format!("{base}/Groups/{id}"),
+    };
+    let members: Option<Vec<Reference>> = view.members.as_ref().map(|members| {
+        let member = |one: &store::Membership| Reference {
+            id: one.user.to_string(),
+            display: Some(one.display.clone()),
+            location: format!("{base}/Users/{}", one.user),
+        };
+        members.iter().map(member).collect()
+    });
+    let labels = (view.group.display_name.as_str(), view.group.external_id.as_deref());
+    let resource = scim::group::render(&id, labels, &meta, members.as_deref(), projection);
+    (meta, resource)
+}
+
+type Answer = Result<HttpResponse, scim_error::Refused>;
+
+async fn list_users(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let query = query(&req, &[])?;
+    let projection = query.projection.clone();
+    let (gw, scope) = caller.outside();
+    let page = caller.runs(async move { provision_user::list(&gw, &scope, &query).await }).await?;
+    Ok(listed(&page, |seat| user(&caller.base, seat, &projection).1))
+}
+
+async fn create_user(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (asked, body) = (asked(&req)?, body(payload).await?);
+    let projection = asked.projection.clone();
+    let (gw, scope) = caller.outside();
+    let seat = caller.runs(async move { provision_user::create(&gw, &scope, &body, &asked).await }).await?;
+    let (meta, resource) = user(&caller.base, &seat, &projection);
+    Ok(one(StatusCode::CREATED, &meta, &resource))
+}
+
+async fn get_user(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (id, projection) = (id(&req)?, asked(&req)?.projection);
+    let (gw, scope) = caller.outside();
+    let wanted = projection.clone();
+    let seat = caller.runs(async move { provision_user::get(&gw, &scope, id, &wanted).await }).await?;
+    let (meta, resource) = user(&caller.base, &seat, &projection);
+    Ok(unless_known(&req, &meta, &resource))
+}
+
+async fn change_user(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (id, asked, body) = (id(&req)?, asked(&req)?, body(payload).await?);
+    let projection = asked.projection.clone();
+    let (gw, scope) = caller.outside();
+    let seat = match *req.method() {
+        Method::PUT => {
+            let story = async move { provision_user::replace(&gw, &scope, id, &body, &asked).await };
+            caller.runs(story).await?
+        }
+        _ => caller.runs(async move { provision_user::patch(&gw, &scope, id, &body, &asked).await }).await?,
+    };
+    let (meta, resource) = user(&caller.base, &seat, &projection);
+    Ok(one(StatusCode::OK, &meta, &resource))
+}
+
+async fn delete_user(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (id, asked) = (id(&req)?, asked(&req)?);
+    let (gw, scope) = caller.outside();
+    caller.runs(async move { provision_user::delete(&gw, &scope, id, &asked).await }).await?;
+    Ok(empty(StatusCode::NO_CONTENT, None))
+}
+
+async fn list_groups(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let query = query(&req, &[])?;
+    let projection = query.projection.clone();
+    let (gw, scope) = caller.outside();
+    let page = caller.runs(async move { provision_group::list(&gw, &scope, &query).await }).await?;
+    Ok(listed(&page, |view| group(&caller.base, view, &projection).1))
+}
+
+async fn create_group(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (asked, body) = (asked(&req)?, body(payload).await?);
+    let projection = asked.projection.clone();
+    let (gw, scope) = caller.outside();
+    let view = caller.runs(async move { provision_group::create(&gw, &scope, &body, &asked).await }).await?;
+    let (meta, resource) = group(&caller.base, &view, &projection);
+    Ok(one(StatusCode::CREATED, &meta, &resource))
+}
+
+async fn get_group(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (id, projection) = (id(&req)?, asked(&req)?.projection);
+    let (gw, scope) = caller.outside();
+    let wanted = projection.clone();
+    let view = caller.runs(async move { provision_group::get(&gw, &scope, id, &wanted).await }).await?;
+    let (meta, resource) = group(&caller.base, &view, &projection);
+    Ok(unless_known(&req, &meta, &resource))
+}
+
+/// A PATCH of a group answers 204 unless the client names attributes: what it changed it knows, and
+/// the members of a large group are not read for one that joins.
+async fn change_group(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (id, mut asked, body) = (id(&req)?, asked(&req)?, body(payload).await?);
+    let silent = *req.method() == Method::PATCH && asked.projection == Projection::All;
+    if silent {
+        asked.projection = Projection::parse(None, Some("members")).map_err(FlowError::from)?;
+    }
+    let projection = asked.projection.clone();
+    let (gw, scope) = caller.outside();
+    let view = match *req.method() {
+        Method::PUT => {
+            let story = async move { provision_group::replace(&gw, &scope, id, &body, &asked).await };
+            caller.runs(story).await?
+        }
+        _ => caller.runs(async move { provision_group::patch(&gw, &scope, id, &body, &asked).await }).await?,
+    };
+    if silent {
+        return Ok(empty(StatusCode::NO_CONTENT, Some(view.group.version)));
+    }
+    let (meta, resource) = group(&caller.base, &view, &projection);
+    Ok(one(StatusCode::OK, &meta, &resource))
+}
+
+async fn delete_group(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let (id, asked) = (id(&req)?, asked(&req)?);
+    let (gw, scope) = caller.outside();
+    caller.runs(async move { provision_group::delete(&gw, &scope, id, &asked).await }).await?;
+    Ok(empty(StatusCode::NO_CONTENT, None))
+}
+
+/// What this server can do: the same for everybody, so anybody may ask. It is not filtered
+/// (RFC 7644 4).
+async fn discovery(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    if form_urlencoded::parse(req.query_string().as_bytes()).any(|(name, _)| name == "filter") {
+        return Err(FlowError::from(ScimError::of(Problem::Forbidden, "discovery is not filtered")).into());
+    }
+    let base = base(&gw, req.match_info().get("slug"));
+    let parts: Vec<&str> = req.path().split('/').rev().take(2).collect();
+    let document = match parts.as_slice() {
+        ["ServiceProviderConfig", _] => Some(schema::service_provider_config(&base, EntityTags::Obeyed)),
+        ["ResourceTypes", _] => Some(schema::resource_types(&base)),
+        ["Schemas", _] => Some(schema::schemas(&base)),
+        [_, "ResourceTypes"] => schema::resource_type(&base, req.match_info().get("id").unwrap_or_default()),
+        _ => schema::schema(&base, req.match_info().get("id").unwrap_or_default()),
+    };
+    Ok(json(HttpResponse::Ok(), &document.ok_or(FlowError::Missing)?))
+}
+
+/// Everything else under the prefix: known but not served, known but not by this method, or unknown.
+async fn not_here(req: HttpRequest, gw: Data<Gateway>) -> Answer {
+    Caller::enter(&req, gw).await?;
+    let tail: Vec<&str> = req.match_info().get("tail").unwrap_or_default().split('/').collect();
+    let problem = match tail.as_slice() {
+        ["v2", "Bulk"] => Some((Problem::NotServed, "bulk requests are not served")),
+        ["v2", "Me"] => Some((Problem::NotServed, "/Me is not served: a directory is nobody's seat")),
+        ["v2", ".search"] | ["v2", _, ".search"] => {
+            Some((Problem::NotServed, ".search is not served; use GET with a filter"))
+        }
+        ["v2", "Users" | "Groups"] | ["v2", "Users" | "Groups", _] => {
+            Some((Problem::MethodNotAllowed, "not by this method"))
+        }
+        ["v2", "ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] => {
+            Some((Problem::MethodNotAllowed, "discovery is read by GET"))
+        }
+        _ => None,
+    };
+    let error = problem.map_or(FlowError::Missing, |(problem, detail)| ScimError::of(problem, detail).into());
+    tracing::debug!(request_id = %facts(&req).call.request_id, "nothing served at this path");
+    Err(error.into())
+}

@@ -1,0 +1,106 @@
+//! `/scim`'s dialect of an error: RFC 7644 3.12. A judge's refusal keeps its own words, which the
+//! administrator reads in the identity provider's console; our own faults say nothing but that.
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
+use broker::FlowError;
+use scim::{Problem, ScimError};
+use std::fmt;
+
+/// A refusal on its way to a directory.
+#[derive(Debug)]
+pub struct Refused(FlowError);
+
+impl From<FlowError> for Refused {
+    fn from(error: FlowError) -> Self {
+        Self(error)
+    }
+}
+
+fn rendered(error: &FlowError) -> ScimError {
+    match error {
+        FlowError::Refused(refusal) => match Problem::of_code(refusal.code) {
+            Some(problem) => {
+                let detail = refusal.facts.iter().find(|(name, _)| *name == "detail");
+                ScimError::of(problem, detail.map_or("", |(_, text)| text.as_str()))
+            }
+            None if refusal.code == "api.unauthorized" => {
+                ScimError::of(Problem::Unauthorized, "send a valid token of the directory as a bearer token")
+            }
+            None => ScimError::of(Problem::Forbidden, refusal.code),
+        },
+        FlowError::Missing => ScimError::of(Problem::Missing, "there is no such resource here"),
+        // A token of an org that is gone is no token.
+        FlowError::Closed(_) => ScimError::of(Problem::Unauthorized, "the org does not provision"),
+        FlowError::Conflict { .. } => ScimError::of(Problem::Taken, "this is in conflict with what is here"),
+        FlowError::Invalid { detail, .. } => ScimError::of(Problem::ValueWrong, detail),
+        FlowError::Busy { .. } => ScimError::of(Problem::Unavailable, "try again shortly"),
+        FlowError::Fault(_) => ScimError::of(Problem::Internal, "something failed on our side"),
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(rendered(&self.0).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+    fn error_response(&self) -> HttpResponse {
+        let (status, said) = (self.status_code(), rendered(&self.0));
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = %self.0, "provisioning failed");
+        }
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"vestibule\""));
+        }
+        if let FlowError::Busy { retry_after_secs } = &self.0 {
+            response.insert_header((header::RETRY_AFTER, retry_after_secs.to_string()));
+        }
+        response
+            .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(said.render().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(error: FlowError) -> HttpResponse {
+        Refused::from(error).error_response()
+    }
+
+    #[test]
+    fn every_error_has_its_status_and_the_media_type() {
+        for (error, status) in [
+            (FlowError::Missing, 404),
+            (FlowError::conflict("x", "users_pkey"), 409),
+            (FlowError::Busy { retry_after_secs: 1 }, 503),
+            (FlowError::Fault("secret".to_owned()), 500),
+            (ScimError::of(Problem::Taken, "userName is taken").into(), 409),
+            (ScimError::of(Problem::BodyTooLarge, "").into(), 413),
+            (model::Refusal::stranger("api.unauthorized").into(), 401),
+        ] {
+            let response = answered(error);
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers().get("content-type").unwrap(), "application/scim+json");
+            assert_eq!(response.headers().contains_key("www-authenticate"), status == 401);
+            assert_eq!(response.headers().contains_key("retry-after"), status == 503);
+        }
+    }
+
+    #[test]
+    fn a_judges_words_arrive_and_ours_do_not() {
+        let taken = rendered(&ScimError::of(Problem::Taken, "userName is taken").into());
+        assert_eq!((taken.scim_type, taken.detail.as_str()), (Some("uniqueness"), "userName is taken"));
+        let fault = rendered(&FlowError::Fault("password is hunter2".to_owned()));
+        assert!(!fault.detail.contains("hunter2"));
+        let conflict = rendered(&FlowError::conflict("conflict", "users_org_id_user_name_norm_key"));
+        assert!(!conflict.detail.contains("users_"));
+    }
+}
