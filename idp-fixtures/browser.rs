@@ -53,6 +53,7 @@ pub struct Browser {
     /// The page on screen, which is what SameSite and Origin are about.
     shown: Option<Url>,
     history: Vec<String>,
+    stop_before: Option<String>,
 }
 
 /// One request to be made.
@@ -67,11 +68,22 @@ impl Browser {
     ///
     /// Errors: `Http` when no client can be made.
     pub fn new() -> Result<Self, FixtureError> {
-        Ok(Self { client: http_client()?, jar: Jar::default(), shown: None, history: Vec::new() })
+        Ok(Self {
+            client: http_client()?,
+            jar: Jar::default(),
+            shown: None,
+            history: Vec::new(),
+            stop_before: None,
+        })
     }
     /// Every address asked for, in order, redirects included: `POST http://…` or `GET http://…`.
     pub fn history(&self) -> &[String] {
         &self.history
+    }
+    /// A redirect to an address that begins so is not followed: it is what comes back. A client that
+    /// has no server of its own (RFC 8252) takes its code from there.
+    pub fn stop_before(&mut self, address: &str) {
+        self.stop_before = Some(address.to_owned());
     }
     /// The cookies that the host and port of `url` have set.
     pub fn cookies(&self, url: &str) -> Vec<StoredCookie> {
@@ -190,6 +202,9 @@ impl Browser {
                 return Ok(page);
             };
             let url = visit.url.join(to).map_err(|e| not_an_address(to, &e.to_string()))?;
+            if self.stop_before.as_ref().is_some_and(|stop| url.as_str().starts_with(stop)) {
+                return Ok(page);
+            }
             // Only 307 and 308 repeat a POST; the others turn it into a GET, as every browser does.
             let form = if matches!(page.status, 307 | 308) { visit.form } else { None };
             visit = Visit { url, form };

@@ -98,6 +98,38 @@ impl Forgery {
         Self::WrongInResponseTo,
         Self::FailedStatus,
     ];
+
+    /// In a reviewer's words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Unsigned => "No signature at all",
+            Self::ForeignKey => "Signed by a stranger’s key",
+            Self::AttackerKeyInfo => "Signed by a stranger’s key that brings its own certificate",
+            Self::NameIdTampered => "Another person written in after signing",
+            Self::CommentInNameId => "A comment that splits the signed name",
+            Self::HmacWithPublicKey => "HMAC keyed with the public key",
+            Self::EmptySignature => "An empty signature over a true digest",
+            Self::Xsw1 => "Wrapping 1: the signed Response inside the forged one’s Signature",
+            Self::Xsw2 => "Wrapping 2: the signed Response beside its Signature",
+            Self::Xsw3 => "Wrapping 3: a forged Assertion before the signed one",
+            Self::Xsw4 => "Wrapping 4: a forged Assertion around the signed one",
+            Self::Xsw5 => "Wrapping 5: a forged Assertion with the signed one’s Signature",
+            Self::Xsw6 => "Wrapping 6: the signed Assertion inside that Signature",
+            Self::Xsw7 => "Wrapping 7: a forged Assertion in Extensions",
+            Self::Xsw8 => "Wrapping 8: the signed Assertion in the Signature’s Object",
+            Self::DuplicateId => "Two Assertions of one ID",
+            Self::Doctype => "A document type whose entity becomes the name",
+            Self::WrongAudience => "Well signed, for another app’s audience",
+            Self::NoAudience => "Well signed, for no audience",
+            Self::WrongRecipient => "Well signed, for another recipient",
+            Self::WrongDestination => "Well signed, for another destination",
+            Self::WrongIssuer => "Well signed, in another issuer’s name",
+            Self::Expired => "Well signed, an hour ago",
+            Self::NotYetValid => "Well signed, valid in an hour",
+            Self::WrongInResponseTo => "Well signed, in answer to another request",
+            Self::FailedStatus => "Well signed, under a status of failure",
+        }
+    }
 }
 
 /// The form value `SAMLResponse` of a forgery. `params` are those of an honest answer, which is what

@@ -6,7 +6,7 @@
 use crate::people::Person;
 use actix_web::{HttpResponse, http::StatusCode, web};
 
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{--ink:#16202b;--muted:#566472;--paper:#f4f6f8;--card:#fff;--line:#c9d2da;--accent:#0b57a4;--on:#fff;--bad:#a3201b;--good:#17693a;color-scheme:light dark}\
 @media(prefers-color-scheme:dark){:root{--ink:#e8edf2;--muted:#a4b1bd;--paper:#10161c;--card:#18212a;--line:#3a4854;--accent:#86bdf5;--on:#0c1620;--bad:#ff9d96;--good:#7ed6a2}}\
 *{box-sizing:border-box}\
