@@ -8,6 +8,14 @@ Vestibule: SAML and OIDC in, SCIM in, JWTs out.
 
 Usage: vestibule <command> [options]
 
+  serve          Serves, with the jobs beside it; migrates first when the database is its own.
+                   vestibule serve --config /etc/vestibule.toml
+  demo           Two companies, their identity providers and an app, on this machine alone.
+                   vestibule demo --port 8080      (--reset forgets its data, --check walks it and ends)
+  migrate        Brings the database to this version.
+                   vestibule migrate --config /etc/vestibule.toml
+  keys create    A new platform key; it alone goes to stdout, once.
+                   vestibule keys create --platform --name operations
   check-config   Reads every setting and starts nothing; --json prints them, secrets hidden.
                    vestibule check-config --config /etc/vestibule.toml
   check-health   Asks a running server whether it lives; exit code 0 when it does.
@@ -31,11 +39,16 @@ pub(crate) enum Words {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
+    Serve { config: Option<PathBuf> },
+    Demo { config: Option<PathBuf>, port: u16, reset: bool, check: bool },
+    Migrate { config: Option<PathBuf> },
+    CreatePlatformKey { config: Option<PathBuf>, name: String },
     CheckConfig { config: Option<PathBuf>, json: bool },
     CheckHealth { config: Option<PathBuf>, url: Option<String> },
 }
 
-const COMMANDS: &str = "check-config, check-health";
+const COMMANDS: &str = "serve, demo, migrate, keys, check-config, check-health";
+const DEMO_PORT: u16 = 8080;
 
 /// Every option there is; each command takes some of them.
 #[derive(Default)]
@@ -43,6 +56,12 @@ struct Options {
     config: Option<PathBuf>,
     json: bool,
     url: Option<String>,
+    port: Option<u16>,
+    reset: bool,
+    check: bool,
+    platform: bool,
+    name: Option<String>,
+    create: bool,
 }
 
 /// Reads the words, the program's name first.
@@ -61,11 +80,33 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, 
             (Arg::Long("config"), _) => options.config = Some(parser.value()?.into()),
             (Arg::Long("json"), None | Some("check-config")) => options.json = true,
             (Arg::Long("url"), None | Some("check-health")) => options.url = Some(parser.value()?.string()?),
+            (Arg::Long("port"), None | Some("demo")) => options.port = Some(parser.value()?.parse()?),
+            (Arg::Long("reset"), None | Some("demo")) => options.reset = true,
+            (Arg::Long("check"), None | Some("demo")) => options.check = true,
+            (Arg::Value(value), Some("keys")) if !options.create && value == "create" => {
+                options.create = true
+            }
+            (Arg::Long("platform"), Some("keys")) => options.platform = true,
+            (Arg::Long("name"), Some("keys")) => options.name = Some(parser.value()?.string()?),
             (other, _) => return Err(other.unexpected()),
         }
     }
-    let Options { config, json, url } = options;
-    match command.as_deref() {
+    meaning(command.as_deref(), options)
+}
+
+fn meaning(command: Option<&str>, options: Options) -> Result<Words, lexopt::Error> {
+    let Options { config, json, url, port, reset, check, platform, name, create } = options;
+    match command {
+        Some("serve") => Ok(Words::Run(Command::Serve { config })),
+        Some("demo") => {
+            let port = port.unwrap_or(DEMO_PORT);
+            Ok(Words::Run(Command::Demo { config, port, reset, check }))
+        }
+        Some("migrate") => Ok(Words::Run(Command::Migrate { config })),
+        Some("keys") => match name {
+            Some(name) if create && platform => Ok(Words::Run(Command::CreatePlatformKey { config, name })),
+            _ => Err("say: vestibule keys create --platform --name NAME".into()),
+        },
         Some("check-config") => Ok(Words::Run(Command::CheckConfig { config, json })),
         Some("check-health") => Ok(Words::Run(Command::CheckHealth { config, url })),
         Some(other) => Err(format!("no command {other:?}; there are {COMMANDS}").into()),
@@ -105,7 +146,17 @@ mod tests {
         assert_eq!(read("--version"), Ok(Words::Version));
         assert_eq!(read("check-config --help"), Ok(Words::Help(HELP)));
         assert!(read("chek-config").unwrap_err().contains("check-config"));
-        for bad in ["", "check-config extra", "check-config --url x", "check-health --json", "--nope"] {
+        for bad in [
+            "",
+            "keys",
+            "keys create --name x",
+            "serve --port 1",
+            "demo --port x",
+            "check-config extra",
+            "check-config --url x",
+            "check-health --json",
+            "--nope",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         for command in COMMANDS.split(", ") {

@@ -2,6 +2,8 @@
 //! This crate wires settings, stores, keys and the one outgoing socket together; the
 //! judges, the ledgers and the nouns live in the crates below it.
 
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod embedded;
 pub mod http;
 mod jobs;

@@ -5,7 +5,10 @@ mod cli;
 
 use cli::{Command, Words};
 use std::process::ExitCode;
-use vestibule::settings::{Settings, SettingsError};
+use vestibule::{
+    settings::{Settings, SettingsError},
+    wiring,
+};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -36,9 +39,66 @@ type Stopped = Box<dyn std::error::Error>;
 
 fn run(command: Command) -> Result<(), Stopped> {
     match command {
+        Command::Serve { config } => serve(settings(config.as_deref())?),
+        Command::Demo { config, port, reset, check } => demo(config.as_deref(), port, reset, check),
+        Command::Migrate { config } => {
+            let settings = settings(config.as_deref())?;
+            runtime()?.block_on(wiring::migrate(&settings, progress))?;
+            eprintln!("The database is at this version.");
+            Ok(())
+        }
+        Command::CreatePlatformKey { config, name } => {
+            let settings = settings(config.as_deref())?;
+            let key = runtime()?.block_on(wiring::create_platform_key(&settings, &name))?;
+            println!("{}", key.reveal());
+            Ok(())
+        }
         Command::CheckConfig { config, json } => check_config(&settings(config.as_deref())?, json),
         Command::CheckHealth { config, url } => check_health(&settings(config.as_deref())?, url),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+fn progress(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Serves until told to stop, then drains.
+fn serve(settings: Settings) -> Result<(), Stopped> {
+    vestibule::telemetry::start(&settings.log)?;
+    let stores = wiring::Stores::open(&settings, true, progress)?;
+    runtime()?.block_on(async {
+        wiring::migrate_own(&settings, &stores).await?;
+        let mut running = wiring::serve(&settings, &stores).await?;
+        tokio::select! {
+            () = wiring::told_to_stop() => {}
+            () = running.ended() => return Err("the server ended by itself".into()),
+        }
+        running.stop().await;
+        Ok(())
+    })
+}
+
+#[cfg(feature = "demo")]
+fn demo(config: Option<&std::path::Path>, port: u16, reset: bool, check: bool) -> Result<(), Stopped> {
+    let given = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    let mut environment: Vec<(String, String)> = vestibule::demo::environment(port);
+    environment.extend(given.filter(|(name, _)| !environment_names(port).contains(name)));
+    let settings = Settings::load(config, environment)?;
+    vestibule::demo::run(&settings, port, reset, check)
+}
+
+#[cfg(feature = "demo")]
+fn environment_names(port: u16) -> Vec<String> {
+    vestibule::demo::environment(port).into_iter().map(|(name, _)| name).collect()
+}
+
+#[cfg(not(feature = "demo"))]
+fn demo(_: Option<&std::path::Path>, _: u16, _: bool, _: bool) -> Result<(), Stopped> {
+    Err("this build has no demo; build with the feature `demo`".into())
 }
 
 fn settings(config: Option<&std::path::Path>) -> Result<Settings, SettingsError> {

@@ -189,6 +189,15 @@ pub async fn migrate(settings: &Settings, progress: fn(&str)) -> Result<(), Star
     Ok(store::migrate(&stores.migrate_url).await?)
 }
 
+/// Migrates our own private database; somebody else's is migrated by `vestibule migrate`, with the
+/// rights that takes, before the server starts.
+pub async fn migrate_own(settings: &Settings, stores: &Stores) -> Result<(), StartError> {
+    if settings.database.url.is_none() || settings.database.migrate_url.is_some() {
+        store::migrate(&stores.migrate_url).await?;
+    }
+    Ok(())
+}
+
 /// A new platform key; its text is shown here and never again.
 pub async fn create_platform_key(settings: &Settings, name: &str) -> Result<Secret<String>, StartError> {
     let stores = Stores::open(settings, true, |_| {})?;
@@ -211,6 +220,7 @@ pub struct Running {
     pub addr: SocketAddr,
     pub gateway: Gateway,
     server: ServerHandle,
+    ops: Option<ServerHandle>,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     jobs: tokio::task::JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -222,6 +232,9 @@ impl Running {
         self.server.stop(true).await;
         let _ = self.stop.send(true);
         let _ = self.jobs.await;
+        if let Some(ops) = self.ops {
+            ops.stop(true).await;
+        }
         let _ = self.ended.await;
         self.gateway.db.close().await;
     }
@@ -261,10 +274,12 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
     .map_err(|why| StartError::Listen { addr, why })?;
     let addr = server.addrs().first().copied().unwrap_or(addr);
     let server = server.run();
+    let ops = settings.ops_listen.map(|addr| ops(addr, &gateway)).transpose()?;
     let (stop, stopped) = watch::channel(false);
     let running = Running {
         addr,
         server: server.handle(),
+        ops,
         ended: tokio::spawn(server),
         jobs: tokio::spawn(jobs::run(gateway.clone(), stopped)),
         gateway,
@@ -272,6 +287,20 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
     };
     tracing::info!(%addr, "serving");
     Ok(running)
+}
+
+/// The operator's listener: not for the public, so without TLS and on its own address.
+fn ops(addr: SocketAddr, gateway: &Gateway) -> Result<ServerHandle, StartError> {
+    let data = web::Data::new(gateway.clone());
+    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(http::configure_ops))
+        .disable_signals()
+        .workers(1)
+        .bind(addr)
+        .map_err(|why| StartError::Listen { addr, why })?
+        .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(handle)
 }
 
 /// Signing and verifying are what costs: one worker a core of a small machine.

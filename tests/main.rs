@@ -12,4 +12,7 @@
 mod enclosure;
 mod house;
 mod login;
+mod login_oidc;
+mod provision_dialogues;
 mod refresh;
+mod walls;

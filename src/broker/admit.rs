@@ -130,10 +130,10 @@ async fn find_seat(
     }
     let mut names: Vec<&str> = Vec::new();
     for name in std::iter::once(identity.subject.as_str()).chain(identity.email.as_deref()) {
-        if let Some(domain) = domain_of(name) {
-            if tx.owns_domain(&domain).await? {
-                names.push(name);
-            }
+        if let Some(domain) = domain_of(name)
+            && tx.owns_domain(&domain).await?
+        {
+            names.push(name);
         }
     }
     for name in &names {

@@ -156,10 +156,10 @@ pub async fn begin(
         return Err(Refusal::stranger("oauth.app_not_for_org").into());
     }
     if wishes.prompt.as_deref() != Some("login") {
-        if let Some(session) = session {
-            if let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await? {
-                return Ok(Begun::Answered(Box::new(admit::answer_again(gw, &scope, &asked, &live).await?)));
-            }
+        if let Some(session) = session
+            && let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await?
+        {
+            return Ok(Begun::Answered(Box::new(admit::answer_again(gw, &scope, &asked, &live).await?)));
         }
         if wishes.prompt.as_deref() == Some("none") {
             return Err(Refusal::stranger("oauth.login_required").into());

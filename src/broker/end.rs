@@ -24,10 +24,10 @@ pub async fn end(gw: &Gateway, cookie: &BrowserSession, call: &Call) -> Result<(
     let revoked = tx.revoke(about, Action::Terminate, "signed_out").await?;
     tx.commit(Record::of(AuditEvent::done("session.ended").on("session", session.id))).await?;
     revoke::tell(gw, &scope, about, revoked, None).await;
-    if let Some(live) = &gw.live {
-        if let Err(error) = live.drop_session(&scope, &cookie.digest).await {
-            tracing::debug!(%error, "session left in redis; its watermark kills it");
-        }
+    if let Some(live) = &gw.live
+        && let Err(error) = live.drop_session(&scope, &cookie.digest).await
+    {
+        tracing::debug!(%error, "session left in redis; its watermark kills it");
     }
     Ok(())
 }

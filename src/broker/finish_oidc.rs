@@ -30,10 +30,10 @@ pub struct CallbackAnswer<'a> {
 
 pub async fn finish(gw: &Gateway, callback: CallbackAnswer<'_>, call: &Call) -> Result<Admitted, FlowError> {
     let scope = gw.db.visitor_by_connection(callback.connection, call).await?;
-    if let Some(host_org) = callback.host_org {
-        if gw.db.visitor(host_org, call).await?.org() != scope.org() {
-            return Err(FlowError::Missing);
-        }
+    if let Some(host_org) = callback.host_org
+        && gw.db.visitor(host_org, call).await?.org() != scope.org()
+    {
+        return Err(FlowError::Missing);
     }
     let answer = Answer::parse(callback.query)?;
     let attempt = answer
@@ -97,8 +97,7 @@ async fn exchange(
         .ok_or_else(|| FlowError::Fault(format!("connection {} has no client secret", connection.id)))?;
     let request = token_request(&provider, &ask, &ClientAuth::Basic(&secret), &code, &ties);
     let url = request.url.to_string();
-    let headers =
-        request.authorization.iter().map(|a| ("authorization", a.reveal().clone())).collect();
+    let headers = request.authorization.iter().map(|a| ("authorization", a.reveal().clone())).collect();
     let body = Some(("application/x-www-form-urlencoded", request.body.reveal().clone().into_bytes()));
     let response = gw
         .outbound

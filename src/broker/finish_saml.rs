@@ -29,10 +29,10 @@ pub struct PostedAnswer<'a> {
 
 pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Result<Admitted, FlowError> {
     let scope = gw.db.visitor_by_connection(posted.connection, call).await?;
-    if let Some(host_org) = posted.host_org {
-        if gw.db.visitor(host_org, call).await?.org() != scope.org() {
-            return Err(FlowError::Missing);
-        }
+    if let Some(host_org) = posted.host_org
+        && gw.db.visitor(host_org, call).await?.org() != scope.org()
+    {
+        return Err(FlowError::Missing);
     }
     let attempt = posted
         .relay_state

@@ -59,10 +59,10 @@ pub async fn browser_session(
     if cookie.org != scope.org() {
         return Ok(None);
     }
-    if let Some(live) = &gw.live {
-        if live.session(scope, &cookie.digest).await == Seen::Dead {
-            return Ok(None);
-        }
+    if let Some(live) = &gw.live
+        && live.session(scope, &cookie.digest).await == Seen::Dead
+    {
+        return Ok(None);
     }
     let mut tx = gw.db.read(scope, "session.check").await?;
     let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };

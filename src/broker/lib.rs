@@ -2,6 +2,15 @@
 //! is one named transaction that cannot commit without its record. No actix, no SQL, no Redis
 //! command here; never a transaction open while somebody else's server thinks.
 
+pub mod administer;
+pub mod administer_app;
+pub mod administer_connection;
+pub mod administer_connection_change;
+pub mod administer_directory;
+pub mod administer_domain;
+pub mod administer_org;
+pub mod administer_people;
+pub mod administer_webhook;
 pub mod admit;
 pub mod attempt;
 pub mod begin;
@@ -11,10 +20,12 @@ pub mod error;
 pub mod finish_oidc;
 pub mod finish_saml;
 pub mod gateway;
+pub mod idempotent;
 pub mod inspect;
 pub mod provision;
 pub mod provision_group;
 pub mod provision_user;
+pub mod read_audit;
 pub mod redeem;
 pub mod refresh;
 pub mod revoke;

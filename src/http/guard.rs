@@ -61,21 +61,32 @@ pub async fn guard(
                     .map(|ua| ua.chars().take(300).collect()),
                 at,
             };
-            let host = req.connection_info().host().to_owned();
+            // The Host header alone: what a proxy forwards may be anybody's word.
+            let host =
+                req.uri().authority().map(|a| a.as_str()).map_or_else(|| host_header(&req), str::to_owned);
             let org = host_org(gw, &host, &call).await;
             (call, org)
         }
         None => {
-            return next.call(req).await.map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>);
+            return next
+                .call(req)
+                .await
+                .map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>);
         }
     };
+    let (began, path) = (call.at, req.path().to_owned());
     let id = HeaderValue::from_str(&call.request_id).unwrap_or(HeaderValue::from_static("invalid"));
     req.extensions_mut().insert(Facts { call, host_org });
     let mut response = next.call(req).await?;
+    let status = response.status().as_u16();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Some(gw) = &gw {
+        let micros = u64::try_from(gw.now().micros() - began.micros()).unwrap_or(0);
+        super::metrics::count(&path, status, micros);
+    }
     if gw.is_some_and(|gw| gw.links.is_https()) {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
@@ -83,6 +94,10 @@ pub async fn guard(
         );
     }
     Ok(response.map_into_right_body())
+}
+
+fn host_header(req: &ServiceRequest) -> String {
+    req.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 /// The contract's form of a caller's own request id.

@@ -1,8 +1,10 @@
 //! The faces: each takes a request apart, calls one story, and renders its result in the caller's
 //! own dialect. The only actix of the house. `ROUTES` is the one route table; the tests walk it.
 
+mod back;
 pub mod doors;
 pub mod guard;
+mod metrics;
 pub mod oauth_error;
 pub mod ops;
 pub mod pages;
@@ -58,6 +60,14 @@ pub fn configure(config: &mut ServiceConfig) {
             HttpResponse::NotFound().content_type("text/html; charset=utf-8").body(pages::not_found())
         }
     }));
+}
+
+/// The operator's own listener: health, readiness, metrics.
+pub fn configure_ops(config: &mut ServiceConfig) {
+    for entry in ops::ROUTES.iter().filter(|entry| matches!(entry.path, "/healthz" | "/readyz")) {
+        config.route(entry.path, (entry.route)().method(entry.method.clone()));
+    }
+    config.route("/metrics", actix_web::web::get().to(metrics::metrics));
 }
 
 /// Runs a story to its end, whether or not its caller waits: a client that hangs up does not stop a

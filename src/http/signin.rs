@@ -3,20 +3,20 @@
 
 use super::{
     DoorKind, Entry,
+    back::{Back, SESSION_COOKIE, add_attempt, add_cookie, answered, cookie_name, cookies, see_other},
     guard::{Facts, facts},
-    oauth_error, pages, shielded,
+    pages, shielded,
     token::pairs,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
-    cookie::{Cookie, SameSite, time::Duration},
-    http::{Method, header},
+    cookie::{Cookie, SameSite},
+    http::Method,
     web::{self, Bytes, Data, Path},
 };
 use broker::{
     FlowError, Gateway,
-    admit::Admitted,
-    attempt::{AppRequest, SealedAttempt},
+    attempt::AppRequest,
     begin::{self, Begun, Wishes},
     end,
     finish_oidc::{self, CallbackAnswer},
@@ -85,7 +85,6 @@ pub const ROUTES: &[Entry] = &[
 
 /// 32 KiB of parameters is more than any client sends.
 const QUERY_BYTES_MAX: usize = 32 * 1024;
-const SESSION_COOKIE: &str = "vst_session";
 
 async fn style() -> HttpResponse {
     HttpResponse::Ok()
@@ -231,104 +230,6 @@ async fn authorize_verified(
         Begun::AskEmail { unknown } => pages::ask_email(asked, unknown.as_deref()),
         Begun::Answered(admitted) => answered(gw, *admitted),
     })
-}
-
-/// The way back to the app.
-struct Back {
-    redirect_uri: String,
-    state: Option<String>,
-    form_post: bool,
-    issuer: String,
-}
-
-impl Back {
-    fn error(&self, error: &FlowError) -> HttpResponse {
-        let description = match error {
-            FlowError::Invalid { detail, .. } => detail.clone(),
-            other => other.code().to_owned(),
-        };
-        let code = match error {
-            FlowError::Refused(r) if r.code == "oauth.unsupported_response_type" => {
-                "unsupported_response_type"
-            }
-            other => oauth_error::code(other),
-        };
-        self.send(vec![("error", code.to_owned()), ("error_description", description)])
-    }
-
-    fn send(&self, mut fields: Vec<(&'static str, String)>) -> HttpResponse {
-        fields.extend(self.state.clone().map(|state| ("state", state)));
-        fields.push(("iss", self.issuer.clone()));
-        if self.form_post {
-            return pages::auto_post(&self.redirect_uri, &fields);
-        }
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(&fields);
-        let joint = if self.redirect_uri.contains('?') { '&' } else { '?' };
-        see_other(&format!("{}{joint}{}", self.redirect_uri, query.finish()))
-    }
-}
-
-/// 303, never 307: a POST with credentials is not to be posted on (RFC 9700 4.12).
-fn see_other(url: &str) -> HttpResponse {
-    HttpResponse::SeeOther()
-        .insert_header((header::LOCATION, url))
-        .insert_header(("Cache-Control", "no-store"))
-        .finish()
-}
-
-fn answered(gw: &Gateway, admitted: Admitted) -> HttpResponse {
-    let back = Back {
-        redirect_uri: admitted.asked.redirect_uri,
-        state: admitted.asked.state,
-        form_post: admitted.asked.form_post,
-        issuer: gw.links.issuer().to_owned(),
-    };
-    let mut response = back.send(vec![("code", admitted.code.reveal().clone())]);
-    if let Some((value, lives_secs)) = admitted.cookie {
-        let cookie = Cookie::build(cookie_name(gw, SESSION_COOKIE), value.reveal().clone())
-            .path("/")
-            .http_only(true)
-            .secure(gw.links.is_https())
-            .same_site(SameSite::Lax)
-            .max_age(Duration::seconds(lives_secs))
-            .finish();
-        add_cookie(&mut response, &cookie);
-    }
-    response
-}
-
-fn add_attempt(gw: &Gateway, response: &mut HttpResponse, attempt: SealedAttempt) {
-    // A SAML answer is a cross-site POST: only None lets the cookie come along. On a loopback http
-    // URL browsers refuse None without Secure, and every party there is on one site.
-    let same_site = if gw.links.is_https() { SameSite::None } else { SameSite::Lax };
-    let cookie = Cookie::build(cookie_name(gw, &attempt.cookie_name), attempt.cookie_value)
-        .path("/")
-        .http_only(true)
-        .secure(gw.links.is_https())
-        .same_site(same_site)
-        .max_age(Duration::seconds(gw.lifetimes.attempt_secs))
-        .finish();
-    add_cookie(response, &cookie);
-}
-
-fn add_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
-    if response.add_cookie(cookie).is_err() {
-        tracing::error!("a cookie could not be set");
-    }
-}
-
-fn cookie_name(gw: &Gateway, name: &str) -> String {
-    if gw.links.is_https() { format!("__Host-{name}") } else { name.to_owned() }
-}
-
-/// All cookies of the request, by name, without our prefix.
-fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, String> {
-    let Ok(all) = req.cookies() else { return BTreeMap::new() };
-    let prefix = if gw.links.is_https() { "__Host-" } else { "" };
-    all.iter()
-        .filter_map(|c| Some((c.name().strip_prefix(prefix)?.to_owned(), c.value().to_owned())))
-        .collect()
 }
 
 async fn acs(req: HttpRequest, path: Path<String>, body: Bytes, gw: Data<Gateway>) -> HttpResponse {

@@ -37,6 +37,9 @@ pub struct NewCredential<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
+/// `key_id`, `name`, `scopes`, `created_at`, `expires_at`.
+type CredentialRow = (Uuid, String, Vec<String>, OffsetDateTime, Option<OffsetDateTime>);
+
 impl TenantRead {
     pub async fn directories(&mut self) -> Result<Vec<Directory>> {
         let rows: Vec<(Uuid, String, Option<String>, OffsetDateTime)> = sqlx::query_as(
@@ -62,7 +65,7 @@ impl TenantRead {
     /// Live credentials of a directory, or the org's own keys.
     pub async fn credentials(&mut self, holder: Option<DirectoryId>) -> Result<Vec<Credential>> {
         let holder = holder.map_or(self.org().uuid(), |d| d.uuid());
-        let rows: Vec<(Uuid, String, Vec<String>, OffsetDateTime, Option<OffsetDateTime>)> = sqlx::query_as(
+        let rows: Vec<CredentialRow> = sqlx::query_as(
             "SELECT key_id, name, scopes, created_at, expires_at
                FROM credentials
               WHERE holder_id = $1

@@ -1,0 +1,90 @@
+//! The floors, read from the files: who may speak SQL, who may speak HTTP, who makes a scope.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file below `src/`, by its path from there, with its text less comments.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+            (path.strip_prefix(&root).unwrap().display().to_string(), code.join("\n"))
+        })
+        .collect()
+}
+
+/// `word` stands only in files whose path begins with one of `rooms`.
+fn only_in(word: &str, rooms: &[&str]) {
+    for (path, code) in sources() {
+        if code.contains(word) {
+            assert!(rooms.iter().any(|room| path.starts_with(room)), "{word} in {path}");
+        }
+    }
+}
+
+#[test]
+fn each_tool_has_its_floor() {
+    only_in("sqlx::", &["store/"]);
+    only_in("redis::", &["store/"]);
+    only_in("actix_web", &["http/", "wiring.rs"]);
+    only_in("reqwest::", &["outbound"]);
+    only_in("OrgScope::opened", &["store/gate.rs", "store/scope.rs"]);
+    only_in("FirstUse(())", &["store/tx.rs"]);
+    only_in("commit_housekeeping", &["store/", "jobs/", "broker/revoke.rs"]);
+}
+
+#[test]
+fn judges_know_no_runtime_and_no_other_judge() {
+    for judge in ["saml", "oidc", "scim", "token", "audit"] {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(judge).join("Cargo.toml");
+        let text = fs::read_to_string(manifest).unwrap();
+        let own = text.split("[dev-dependencies]").next().unwrap();
+        for forbidden in ["tokio", "actix", "sqlx", "redis", "reqwest", "store", "broker"] {
+            assert!(!own.lines().any(|l| l.starts_with(forbidden)), "{judge} depends on {forbidden}");
+        }
+        for other in ["saml", "oidc", "scim", "token", "audit"].iter().filter(|o| **o != judge) {
+            assert!(!own.lines().any(|l| l.starts_with(&format!("{other}."))), "{judge} knows {other}");
+        }
+    }
+}
+
+#[test]
+fn the_database_functions_of_the_gate_are_called_in_the_gate_alone() {
+    for (path, code) in sources() {
+        if ["gate_org(", "gate_slug(", "gate_host(", "gate_domain(", "gate_connection(", "gate_credential("]
+            .iter()
+            .any(|function| code.contains(function))
+        {
+            assert_eq!(path, "store/gate.rs");
+        }
+    }
+}
+
+#[test]
+fn rooms_hold_at_most_400_lines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    for path in found {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 400, "{} has {lines} lines", path.display());
+    }
+}
