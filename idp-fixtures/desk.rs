@@ -4,7 +4,7 @@
 //! It shows credentials, so it answers nobody but this machine's own browser.
 
 use crate::{
-    FixtureError, Forgery, Running, SamlIdp,
+    FixtureError, Forgery, RpSettings, Running, SamlIdp,
     attack::{self, Verdict},
     desk_pages::{Doors, Seat},
     desk_results::{self, Moved},
@@ -39,8 +39,8 @@ pub struct DeskSettings {
     /// Without a trailing slash, as every address here.
     pub gateway_url: String,
     pub app_url: String,
-    /// The demo app's client id: what its access tokens are for.
-    pub client_id: String,
+    /// The demo app's registration: what its access tokens are for, and whom the walk speaks as.
+    pub app: RpSettings,
     pub orgs: Vec<DeskOrg>,
 }
 

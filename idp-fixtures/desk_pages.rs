@@ -114,7 +114,7 @@ impl Doors<'_> {
                  <pre class=\"copy\" tabindex=\"0\">{check}</pre>\
                  <p class=\"muted\">This alone lets a token live to its end, 300 seconds at most. To know at once, ask \
                  {gateway}/oauth2/introspect as the demo’s app does.</p>",
-                client = html(&self.settings.client_id),
+                client = html(&self.settings.app.client_id),
                 check = html(&check),
                 gateway = html(&self.settings.gateway_url),
             ),
@@ -250,7 +250,8 @@ export async function whoCalls(authorization) {{
   }});
   return {{ org: payload.org_id, seat: payload.sub, teams: payload.team_ids, roles: payload.roles }};
 }}"#,
-        settings.gateway_url, settings.client_id
+        settings.gateway_url,
+        settings.app.audience.as_ref().unwrap_or(&settings.app.client_id)
     )
 }
 
@@ -318,7 +319,7 @@ pub(crate) mod tests {
             port: 0,
             gateway_url: "http://localhost:8080".into(),
             app_url: "http://localhost:8081".into(),
-            client_id: "app_1".into(),
+            app: crate::RpSettings { client_id: "app_1".into(), ..Default::default() },
             orgs: vec![org("acme", Vendor::Okta, "Ada"), org("globex", Vendor::Entra, "Grace")],
         }
     }

@@ -54,7 +54,7 @@ pub use relying_party::{RelyingParty, RpSettings};
 pub use saml_idp::{SamlIdp, SamlIdpSettings, ServiceProvider};
 pub use saml_response::{ResponseParams, Signed};
 pub use server::Running;
-pub use walk::{Step, Walk, WalkError, walk};
+pub use walk::{Step, WalkError, walk};
 
 /// Why a fixture could not do what a test asked of it.
 #[derive(Debug, thiserror::Error)]

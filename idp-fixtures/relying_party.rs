@@ -51,6 +51,7 @@ pub struct RpSettings {
 
 pub struct RelyingParty {
     running: Running,
+    settings: RpSettings,
     redirect_uri: String,
 }
 
@@ -76,6 +77,7 @@ impl RelyingParty {
         let bound = server::bind(settings.port)?;
         let redirect_uri =
             settings.redirect_uri.clone().unwrap_or_else(|| format!("{}/callback", bound.base_url));
+        let kept = RpSettings { redirect_uri: Some(redirect_uri.clone()), ..settings.clone() };
         let app = web::Data::from(Arc::new(App {
             http: http_client()?,
             redirect_uri: redirect_uri.clone(),
@@ -94,10 +96,14 @@ impl RelyingParty {
                 .route("/session.json", web::get().to(session_json))
                 .route("/sign-out", web::post().to(sign_out));
         })?;
-        Ok(Self { running, redirect_uri })
+        Ok(Self { running, settings: kept, redirect_uri })
     }
     pub fn base_url(&self) -> &str {
         self.running.base_url()
+    }
+    /// Its registration, with the redirect URI filled in: for the desk and the walk.
+    pub fn settings(&self) -> &RpSettings {
+        &self.settings
     }
     /// What to register at the issuer.
     pub fn redirect_uri(&self) -> &str {

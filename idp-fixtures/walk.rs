@@ -4,7 +4,7 @@
 //! It stops at the first thing that is not as it should be, and says what it saw.
 
 use crate::{
-    Browser, FixtureError, RpSettings, SamlIdp,
+    Browser, FixtureError, SamlIdp,
     app_tokens::{Issuer, Tokens},
     attack::sign_in_url,
     desk::DeskSettings,
@@ -14,17 +14,7 @@ use crate::{
 };
 use model::Timestamp;
 use serde_json::Value;
-use std::time::Instant;
-
-/// What the walk needs to know: where everybody lives, and the app's own credentials.
-#[derive(Clone, Copy)]
-pub struct Walk<'a> {
-    /// At least two orgs: the first signs in by SAML at `saml_idp`.
-    pub desk: &'a DeskSettings,
-    /// The demo app's registration, with a confidential client.
-    pub app: &'a RpSettings,
-    pub saml_idp: &'a SamlIdp,
-}
+use std::{sync::Arc, time::Instant};
 
 /// One thing that was tried and held.
 #[derive(Clone, Debug)]
@@ -86,7 +76,8 @@ impl<F: FnMut(Step)> Told<F> {
 
 /// What every chapter uses.
 pub(crate) struct Scene<'a> {
-    pub(crate) walk: Walk<'a>,
+    pub(crate) desk: &'a DeskSettings,
+    pub(crate) saml_idp: Option<&'a Arc<SamlIdp>>,
     pub(crate) http: reqwest::Client,
     pub(crate) issuer: Issuer,
     pub(crate) redirect_uri: String,
@@ -97,16 +88,21 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     pub(crate) fn api<'s>(&'s self, org: &'s DeskOrg) -> OrgApi<'s> {
-        OrgApi { http: &self.http, gateway_url: &self.walk.desk.gateway_url, org }
+        OrgApi { http: &self.http, gateway_url: &self.desk.gateway_url, org }
     }
 }
 
-/// Walks the whole story; `report` hears of each step as it ends.
+/// Walks the whole story; `report` hears of each step as it ends. `desk` has an org of either vendor;
+/// `saml_idp` is the first's provider, without which nothing can be forged and that step is left out.
 ///
 /// Errors: the first step that did not hold, and what was seen instead.
-pub async fn walk(walk: Walk<'_>, report: impl FnMut(Step)) -> Result<(), WalkError> {
+pub async fn walk(
+    desk: &DeskSettings,
+    saml_idp: Option<&Arc<SamlIdp>>,
+    report: impl FnMut(Step),
+) -> Result<(), WalkError> {
     let mut told = Told(report);
-    let scene = told.step("The gateway describes itself", arrive(walk)).await?;
+    let scene = told.step("The gateway describes itself", arrive(desk, saml_idp)).await?;
     for org in [scene.saml, scene.oidc] {
         told.step("The directory provisions its person by SCIM", provisioned(&scene, org)).await?;
     }
@@ -119,16 +115,15 @@ pub async fn walk(walk: Walk<'_>, report: impl FnMut(Step)) -> Result<(), WalkEr
     walk_end::records(&scene, &mut told).await
 }
 
-async fn arrive(walk: Walk<'_>) -> Done<Scene<'_>> {
-    let org = |vendor| walk.desk.orgs.iter().find(|org| org.vendor == vendor);
+async fn arrive<'a>(desk: &'a DeskSettings, saml_idp: Option<&'a Arc<SamlIdp>>) -> Done<Scene<'a>> {
+    let org = |vendor| desk.orgs.iter().find(|org| org.vendor == vendor);
     let saml = org(Vendor::Okta).ok_or("there is no org that signs in by SAML")?;
     let oidc = org(Vendor::Entra).ok_or("there is no org that signs in by OpenID Connect")?;
-    let redirect_uri =
-        walk.app.redirect_uri.clone().unwrap_or_else(|| format!("{}/callback", walk.desk.app_url));
+    let redirect_uri = desk.app.redirect_uri.clone().unwrap_or_else(|| format!("{}/callback", desk.app_url));
     let http = http_client()?;
-    let issuer = Issuer::discover(http.clone(), walk.app.clone(), &redirect_uri).await?;
-    let detail = format!("issuer {}", walk.app.issuer);
-    Ok((Scene { walk, http, issuer, redirect_uri, saml, oidc, began_at: now() }, detail))
+    let issuer = Issuer::discover(http.clone(), desk.app.clone(), &redirect_uri).await?;
+    let detail = format!("issuer {}", desk.app.issuer);
+    Ok((Scene { desk, saml_idp, http, issuer, redirect_uri, saml, oidc, began_at: now() }, detail))
 }
 
 /// Found by `userName eq`, made if absent, active in the end.
@@ -148,13 +143,13 @@ async fn provisioned(scene: &Scene<'_>, org: &DeskOrg) -> Done<()> {
 /// Through the app and the identity provider, as a person would; the app shows what it verified.
 async fn signed_in(scene: &Scene<'_>, org: &DeskOrg) -> Done<Browser> {
     let mut browser = Browser::new()?;
-    let start = sign_in_url(&scene.walk.desk.app_url, &org.person.email);
+    let start = sign_in_url(&scene.desk.app_url, &org.person.email);
     let (login, password) = (&org.person.login, &org.person.password);
     let page = match org.vendor {
         Vendor::Okta => browser.sign_in_via_saml(&start, login, password).await?,
         Vendor::Entra => browser.sign_in(&start, login, password).await?,
     };
-    holds(page.status == 200 && page.url.starts_with(&scene.walk.desk.app_url), || {
+    holds(page.status == 200 && page.url.starts_with(&scene.desk.app_url), || {
         let code = page.header("x-vestibule-code").unwrap_or("none");
         format!("ended at {} with {}, code {code}", page.url, page.status)
     })?;
@@ -179,7 +174,7 @@ pub(crate) fn told_of(claims: &Value, org: &DeskOrg) -> Result<String, Failed> {
 
 /// What the app would show this browser now.
 pub(crate) async fn app_session(scene: &Scene<'_>, browser: &mut Browser) -> Result<Value, Failed> {
-    let page = browser.get(&format!("{}/session.json", scene.walk.desk.app_url)).await?;
+    let page = browser.get(&format!("{}/session.json", scene.desk.app_url)).await?;
     serde_json::from_str(&page.body).map_err(|e| Failed(format!("{}: {e}", page.url)))
 }
 

@@ -1,7 +1,7 @@
 //! The walk's end: what attackers try, and what the org's own record says of it all.
 
 use crate::{
-    Forgery,
+    Forgery, SamlIdp,
     attack::{foreign_key, hold, tells_nothing, victim},
     walk::{Done, Scene, Step, Told, WalkError, holds},
 };
@@ -17,17 +17,19 @@ const ACTIONS: [&str; 5] =
     ["login.accepted", "login.refused", "token.issued", "token.refresh_replayed", "user.deactivated"];
 
 pub(crate) async fn attacks<F: FnMut(Step)>(scene: &Scene<'_>, told: &mut Told<F>) -> Result<(), WalkError> {
-    told.step("Forged SAML Responses are refused", forged(scene)).await?;
+    if let Some(idp) = scene.saml_idp {
+        told.step("Forged SAML Responses are refused", forged(scene, idp)).await?;
+    }
     told.step("A Response that was used is refused", replayed(scene)).await?;
     told.step("Another org's key sees nothing", foreign(scene)).await
 }
 
-async fn forged(scene: &Scene<'_>) -> Done<()> {
-    let mut held = hold(&scene.walk.desk.app_url, scene.saml).await?;
+async fn forged(scene: &Scene<'_>, idp: &SamlIdp) -> Done<()> {
+    let mut held = hold(&scene.desk.app_url, scene.saml).await?;
     let (login, victim) = (&scene.saml.person.login, victim(scene.saml));
     let mut codes = Vec::new();
     for forgery in FORGERIES {
-        let response = held.forge(scene.walk.saml_idp, forgery, login, &victim)?;
+        let response = held.forge(idp, forgery, login, &victim)?;
         let verdict = held.send(&response).await?;
         holds(verdict.status == 403 && verdict.code.is_some(), || {
             format!("{forgery:?}: {}", verdict.words())
@@ -38,7 +40,7 @@ async fn forged(scene: &Scene<'_>) -> Done<()> {
 }
 
 async fn replayed(scene: &Scene<'_>) -> Done<()> {
-    let mut held = hold(&scene.walk.desk.app_url, scene.saml).await?;
+    let mut held = hold(&scene.desk.app_url, scene.saml).await?;
     let honest = held.honest.clone();
     let first = held.send(&honest).await?;
     holds(first.status == 303, || format!("the honest answer was not accepted: {}", first.words()))?;
@@ -48,7 +50,7 @@ async fn replayed(scene: &Scene<'_>) -> Done<()> {
 }
 
 async fn foreign(scene: &Scene<'_>) -> Done<()> {
-    let gateway_url = &scene.walk.desk.gateway_url;
+    let gateway_url = &scene.desk.gateway_url;
     let (theirs, nobodys) = foreign_key(&scene.http, gateway_url, scene.oidc, scene.saml).await?;
     holds(tells_nothing(&theirs, &nobodys), || {
         format!("{}\nand {}", theirs.unexpected("404"), nobodys.unexpected("the same"))

@@ -58,7 +58,7 @@ async fn refresh_is_refused(scene: &Scene<'_>, tokens: &Tokens) -> Result<(), Fa
 async fn userinfo(scene: &Scene<'_>, tokens: &Tokens) -> Result<u16, Failed> {
     let ask = Ask {
         method: Method::GET,
-        url: format!("{}/oauth2/userinfo", scene.walk.desk.gateway_url),
+        url: format!("{}/oauth2/userinfo", scene.desk.gateway_url),
         bearer: &tokens.access_token,
         media: "application/json",
         body: None,
@@ -140,7 +140,7 @@ async fn left(scene: &Scene<'_>, tokens: &Tokens, ada: &mut Browser) -> Done<Str
 
 async fn sign_in_refused(scene: &Scene<'_>) -> Done<()> {
     let person = &scene.saml.person;
-    let start = sign_in_url(&scene.walk.desk.app_url, &person.email);
+    let start = sign_in_url(&scene.desk.app_url, &person.email);
     let page = Browser::new()?.sign_in_via_saml(&start, &person.login, &person.password).await?;
     let code = page.header("x-vestibule-code").unwrap_or_default();
     holds(page.status == 403 && code == "login.user_inactive", || {
