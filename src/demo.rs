@@ -153,6 +153,7 @@ async fn set(gw: &Gateway, port: u16) -> Result<Stage, Stopped> {
         port: port.saturating_add(1),
         gateway_url: gw.links.issuer().to_owned(),
         app_url: app.base_url().to_owned(),
+        app: app.settings().clone(),
         orgs: vec![
             acme.desk("acme", "Acme", "Okta (a look-alike)", Vendor::Okta, ada),
             globex.desk("globex", "Globex", "Entra (a look-alike)", Vendor::Entra, grace),

@@ -123,6 +123,7 @@ async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError
         url: stores.database_url.clone(),
         pool_max: settings.database.pool_max,
         acquire_secs: settings.database.acquire_timeout_secs,
+        statement_timeout_secs: settings.database.statement_timeout_secs,
     };
     Ok(Db::connect(&options, Arc::new(seals(settings)?), Arc::new(SystemChance)).await?)
 }
@@ -181,8 +182,6 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
 const ATTEMPT_SECS: i64 = 900;
 /// In-flight requests get this long to end.
 const DRAIN_SECS: u64 = 10;
-/// Larger than any body a face reads (SCIM: 1 MiB); a face has its own smaller bounds.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 pub async fn migrate(settings: &Settings, progress: fn(&str)) -> Result<(), StartError> {
     let stores = Stores::open(settings, true, progress)?;
@@ -253,10 +252,11 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
     let gateway = gateway(settings, stores).await?;
     let addr = settings.listen;
     let data = web::Data::new(gateway.clone());
+    let body_bytes_max = settings.limits.body_bytes_max;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
-            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .app_data(web::PayloadConfig::new(body_bytes_max))
             .wrap(middleware::from_fn(http::guard::guard))
             .configure(http::configure)
     })

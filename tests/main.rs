@@ -9,6 +9,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod docs;
 mod enclosure;
 mod house;
 mod login;

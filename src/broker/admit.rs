@@ -142,7 +142,8 @@ async fn find_seat(
             return Ok((user, Adopted::Bound));
         }
     }
-    let mut departed: Vec<&str> = vec![identity.subject.as_str()];
+    let bound = store::departed_identity(identity.connection, &identity.subject);
+    let mut departed: Vec<&str> = vec![identity.subject.as_str(), bound.as_str()];
     departed.extend(identity.email.as_deref());
     if !jit || tx.has_departed(&departed).await? {
         return Err(Refusal::proven("login.not_provisioned").with("subject", &identity.subject).into());

@@ -43,16 +43,15 @@ pub async fn tell<D: Door + Clone>(
     receipt: Option<DeprovisioningId>,
 ) {
     let committed_at = gw.now();
-    let reached = match &gw.live {
-        Some(live) => live.raise(scope, &about, revoked.seq).await,
-        None => return,
-    };
-    let reached_at = match reached {
-        Ok(()) => Some(gw.now()),
-        Err(error) => {
-            tracing::warn!(%error, org = %scope.org(), "revocation not in redis yet; a job will bring it");
-            None
-        }
+    let reached_at = match &gw.live {
+        Some(live) => match live.raise(scope, &about, revoked.seq).await {
+            Ok(()) => Some(gw.now()),
+            Err(error) => {
+                tracing::warn!(%error, org = %scope.org(), "revocation not in redis yet; a job will bring it");
+                None
+            }
+        },
+        None => None,
     };
     let (gw, scope) = (gw.clone(), scope.clone());
     tokio::spawn(async move {

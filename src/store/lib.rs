@@ -46,7 +46,7 @@ pub use scope::{
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, TenantRead, TenantTx};
-pub use users::{Adopted, User, UserFilter};
+pub use users::{Adopted, User, UserFilter, departed_identity};
 
 use model::Chance;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -116,6 +116,7 @@ pub struct DbOptions {
     pub url: String,
     pub pool_max: u32,
     pub acquire_secs: u64,
+    pub statement_timeout_secs: u64,
 }
 
 impl Db {

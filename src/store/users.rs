@@ -31,6 +31,12 @@ pub struct User {
     pub modified_at: Timestamp,
 }
 
+/// How a bound identity is remembered when its person was taken away: an opaque subject has neither
+/// the user name nor, perhaps, a vouched email.
+pub fn departed_identity(connection: ConnectionId, subject: &str) -> String {
+    format!("{connection}:{subject}")
+}
+
 /// How a sign-in found its seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adopted {
@@ -313,8 +319,18 @@ impl TenantTx {
     /// new seat. Only a directory's own create forgets it again.
     pub async fn note_departed(&mut self, user: &User) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let names: Vec<String> =
+        let identities: Vec<(Uuid, String)> =
+            sqlx::query_as("SELECT con_id, subject FROM identities WHERE user_id = $1")
+                .bind(user.id.uuid())
+                .fetch_all(self.sql())
+                .await?;
+        let mut names: Vec<String> =
             std::iter::once(&user.user_name).chain(&user.email).map(|name| normalised(name)).collect();
+        names.extend(
+            identities
+                .iter()
+                .map(|(con, subject)| normalised(&departed_identity(ConnectionId::from_uuid(*con), subject))),
+        );
         sqlx::query(
             "INSERT INTO departed (org_id, name_norm, at)
              SELECT $1, name, $3 FROM UNNEST($2::text[]) AS name
