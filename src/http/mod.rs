@@ -1,11 +1,19 @@
 //! The faces: each takes a request apart, calls one story, and renders its result in the caller's
 //! own dialect. The only actix of the house. `ROUTES` is the one route table; the tests walk it.
 
+pub mod admin;
+pub mod admin_apps;
+pub mod admin_connections;
+pub mod admin_keys;
+pub mod admin_orgs;
+pub mod admin_people;
+pub mod audit;
 mod back;
 pub mod doors;
 pub mod guard;
 mod metrics;
 pub mod oauth_error;
+pub mod openapi;
 pub mod ops;
 pub mod pages;
 pub mod problem;
@@ -43,7 +51,8 @@ pub struct Entry {
 
 /// Every route, by face.
 pub fn routes() -> impl Iterator<Item = &'static Entry> {
-    [ops::ROUTES, signin::ROUTES, token::ROUTES, scim::ROUTES].into_iter().flatten()
+    let faces = [ops::ROUTES, signin::ROUTES, token::ROUTES, scim::ROUTES];
+    faces.into_iter().flatten().chain(openapi::entries())
 }
 
 pub fn configure(config: &mut ServiceConfig) {

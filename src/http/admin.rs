@@ -1,0 +1,340 @@
+//! What every handler of `/api/v1` does alike: ask the door, read the body and refuse what it does not
+//! know, run the story to its end, page a list, give a repeated key its answer again. The credential
+//! is looked at before anything else of the request.
+
+use super::{
+    DoorKind, doors,
+    guard::facts,
+    openapi::{Operation, Verb, operations},
+    problem::Problem,
+    shielded,
+};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::StatusCode,
+    web::{self, Bytes, Data},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use broker::{
+    FlowError, Gateway,
+    administer::Page,
+    idempotent::{self, Answer, Key},
+};
+use model::{
+    Timestamp,
+    ids::{Id, Kind, OrgId},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{borrow::Cow, pin::Pin, sync::Arc};
+use store::{Administrator, Call, Door, Operator, OrgRef, OrgScope};
+
+pub type Reply = Result<HttpResponse, Problem>;
+
+/// A metadata document of 1 MB, as a JSON string with its quotes escaped.
+const BODY_BYTES_MAX: usize = 1_500_000;
+const LIMIT_USUAL: usize = 50;
+const LIMIT_MAX: usize = 200;
+/// What an error repeats of the caller's own words.
+const ECHO_CHARS_MAX: usize = 200;
+
+/// One request, taken apart.
+pub struct Ask {
+    req: HttpRequest,
+    gw: Arc<Gateway>,
+    operation: &'static Operation,
+    query: Vec<(String, String)>,
+    body: Option<Bytes>,
+}
+
+impl FromRequest for Ask {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = web::Payload::from_request(req, payload).into_inner();
+        let req = req.clone();
+        Box::pin(async move {
+            let fault = |why: &str| Problem::of(&req, FlowError::Fault(why.to_owned()));
+            let gw = req.app_data::<Data<Gateway>>().cloned().ok_or_else(|| fault("no gateway"))?;
+            let pattern = req.match_pattern().unwrap_or_default();
+            let operation = operations()
+                .find(|o| o.path == pattern && o.verb.as_str() == req.method().as_str())
+                .ok_or_else(|| fault("no such operation"))?;
+            let payload = body.map_err(|_| fault("no payload"))?;
+            // An oversized or broken body is refused by whoever reads it, after the door.
+            let body = match payload.to_bytes_limited(BODY_BYTES_MAX).await {
+                Ok(Ok(bytes)) => Some(bytes),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            let query = form_urlencoded::parse(req.query_string().as_bytes()).into_owned().collect();
+            Ok(Self { gw: gw.into_inner(), operation, query, body, req })
+        })
+    }
+}
+
+impl Ask {
+    fn refuse(&self, error: impl Into<FlowError>) -> Problem {
+        Problem::of(&self.req, error.into())
+    }
+
+    pub fn call(&self) -> Call {
+        facts(&self.req).call
+    }
+
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.gw.clone()
+    }
+
+    /// The org in the path, through the door that the table names.
+    pub async fn org(&self) -> Result<OrgScope<Administrator>, Problem> {
+        let org = self.text("org");
+        let scope = match self.operation.door {
+            DoorKind::Platform => {
+                let by = self.platform().await?;
+                self.gw
+                    .db
+                    .administrator(by, &OrgRef::read(org), &self.call())
+                    .await
+                    .map_err(|e| self.refuse(e))
+            }
+            DoorKind::Org | DoorKind::Open | DoorKind::Client | DoorKind::Bearer | DoorKind::Scim => {
+                doors::administrator(&self.req, &self.gw, org, self.operation.scope)
+                    .await
+                    .map_err(|e| self.refuse(e))
+            }
+        }?;
+        self.known_query()?;
+        Ok(scope)
+    }
+
+    pub async fn platform(&self) -> Result<Operator, Problem> {
+        let by = doors::platform(&self.req, &self.gw).await.map_err(|e| self.refuse(e))?;
+        self.known_query()?;
+        Ok(by)
+    }
+
+    fn known_query(&self) -> Result<(), Problem> {
+        for (at, (name, _)) in self.query.iter().enumerate() {
+            if !self.operation.query.contains(&name.as_str()) {
+                let right = format!("this call knows: {}", self.operation.query.join(", "));
+                return Err(self.refuse(FlowError::invalid("api.query_unknown", echo(name), right)));
+            }
+            if self.query.iter().take(at).any(|(earlier, _)| earlier == name) {
+                return Err(self.refuse(FlowError::invalid("api.query_twice", echo(name), "once")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A part of the path, as it stands.
+    pub fn text(&self, name: &str) -> &str {
+        self.req.match_info().get(name).unwrap_or_default()
+    }
+
+    /// An id in the path; what is no id names nothing.
+    pub fn id<K: Kind>(&self, name: &str) -> Result<Id<K>, Problem> {
+        self.text(name).parse().map_err(|_| self.refuse(FlowError::Missing))
+    }
+
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+
+    pub fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+        let read = |text: String| Timestamp::parse_rfc3339(&text);
+        self.query(name).map(read).transpose().map_err(|_| self.wrong(name, "an RFC 3339 time with its zone"))
+    }
+
+    /// A query field that cannot be read.
+    pub fn wrong(&self, field: &'static str, right: &'static str) -> Problem {
+        self.refuse(FlowError::invalid("api.query_malformed", field, right))
+    }
+
+    /// The body. Unknown fields are refused by name.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let too_large =
+            || FlowError::invalid("api.body_too_large", "body", format!("at most {BODY_BYTES_MAX} bytes"));
+        let bytes = self.body.as_ref().ok_or_else(|| self.refuse(too_large()))?;
+        serde_json::from_slice(bytes).map_err(|error| self.refuse(misread(&error.to_string())))
+    }
+
+    fn key(&self) -> Result<Option<Key>, FlowError> {
+        if self.operation.verb != Verb::Post {
+            return Ok(None);
+        }
+        let Some(header) = self.req.headers().get("Idempotency-Key") else { return Ok(None) };
+        let body = self.body.as_deref().unwrap_or_default();
+        let asked = format!("{} {}\n{}", self.req.method(), self.req.uri(), String::from_utf8_lossy(body));
+        Key::read(header.to_str().unwrap_or_default(), &asked).map(Some)
+    }
+
+    /// Runs a story to its end and renders what it gave; a repeated key gets its first answer.
+    pub async fn answer<D, T, F, Fut>(&self, scope: OrgScope<D>, story: F) -> Reply
+    where
+        D: Door + Clone,
+        T: Serialize,
+        F: FnOnce(Arc<Gateway>, OrgScope<D>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, FlowError>> + Send,
+    {
+        let key = self.key().map_err(|e| self.refuse(e))?;
+        let (gw, status) = (self.gw.clone(), self.operation.status);
+        let answer = shielded(async move {
+            let told = story(gw.clone(), scope.clone());
+            let rendered = async move { rendered(status, &told.await?) };
+            match key {
+                Some(key) => idempotent::once(&gw, &scope, &key, rendered).await,
+                None => rendered.await,
+            }
+        })
+        .await
+        .map_err(|e| self.refuse(e))?;
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponse::build(status);
+        response.insert_header(("Cache-Control", "no-store"));
+        if answer.body.is_empty() {
+            return Ok(response.finish());
+        }
+        Ok(response.content_type("application/json").body(answer.body))
+    }
+
+    /// One page of a list of this org.
+    pub async fn list<K, T, F, Fut>(
+        &self,
+        scope: OrgScope<Administrator>,
+        id: fn(&T) -> Id<K>,
+        view: fn(&T) -> Value,
+        story: F,
+    ) -> Reply
+    where
+        K: Kind,
+        T: Send + 'static,
+        F: FnOnce(Arc<Gateway>, OrgScope<Administrator>, Page<K>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Vec<T>, FlowError>> + Send,
+    {
+        let (org, page) = (scope.org(), self.page(scope.org())?);
+        let (gw, limit) = (self.gw.clone(), page.limit);
+        let rows = shielded(async move { story(gw, scope, page).await }).await.map_err(|e| self.refuse(e))?;
+        self.paged(org, limit, rows, id, view)
+    }
+
+    /// A page's answer: `rows` holds one more than is shown when there is a next page.
+    pub fn paged<K: Kind, T>(
+        &self,
+        org: OrgId,
+        limit: usize,
+        mut rows: Vec<T>,
+        id: fn(&T) -> Id<K>,
+        view: fn(&T) -> Value,
+    ) -> Reply {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|last| self.cursor(org, &id(last))).transpose()?;
+        let data: Vec<Value> = rows.iter().map(view).collect();
+        let body = json!({"data": data, "next_cursor": next});
+        Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
+    }
+
+    /// Which page is asked for. The cursor opens for this org and this list alone.
+    pub fn page<K: Kind>(&self, org: OrgId) -> Result<Page<K>, Problem> {
+        let limit = match self.query("limit").map(|text| text.parse::<usize>()) {
+            None => LIMIT_USUAL,
+            Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
+            Some(Ok(_) | Err(_)) => return Err(self.wrong("limit", "from 1 to 200")),
+        };
+        let Some(cursor) = self.query("cursor") else { return Ok(Page { after: None, limit }) };
+        let wrong = || self.wrong("cursor", "the next_cursor of this very list");
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
+        let plain = self.gw.db.seals().open("api.cursor", &self.place(org), &sealed).map_err(|_| wrong())?;
+        let text = std::str::from_utf8(plain.reveal()).map_err(|_| wrong())?;
+        Ok(Page { after: Some(text.parse().map_err(|_| wrong())?), limit })
+    }
+
+    fn cursor<K: Kind>(&self, org: OrgId, last: &Id<K>) -> Result<String, Problem> {
+        let (place, plain) = (self.place(org), last.to_string());
+        self.gw
+            .db
+            .seals()
+            .seal("api.cursor", &place, plain.as_bytes(), self.gw.chance.as_ref())
+            .map(|sealed| URL_SAFE_NO_PAD.encode(sealed))
+            .map_err(|fault| self.refuse(FlowError::Fault(fault.to_string())))
+    }
+
+    /// What a cursor is bound to.
+    fn place(&self, org: OrgId) -> Vec<u8> {
+        format!("{org} {}", self.req.path()).into_bytes()
+    }
+
+    /// Runs a story whose result needs its own rendering.
+    pub async fn told<T: Send + 'static>(
+        &self,
+        story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        shielded(story).await.map_err(|e| self.refuse(e))
+    }
+}
+
+/// The view of what serialises as it is shown.
+pub fn plain<T: Serialize>(row: &T) -> Value {
+    serde_json::to_value(row).unwrap_or_default()
+}
+
+fn rendered(status: u16, told: &impl Serialize) -> Result<Answer, FlowError> {
+    let body = if status == 204 { Ok(String::new()) } else { serde_json::to_string(told) };
+    Ok(Answer { status, body: body.map_err(|e| FlowError::Fault(e.to_string()))? })
+}
+
+fn echo(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(ECHO_CHARS_MAX).collect()
+}
+
+/// serde names the field in its own words; they are taken apart here and pinned by a test.
+fn misread(error: &str) -> FlowError {
+    let named =
+        |lead: &str| error.split_once(lead).and_then(|(_, rest)| rest.split_once('`')).map(|(n, _)| n);
+    let (code, field): (_, Cow<'static, str>) = if let Some(name) = named("unknown field `") {
+        ("api.field_unknown", echo(name).into())
+    } else if let Some(name) = named("missing field `") {
+        ("api.field_missing", echo(name).into())
+    } else if let Some(name) = named("duplicate field `") {
+        ("api.field_twice", echo(name).into())
+    } else {
+        ("api.body_malformed", "body".into())
+    };
+    FlowError::invalid(code, field, echo(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::{administer_connection::NewConnection, administer_people::NewTeam};
+
+    fn field_and_code<T: DeserializeOwned>(text: &str) -> (String, &'static str) {
+        let Err(error) = serde_json::from_str::<T>(text) else { panic!("read") };
+        match misread(&error.to_string()) {
+            FlowError::Invalid { code, field, .. } => (field.into_owned(), code),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_field_at_fault_is_named() {
+        let team = field_and_code::<NewTeam>;
+        assert_eq!(team(r#"{"slug":"a","name":"b","x":1}"#), ("x".into(), "api.field_unknown"));
+        assert_eq!(team(r#"{"slug":"a"}"#), ("name".into(), "api.field_missing"));
+        assert_eq!(team(r#"{"slug":"a","slug":"b","name":"c"}"#), ("slug".into(), "api.field_twice"));
+        assert_eq!(team("{"), ("body".into(), "api.body_malformed"));
+        assert_eq!(team(""), ("body".into(), "api.body_malformed"));
+        let connection = field_and_code::<NewConnection>;
+        let more = r#"{"type":"saml","name":"a","allow_everything":true}"#;
+        assert_eq!(connection(more), ("allow_everything".into(), "api.field_unknown"));
+        assert_eq!(connection(r#"{"name":"a"}"#), ("type".into(), "api.field_missing"));
+    }
+
+    #[test]
+    fn a_done_deed_without_content_has_no_body() {
+        assert_eq!(rendered(204, &()).unwrap(), Answer { status: 204, body: String::new() });
+        assert_eq!(rendered(201, &json!({"id": 1})).unwrap().body, r#"{"id":1}"#);
+    }
+}

@@ -1,0 +1,192 @@
+//! `/api/v1/orgs/{org}/audit` and `/usage`: the org's own record, by page or streamed whole. An export
+//! goes out page by page as its reader takes it; if it breaks off, the connection does too, so that a
+//! part is never taken for the whole.
+
+use super::{
+    admin::{Ask, Reply, plain},
+    openapi::{Operation, Verb, operation},
+    problem::Problem,
+};
+use actix_web::{
+    HttpResponse,
+    body::{BodySize, MessageBody},
+    web::{Bytes, to},
+};
+use broker::{
+    Gateway,
+    read_audit::{self, CSV_COLUMNS},
+};
+use model::ids::{self, EventId};
+use serde_json::json;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use store::{Administrator, AuditFilter, EventRow, OrgScope};
+use tokio::sync::mpsc;
+
+pub const OPERATIONS: &[Operation] = &[
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/audit/events",
+        "audit:read",
+        "The org's record, newest first",
+        || to(events),
+    )
+    .asking(&["actor", "action", "target", "from", "to", "limit", "cursor"]),
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/audit/export",
+        "audit:read",
+        "The same, whole, as NDJSON or CSV",
+        || to(export),
+    )
+    .asking(&["format", "actor", "action", "target", "from", "to"]),
+    operation(Verb::Get, "/api/v1/orgs/{org}/usage", "usage:read", "Sums per metric and day (UTC)", || {
+        to(usage)
+    })
+    .asking(&["metric", "from", "to", "bucket"]),
+];
+
+/// Rows read and sent at a time, in an export.
+const EXPORT_ROWS: i64 = 500;
+
+fn filter(ask: &Ask) -> Result<AuditFilter, Problem> {
+    Ok(AuditFilter {
+        actor: ask.query("actor"),
+        action: ask.query("action"),
+        target: ask.query("target"),
+        from: ask.time("from")?,
+        to: ask.time("to")?,
+        before: None,
+    })
+}
+
+async fn events(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let filter = filter(&ask)?;
+    ask.list::<ids::Event, _, _, _>(
+        scope,
+        |e: &EventRow| e.id,
+        plain,
+        move |gw, scope, page| async move {
+            let filter = AuditFilter { before: page.after, ..filter };
+            read_audit::page(&gw, &scope, &filter, page.rows()).await
+        },
+    )
+    .await
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Ndjson,
+    Csv,
+}
+
+impl Format {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+    fn head(self) -> String {
+        match self {
+            Self::Ndjson => String::new(),
+            Self::Csv => format!("{}\r\n", CSV_COLUMNS.join(",")),
+        }
+    }
+    fn line(self, row: &EventRow) -> String {
+        match self {
+            Self::Ndjson => read_audit::ndjson_line(row),
+            Self::Csv => read_audit::csv_line(row),
+        }
+    }
+}
+
+async fn export(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let format = match ask.query("format").as_deref() {
+        None | Some("ndjson") => Format::Ndjson,
+        Some("csv") => Format::Csv,
+        Some(_) => return Err(ask.wrong("format", "ndjson or csv")),
+    };
+    let filter = filter(&ask)?;
+    let (gw, noted) = (ask.gateway(), scope.clone());
+    ask.told(async move { read_audit::note_export(&gw, &noted, format.as_str()).await }).await?;
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(pump(ask.gateway(), scope, filter, format, sender));
+    let name = format!("attachment; filename=\"audit.{}\"", format.as_str());
+    Ok(HttpResponse::Ok()
+        .content_type(format.content_type())
+        .insert_header(("Content-Disposition", name))
+        .insert_header(("Cache-Control", "no-store"))
+        .body(Lines(receiver)))
+}
+
+async fn pump(
+    gw: Arc<Gateway>,
+    scope: OrgScope<Administrator>,
+    mut filter: AuditFilter,
+    format: Format,
+    sender: mpsc::Sender<io::Result<Bytes>>,
+) {
+    let mut text = format.head();
+    loop {
+        let rows = match read_audit::page(&gw, &scope, &filter, EXPORT_ROWS).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, org = %scope.org(), "audit export broken off");
+                let _ = sender.send(Err(io::Error::other("broken off"))).await;
+                return;
+            }
+        };
+        rows.iter().for_each(|row| text.push_str(&format.line(row)));
+        let last: Option<EventId> = rows.last().map(|row| row.id);
+        // Nobody reads any more: the receiver is gone.
+        if !text.is_empty() && sender.send(Ok(Bytes::from(std::mem::take(&mut text)))).await.is_err() {
+            return;
+        }
+        match last {
+            Some(last) if i64::try_from(rows.len()).unwrap_or(0) == EXPORT_ROWS => filter.before = Some(last),
+            Some(_) | None => return,
+        }
+    }
+}
+
+/// A body that is written while it is read.
+struct Lines(mpsc::Receiver<io::Result<Bytes>>);
+
+impl MessageBody for Lines {
+    type Error = io::Error;
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+async fn usage(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    match ask.query("bucket").as_deref() {
+        None | Some("day") => {}
+        Some(_) => return Err(ask.wrong("bucket", "day")),
+    }
+    let (metric, from, until) = (ask.query("metric"), ask.time("from")?, ask.time("to")?);
+    ask.answer(scope, move |gw, scope| async move {
+        let rows = read_audit::usage(&gw, &scope, metric.as_deref(), from, until).await?;
+        let data: Vec<_> =
+            rows.iter().map(|row| json!({"metric": row.meter, "day": row.day, "value": row.value})).collect();
+        Ok(json!({"data": data, "next_cursor": null}))
+    })
+    .await
+}
