@@ -10,6 +10,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use openidconnect::url::form_urlencoded::byte_serialize;
 use reqwest::Method;
+use serde_json::Value;
 use std::time::Instant;
 
 /// Both requests of a comparison carry this id, so that their answers may be the same to the byte.
@@ -25,6 +26,7 @@ pub(crate) fn sign_in_url(app_url: &str, email: &str) -> String {
 /// A sign-in whose answer has not been sent yet.
 pub(crate) struct Held {
     browser: Browser,
+    app_url: String,
     acs_url: String,
     relay_state: String,
     /// The identity provider's honest answer.
@@ -42,6 +44,8 @@ pub(crate) struct Verdict {
     /// `X-Request-Id`: the reference on the page.
     pub(crate) reference: Option<String>,
     pub(crate) millis: f64,
+    /// Whom the app takes the browser for, when the answer was accepted.
+    pub(crate) signed_in_as: Option<String>,
 }
 
 impl Verdict {
@@ -75,7 +79,8 @@ pub(crate) async fn hold(app_url: &str, org: &DeskOrg) -> Result<Held, FixtureEr
     let Some((request_id, audience)) = what_it_answers(&honest) else {
         return Err(unexpected(page, "a Response with InResponseTo and Audience"));
     };
-    Ok(Held { browser, acs_url: form.action, relay_state, honest, request_id, audience })
+    let app_url = app_url.to_owned();
+    Ok(Held { browser, app_url, acs_url: form.action, relay_state, honest, request_id, audience })
 }
 
 fn what_it_answers(form_value: &str) -> Option<(String, String)> {
@@ -106,12 +111,25 @@ impl Held {
         let page = self.browser.post_once(&self.acs_url, &fields).await?;
         let millis = began.elapsed().as_secs_f64() * 1_000.0;
         let header = |name: &str| page.header(name).map(str::to_owned);
+        let signed_in_as = match header("location") {
+            Some(to) => self.taken_for(&to).await?,
+            None => None,
+        };
         Ok(Verdict {
             status: page.status,
             code: header("x-vestibule-code"),
             reference: header("x-request-id"),
             millis,
+            signed_in_as,
         })
+    }
+
+    /// Goes on to the app and asks it.
+    async fn taken_for(&mut self, location: &str) -> Result<Option<String>, FixtureError> {
+        self.browser.get(location).await?;
+        let page = self.browser.get(&format!("{}/session.json", self.app_url)).await?;
+        let session: Value = serde_json::from_str(&page.body).unwrap_or_default();
+        Ok(session.pointer("/id_token/email").and_then(Value::as_str).map(str::to_owned))
     }
 }
 
@@ -162,6 +180,7 @@ mod tests {
         assert_eq!(what_it_answers(&honest), Some(("_request".into(), entity.into())));
         let held = Held {
             browser: Browser::new().unwrap(),
+            app_url: "http://localhost:1".into(),
             acs_url: acs.into(),
             relay_state: "r".into(),
             honest,

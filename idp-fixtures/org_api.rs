@@ -13,7 +13,7 @@ const SHOWN_CHARS_MAX: usize = 6_000;
 /// A receipt's last lines are written after the answer: looked for this often, this long.
 const RECEIPT_LOOKS: usize = 40;
 const RECEIPT_PAUSE: Duration = Duration::from_millis(50);
-const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+pub(crate) const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 /// Whose ways the directory has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,12 @@ pub(crate) struct OrgApi<'a> {
 }
 
 impl OrgApi<'_> {
-    async fn scim(&self, method: Method, path: &str, body: Option<Value>) -> Result<Exchange, FixtureError> {
+    pub(crate) async fn scim(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Exchange, FixtureError> {
         let ask = Ask {
             method,
             url: format!("{}/scim/v2{path}", self.gateway_url),
@@ -153,12 +158,21 @@ impl OrgApi<'_> {
 
     /// `path` begins behind `/api/v1/orgs/{slug}`.
     pub(crate) async fn get(&self, path: &str) -> Result<Exchange, FixtureError> {
+        self.api(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn api(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Exchange, FixtureError> {
         let ask = Ask {
-            method: Method::GET,
+            method,
             url: format!("{}/api/v1/orgs/{}{path}", self.gateway_url, self.org.slug),
             bearer: &self.org.org_key,
             media: "application/json",
-            body: None,
+            body,
             request_id: None,
         };
         ask.send(self.http).await

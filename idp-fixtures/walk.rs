@@ -10,6 +10,7 @@ use crate::{
     desk::DeskSettings,
     instrument::{http_client, now},
     org_api::{DeskOrg, OrgApi, Vendor},
+    provision::ROLE,
     walk_end, walk_tokens,
 };
 use model::Timestamp;
@@ -84,11 +85,17 @@ pub(crate) struct Scene<'a> {
     pub(crate) saml: &'a DeskOrg,
     pub(crate) oidc: &'a DeskOrg,
     pub(crate) began_at: Timestamp,
+    /// The team that the directory's group gives, by org id.
+    teams: Vec<(String, String)>,
+    pub(crate) logins_before: i64,
 }
 
 impl Scene<'_> {
     pub(crate) fn api<'s>(&'s self, org: &'s DeskOrg) -> OrgApi<'s> {
         OrgApi { http: &self.http, gateway_url: &self.desk.gateway_url, org }
+    }
+    pub(crate) fn team(&self, org: &DeskOrg) -> &str {
+        self.teams.iter().find(|(id, _)| *id == org.id).map_or("", |(_, team)| team)
     }
 }
 
@@ -102,9 +109,10 @@ pub async fn walk(
     report: impl FnMut(Step),
 ) -> Result<(), WalkError> {
     let mut told = Told(report);
-    let scene = told.step("The gateway describes itself", arrive(desk, saml_idp)).await?;
+    let mut scene = told.step("The gateway describes itself", arrive(desk, saml_idp)).await?;
     for org in [scene.saml, scene.oidc] {
-        told.step("The directory provisions its person by SCIM", provisioned(&scene, org)).await?;
+        let team = told.step("The directory provisions by SCIM", provisioned(&scene, org)).await?;
+        scene.teams.push((org.id.clone(), team));
     }
     let mut ada = told.step("Sign in by SAML, at the app", signed_in(&scene, scene.saml)).await?;
     let mut grace = told.step("Sign in by OpenID Connect, at the app", signed_in(&scene, scene.oidc)).await?;
@@ -123,21 +131,40 @@ async fn arrive<'a>(desk: &'a DeskSettings, saml_idp: Option<&'a Arc<SamlIdp>>) 
     let http = http_client()?;
     let issuer = Issuer::discover(http.clone(), desk.app.clone(), &redirect_uri).await?;
     let detail = format!("issuer {}", desk.app.issuer);
-    Ok((Scene { desk, saml_idp, http, issuer, redirect_uri, saml, oidc, began_at: now() }, detail))
+    let api = OrgApi { http: &http, gateway_url: &desk.gateway_url, org: saml };
+    let logins_before = walk_end::logins(&api).await?;
+    Ok((
+        Scene {
+            desk,
+            saml_idp,
+            http,
+            issuer,
+            redirect_uri,
+            saml,
+            oidc,
+            began_at: now(),
+            teams: Vec::new(),
+            logins_before,
+        },
+        detail,
+    ))
 }
 
-/// Found by `userName eq`, made if absent, active in the end.
-async fn provisioned(scene: &Scene<'_>, org: &DeskOrg) -> Done<()> {
+/// Person, group, team and mapping, made if absent; the person active in the end.
+async fn provisioned(scene: &Scene<'_>, org: &DeskOrg) -> Done<String> {
     let api = scene.api(org);
-    let (found, said) = api.find().await?;
-    holds(said.status == 200, || said.unexpected("200"))?;
-    let (did, said) = match found {
-        Some(found) if found.active => ("was there already", said),
-        Some(found) => ("is active again", api.set_active(&found.id, true).await?),
-        None => ("is made", api.create().await?),
+    let there = api.provision().await?;
+    let did = match (there.made, there.person.active) {
+        (true, _) => "is made",
+        (false, true) => "was there already",
+        (false, false) => {
+            let back = api.set_active(&there.person.id, true).await?;
+            holds(back.ok(), || back.unexpected("200 or 204"))?;
+            "is active again"
+        }
     };
-    holds(said.ok(), || said.unexpected("200 or 201"))?;
-    Ok(((), format!("{} at {} {did}", org.person.display_name(), org.name)))
+    let who = org.person.display_name();
+    Ok((there.team_id, format!("{who} at {} {did}; the group gives a team and a role", org.name)))
 }
 
 /// Through the app and the identity provider, as a person would; the app shows what it verified.
@@ -156,20 +183,20 @@ async fn signed_in(scene: &Scene<'_>, org: &DeskOrg) -> Done<Browser> {
     let session = app_session(scene, &mut browser).await?;
     holds(session.get("active") == Some(&Value::Bool(true)), || format!("the app shows {session}"))?;
     let claims = session.get("access_token").cloned().unwrap_or_default();
-    Ok((browser, told_of(&claims, org)?))
+    Ok((browser, told_of(&claims, org, scene.team(org))?))
 }
 
 /// The claims an app decides by: org, teams, roles, connection.
-pub(crate) fn told_of(claims: &Value, org: &DeskOrg) -> Result<String, Failed> {
+pub(crate) fn told_of(claims: &Value, org: &DeskOrg, team: &str) -> Result<String, Failed> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
     holds(text("org_id") == org.id, || format!("org_id is {}, not {}: {claims}", text("org_id"), org.id))?;
     holds(text("con") == org.connection_id, || format!("con is {}, not {}", text("con"), org.connection_id))?;
-    let list = |name: &str| claims.get(name).filter(|v| v.is_array()).map(ToString::to_string);
-    let (teams, roles) = (list("team_ids"), list("roles"));
-    let (Some(teams), Some(roles)) = (teams, roles) else {
-        return Err(Failed(format!("team_ids and roles are not both arrays: {claims}")));
-    };
-    Ok(format!("verified: org_id {}, team_ids {teams}, roles {roles}", org.id))
+    for (name, wanted) in [("team_ids", team), ("roles", ROLE)] {
+        let list = claims.get(name).and_then(Value::as_array);
+        let named = list.is_some_and(|list| list.iter().any(|one| one == wanted));
+        holds(named, || format!("{name} does not name {wanted}: {claims}"))?;
+    }
+    Ok(format!("verified: org_id {}, team_ids [{team}], roles [{ROLE}]", org.id))
 }
 
 /// What the app would show this browser now.
@@ -222,17 +249,19 @@ mod tests {
 
     #[test]
     fn claims_of_another_org_connection_or_shape_do_not_hold() {
-        let good = json!({"org_id": "org_1", "con": "con_1", "team_ids": [], "roles": ["admin"]});
-        assert!(told_of(&good, &acme()).is_ok_and(|line| line.contains("roles [\"admin\"]")));
+        let good = json!({"org_id": "org_1", "con": "con_1", "team_ids": ["team_1"], "roles": ["member"]});
+        assert!(told_of(&good, &acme(), "team_1").is_ok());
         for (name, bad) in [
             ("org_id", json!("org_2")),
             ("con", json!("con_2")),
             ("team_ids", json!("team_1")),
+            ("team_ids", json!(["team_2"])),
+            ("roles", json!([])),
             ("roles", Value::Null),
         ] {
             let mut claims = good.clone();
             claims[name] = bad;
-            assert!(told_of(&claims, &acme()).is_err(), "{name}");
+            assert!(told_of(&claims, &acme(), "team_1").is_err(), "{name}");
         }
     }
 

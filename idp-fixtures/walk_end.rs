@@ -3,7 +3,8 @@
 use crate::{
     Forgery, SamlIdp,
     attack::{foreign_key, hold, tells_nothing, victim},
-    walk::{Done, Scene, Step, Told, WalkError, holds},
+    org_api::OrgApi,
+    walk::{Done, Failed, Scene, Step, Told, WalkError, holds},
 };
 use model::Timestamp;
 use serde_json::Value;
@@ -83,10 +84,17 @@ fn since(event: &Value, began_at: Timestamp) -> bool {
 }
 
 async fn metered(scene: &Scene<'_>) -> Done<()> {
-    let said = scene.api(scene.saml).get("/usage").await?;
-    let logins = counted(&said.json(), "auth.login");
-    holds(logins > 0, || said.unexpected("auth.login above 0"))?;
-    Ok(((), format!("{logins} sign-ins counted")))
+    let logins = logins(&scene.api(scene.saml)).await?;
+    let before = scene.logins_before;
+    holds(logins > before, || format!("auth.login was {before} before the walk and is {logins} after it"))?;
+    Ok(((), format!("{logins} sign-ins, {before} of them before this walk")))
+}
+
+/// What the org's usage says of sign-ins so far.
+pub(crate) async fn logins(api: &OrgApi<'_>) -> Result<i64, Failed> {
+    let said = api.get("/usage").await?;
+    holds(said.status == 200, || said.unexpected("200"))?;
+    Ok(counted(&said.json(), "auth.login"))
 }
 
 /// The sum of one meter over its days.

@@ -77,7 +77,7 @@ pub(crate) async fn rotate_and_replay<F: FnMut(Step)>(
         let third = scene.issuer.refresh(&second).await?;
         holds(first.refresh_token != second.refresh_token, || "the refresh token stayed the same".into())?;
         let claims = third.access_claims.clone().unwrap_or_default();
-        told_of(&claims, scene.saml)?;
+        told_of(&claims, scene.saml, scene.team(scene.saml))?;
         Ok((third, "twice, each time a new one".to_owned()))
     };
     let third = told.step("A refresh token is rotated", rotated).await?;
@@ -93,7 +93,7 @@ pub(crate) async fn rotate_and_replay<F: FnMut(Step)>(
 async fn in_hand(scene: &Scene<'_>) -> Done<Tokens> {
     let tokens = own_tokens(scene, scene.saml).await?;
     let claims = tokens.access_claims.clone().ok_or("the access token cannot be read")?;
-    let line = told_of(&claims, scene.saml)?;
+    let line = told_of(&claims, scene.saml, scene.team(scene.saml))?;
     holds(is_active(scene, &tokens).await?, || "introspection says inactive".into())?;
     let status = userinfo(scene, &tokens).await?;
     holds(status == 200, || format!("userinfo answered {status}"))?;

@@ -146,10 +146,10 @@ pub async fn futures_join<T>(all: impl Iterator<Item = impl Future<Output = T>>)
     let mut done: Vec<Option<T>> = pending.iter().map(|_| None).collect();
     std::future::poll_fn(move |context| {
         for (slot, future) in done.iter_mut().zip(&mut pending) {
-            if slot.is_none() {
-                if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
-                    *slot = Some(value);
-                }
+            if slot.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *slot = Some(value);
             }
         }
         if done.iter().all(Option::is_some) {
@@ -193,7 +193,7 @@ async fn an_org_is_found_by_email_domain_or_asked_for() {
         .get_once(&authorize_url(house, &tenant, &[("organization", ""), ("login_hint", &hint)]))
         .await
         .unwrap();
-    assert!(found.header("location").is_some_and(|l| l.starts_with(&tenant.idp.sso_url())));
+    assert!(found.header("location").is_some_and(|l| l.starts_with(tenant.idp.sso_url())));
     let asked = browser.get_once(&authorize_url(house, &tenant, &[("organization", "")])).await.unwrap();
     assert_eq!(asked.status, 200);
     assert!(asked.body.contains("Work email"));

@@ -9,11 +9,14 @@
     reason = "a test that panics has failed"
 )]
 
+mod administer;
 mod docs;
 mod enclosure;
 mod house;
 mod login;
 mod login_oidc;
+mod provision;
 mod provision_dialogues;
 mod refresh;
+mod tenancy;
 mod walls;

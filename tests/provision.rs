@@ -2,7 +2,7 @@
 
 use crate::house::{
     authorize_url, house,
-    walk::{claims, is_active, redeem, param, refresh, text, to_the_acs, tokens},
+    walk::{claims, is_active, param, redeem, refresh, text, to_the_acs, tokens},
 };
 use serde_json::json;
 
@@ -12,11 +12,16 @@ async fn a_directorys_active_false_ends_everything_and_coming_back_revives_nothi
     let tenant = house.tenant().await;
     let ada = format!("ada@{}", tenant.domain);
     let (status, made) = house
-        .scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(json!({
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-            "userName": ada, "name": {"givenName": "Ada", "familyName": "Lovelace"},
-            "emails": [{"value": ada, "type": "work", "primary": true}], "active": true,
-        })))
+        .scim(
+            "POST",
+            &tenant.scim_token,
+            "/scim/v2/Users",
+            Some(json!({
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+                "userName": ada, "name": {"givenName": "Ada", "familyName": "Lovelace"},
+                "emails": [{"value": ada, "type": "work", "primary": true}], "active": true,
+            })),
+        )
         .await;
     assert_eq!(status, 201, "{made}");
     let id = text(&made, "id").to_owned();
@@ -28,10 +33,12 @@ async fn a_directorys_active_false_ends_everything_and_coming_back_revives_nothi
     assert!(is_active(house, &tenant, &access).await);
 
     let path = format!("/scim/v2/Users/{id}");
-    let patch = |active: serde_json::Value| json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-        "Operations": [{"op": "replace", "value": {"active": active}}],
-    });
+    let patch = |active: serde_json::Value| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "value": {"active": active}}],
+        })
+    };
     let (status, said) = house.scim("PATCH", &tenant.scim_token, &path, Some(patch(json!(false)))).await;
     assert!(status == 200 || status == 204, "{status} {said}");
     assert!(!is_active(house, &tenant, &access).await);

@@ -2,8 +2,8 @@
 
 use crate::{
     house::{
-        house,
-        walk::{is_active, refresh, text, tokens},
+        authorize_url, house,
+        walk::{is_active, param, redeem, refresh, text, to_the_acs, tokens},
     },
     login::futures_join,
 };
@@ -58,4 +58,20 @@ async fn another_client_cannot_use_it_and_a_changed_letter_opens_nothing() {
     let cut = &token[..token.len() - 1];
     assert_eq!(refresh(house, &tenant, cut).await.0, 400);
     assert_eq!(refresh(house, &tenant, token).await.0, 200, "neither attempt cost the owner anything");
+}
+
+#[tokio::test]
+async fn a_token_given_back_dies_and_the_persons_session_lives_on() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let mut door = to_the_acs(house, &tenant).await;
+    let (_, given) = redeem(house, &tenant, &param(&door.post().await, "code")).await;
+    let form = [("token", text(&given, "refresh_token"))];
+    assert_eq!(house.as_app(&tenant.app, "/oauth2/revoke", &form).await.0, 200);
+    assert!(!is_active(house, &tenant, text(&given, "access_token")).await);
+    assert_eq!(refresh(house, &tenant, text(&given, "refresh_token")).await.0, 400);
+    // Longer than the relay waits before it brings Redis what nobody else brought.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    let silent = door.browser.get_once(&authorize_url(house, &tenant, &[("prompt", "none")])).await.unwrap();
+    assert_eq!(redeem(house, &tenant, &param(&silent, "code")).await.0, 200);
 }

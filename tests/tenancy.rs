@@ -6,7 +6,8 @@ use crate::house::{House, Tenant, house, now, walk::tokens};
 use model::{
     Chance,
     ids::{
-        AppId, ConnectionId, DirectoryId, DomainId, EventId, GroupId, KeyId, OrgId, SessionId, TeamId, UserId, WebhookId,
+        AppId, ConnectionId, DirectoryId, DomainId, EventId, GroupId, KeyId, OrgId, SessionId, TeamId,
+        UserId, WebhookId,
     },
 };
 use serde_json::{Value, json};
@@ -60,7 +61,8 @@ async fn ask(house: &House, entry: &Entry, path: &str, credential: Option<&str>)
         _ => "application/json",
     };
     if entry.method != actix_web::http::Method::GET {
-        request = request.header("content-type", kind).body(if entry.door == DoorKind::Client { "" } else { "{}" });
+        request =
+            request.header("content-type", kind).body(if entry.door == DoorKind::Client { "" } else { "{}" });
     }
     let sent = request.send().await.unwrap();
     let status = sent.status().as_u16();
@@ -116,12 +118,22 @@ fn masked(answer: &Value) -> String {
 async fn ids_of(house: &'static House, tenant: &Tenant) -> Vec<(&'static str, String)> {
     let user = crate::house::walk::claims(tokens(house, tenant).await["access_token"].as_str().unwrap());
     let (_, group) = house
-        .scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(json!({
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "staff",
-        })))
+        .scim(
+            "POST",
+            &tenant.scim_token,
+            "/scim/v2/Groups",
+            Some(json!({
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "staff",
+            })),
+        )
         .await;
     let (_, team) = house
-        .api("POST", &tenant.org_key, &format!("/orgs/{}/teams", tenant.slug), Some(json!({"slug": "t", "name": "T"})))
+        .api(
+            "POST",
+            &tenant.org_key,
+            &format!("/orgs/{}/teams", tenant.slug),
+            Some(json!({"slug": "t", "name": "T"})),
+        )
         .await;
     let text = |v: &Value| v.as_str().unwrap_or_else(|| panic!("{v}")).to_owned();
     vec![
@@ -144,7 +156,9 @@ async fn in_10_000_places_another_orgs_id_is_an_unknown_id() {
     let pick = |name: &str| foreign.iter().find(|(n, _)| *n == name).map(|(_, id)| id.clone());
     let entries: Vec<&Entry> = routes()
         .filter(|e| matches!(e.door, DoorKind::Org | DoorKind::Scim))
-        .filter(|e| e.path.matches('{').count() > usize::from(e.path.contains("{org}") || e.path.contains("{slug}")))
+        .filter(|e| {
+            e.path.matches('{').count() > usize::from(e.path.contains("{org}") || e.path.contains("{slug}"))
+        })
         .filter(|e| foreign.iter().any(|(name, _)| e.path.contains(&format!("{{{name}}}"))))
         .collect();
     assert!(entries.len() >= 8, "{}", entries.len());
@@ -156,23 +170,31 @@ async fn in_10_000_places_another_orgs_id_is_an_unknown_id() {
     for _ in 0..5_000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let choice = (seed >> 33) as usize;
-        if choice % 3 == 0 {
+        if choice.is_multiple_of(3) {
             let entry = lists[choice / 3 % lists.len()];
             let name = ["actor", "target", "cursor", "email", "q", "org_id"][choice / 7 % 6];
             let (_, id) = &foreign[choice / 11 % foreign.len()];
             let path = filled(entry, &own.slug, unknown);
             let theirs = ask(house, entry, &format!("{path}?{name}={id}"), Some(&own.org_key)).await;
-            let nobodys = ask(house, entry, &format!("{path}?{name}={}", unknown("usr")), Some(&own.org_key)).await;
+            let nobodys =
+                ask(house, entry, &format!("{path}?{name}={}", unknown("usr")), Some(&own.org_key)).await;
             assert_eq!((theirs.0, masked(&theirs.1)), (nobodys.0, masked(&nobodys.1)), "{path}?{name}={id}");
         } else {
             let entry = entries[choice / 3 % entries.len()];
             let credential = if entry.door == DoorKind::Scim { &own.scim_token } else { &own.org_key };
             let theirs = filled(entry, &own.slug, |name| pick(name).unwrap_or_else(|| unknown(name)));
             let nobodys = filled(entry, &own.slug, unknown);
-            let (theirs, nobodys) =
-                (ask(house, entry, &theirs, Some(credential)).await, ask(house, entry, &nobodys, Some(credential)).await);
+            let (theirs, nobodys) = (
+                ask(house, entry, &theirs, Some(credential)).await,
+                ask(house, entry, &nobodys, Some(credential)).await,
+            );
             let path = entry.path;
-            assert_eq!((theirs.0, masked(&theirs.1)), (nobodys.0, masked(&nobodys.1)), "{} {path}", entry.method);
+            assert_eq!(
+                (theirs.0, masked(&theirs.1)),
+                (nobodys.0, masked(&nobodys.1)),
+                "{} {path}",
+                entry.method
+            );
         }
     }
     // Nothing of the other org changed: its person is still signed in where they were.

@@ -43,15 +43,17 @@ pub async fn tell<D: Door + Clone>(
     receipt: Option<DeprovisioningId>,
 ) {
     let committed_at = gw.now();
-    let reached_at = match &gw.live {
-        Some(live) => match live.raise(scope, &about, revoked.seq).await {
+    // A reassert ends no session, and sessions are all that Redis is asked about.
+    let reached_at = match (&gw.live, revoked.action) {
+        (_, Action::Reassert) => Some(committed_at),
+        (Some(live), Action::Terminate) => match live.raise(scope, &about, revoked.seq).await {
             Ok(()) => Some(gw.now()),
             Err(error) => {
                 tracing::warn!(%error, org = %scope.org(), "revocation not in redis yet; a job will bring it");
                 None
             }
         },
-        None => None,
+        (None, Action::Terminate) => None,
     };
     let (gw, scope) = (gw.clone(), scope.clone());
     tokio::spawn(async move {

@@ -246,7 +246,7 @@ impl Ask {
         let Some(cursor) = self.query("cursor") else { return Ok(Page { after: None, limit }) };
         let wrong = || self.wrong("cursor", "the next_cursor of this very list");
         let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-        let plain = self.gw.db.seals().open("api.cursor", &self.place(org), &sealed).map_err(|_| wrong())?;
+        let plain = self.gw.db.seals().open("page.cursor", &self.place(org), &sealed).map_err(|_| wrong())?;
         let text = std::str::from_utf8(plain.reveal()).map_err(|_| wrong())?;
         Ok(Page { after: Some(text.parse().map_err(|_| wrong())?), limit })
     }
@@ -256,7 +256,7 @@ impl Ask {
         self.gw
             .db
             .seals()
-            .seal("api.cursor", &place, plain.as_bytes(), self.gw.chance.as_ref())
+            .seal("page.cursor", &place, plain.as_bytes(), self.gw.chance.as_ref())
             .map(|sealed| URL_SAFE_NO_PAD.encode(sealed))
             .map_err(|fault| self.refuse(FlowError::Fault(fault.to_string())))
     }

@@ -213,7 +213,7 @@ fn describe_one(operation: &Operation) -> Value {
 
 fn describe_body(body: &Body) -> Value {
     let read = |text: &&str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let examples: Vec<Value> = body.examples.iter().map(|text| read(&text)).collect();
+    let examples: Vec<Value> = body.examples.iter().map(read).collect();
     let mut schemas: Vec<Value> = examples.iter().map(|example| schema(example, body, true)).collect();
     let schema =
         if schemas.len() > 1 { json!({"oneOf": schemas}) } else { schemas.pop().unwrap_or_default() };

@@ -5,6 +5,7 @@ use super::ORGS_A_ROUND;
 use broker::{FlowError, Gateway};
 use model::revocation::Scope;
 
+/// Rows of one read; the loop ends with the org's last.
 const ROWS: i64 = 1_000;
 
 pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
@@ -14,11 +15,15 @@ pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
     let due = call.at.minus_secs(1);
     for org in gw.db.orgs_with_due("revocation", due, ORGS_A_ROUND).await? {
         let scope = gw.db.job("relay", org, &call).await?;
-        let waiting = gw.db.read(&scope, "relay.read").await?.revocations_after(0, ROWS).await?;
-        let mut reached = true;
-        for (seq, about, _) in &waiting {
-            if let Ok(about) = about.parse::<Scope>() {
-                reached &= live.raise(&scope, &about, *seq).await.is_ok();
+        let (mut reached, mut after) = (true, 0);
+        loop {
+            let page = gw.db.read(&scope, "relay.read").await?.terminations_after(after, ROWS).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            for (seq, about) in &page {
+                if let Ok(about) = about.parse::<Scope>() {
+                    reached &= live.raise(&scope, &about, *seq).await.is_ok();
+                }
             }
         }
         if reached {

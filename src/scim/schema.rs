@@ -30,9 +30,6 @@ pub fn service_provider_config(base: &str, entity_tags: EntityTags) -> Value {
             {"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
              "description": "A token of the directory, in the Authorization header",
              "specUri": "https://www.rfc-editor.org/info/rfc6750"},
-            {"type": "oauth2", "name": "OAuth 2.0 client credentials",
-             "description": "A token fetched at the token endpoint with scope scim",
-             "specUri": "https://www.rfc-editor.org/info/rfc6749"},
         ],
         "meta": {"resourceType": "ServiceProviderConfig", "location": format!("{base}/ServiceProviderConfig")},
     })

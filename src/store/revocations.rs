@@ -16,6 +16,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug)]
 pub struct Revoked {
     pub seq: i64,
+    pub action: Action,
     /// The row by which a job takes it to Redis, should the process die before it does.
     pub pending: Uuid,
 }
@@ -89,9 +90,18 @@ impl TenantRead {
         Ok(rows.into_iter().map(Receipt::from).collect())
     }
 
-    /// Revocations after `seq`, for filling Redis again.
+    /// Every revocation after `seq`: seq, scope, action.
     pub async fn revocations_after(&mut self, seq: i64, limit: i64) -> Result<Vec<(i64, String, String)>> {
         Ok(sqlx::query_as("SELECT seq, scope, action FROM revocations WHERE seq > $1 ORDER BY seq LIMIT $2")
+            .bind(seq)
+            .bind(limit)
+            .fetch_all(self.sql())
+            .await?)
+    }
+
+    /// What ended sessions after `seq`, for filling Redis again. A reassert ends none.
+    pub async fn terminations_after(&mut self, seq: i64, limit: i64) -> Result<Vec<(i64, String)>> {
+        Ok(sqlx::query_as("SELECT seq, scope FROM revocations WHERE seq > $1 AND action = 'terminate' ORDER BY seq LIMIT $2")
             .bind(seq)
             .bind(limit)
             .fetch_all(self.sql())
@@ -122,7 +132,7 @@ impl TenantTx {
         .bind(reason)
         .fetch_one(self.sql())
         .await?;
-        Ok(Revoked { seq, pending })
+        Ok(Revoked { seq, action, pending })
     }
 
     /// Writes the receipt of a deactivation: how many live sessions and refresh families it ends.

@@ -33,7 +33,6 @@ pub struct House {
     pub base: String,
     pub gw: broker::Gateway,
     pub database_url: String,
-    pub redis_url: String,
     pub operator: Operator,
     pub platform_key: String,
     pub http: reqwest::Client,
@@ -83,12 +82,15 @@ async fn start() -> (House, wiring::Running, wiring::Stores) {
     gw.db.create_platform_key(id, "tests", &TokenDigest::of(&platform_key), now()).await.unwrap();
     let operator = gw.db.platform_key(&TokenDigest::of(&platform_key)).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the tests' own client")]
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let http = reqwest::Client::builder()
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
     let house = House {
         base,
         gw,
         database_url: stores.database_url.clone(),
-        redis_url: stores.redis_url.clone().unwrap(),
         operator,
         platform_key,
         http,
