@@ -38,6 +38,8 @@ pub fn environment(port: u16) -> Vec<(String, String)> {
         ("VESTIBULE_PUBLIC_URL", format!("http://localhost:{port}")),
         ("VESTIBULE_LISTEN", format!("127.0.0.1:{port}")),
         ("VESTIBULE_EGRESS__ALLOW_LOOPBACK", "true".to_owned()),
+        // What a person reads in the demo's terminal is the demo; an operator sets this per process.
+        ("VESTIBULE_LOG__LEVEL", "error".to_owned()),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

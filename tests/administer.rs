@@ -229,7 +229,9 @@ async fn an_openid_provider_is_asked_before_it_is_believed() {
     let idp = OidcIdp::start(OidcIdpSettings::default()).await.unwrap();
     let list = format!("/orgs/{org}/connections");
     let new = |issuer: &str| {
-        Some(json!({"type": "oidc", "name": "Entra", "issuer": issuer, "client_id": "c", "client_secret": "hush"}))
+        Some(
+            json!({"type": "oidc", "name": "Entra", "issuer": issuer, "client_id": "c", "client_secret": "hush"}),
+        )
     };
     let (status, made) = operate(house, "POST", &list, new(idp.issuer())).await;
     assert_eq!((status, text(&made, "type")), (201, "oidc"), "{made}");
