@@ -10,6 +10,7 @@
 )]
 
 mod administer;
+mod administer_calls;
 mod docs;
 mod enclosure;
 mod house;

@@ -1,0 +1,103 @@
+//! What every call of `/api/v1` keeps to: keys and their scopes, repeated keys, names it does not
+//! know, lists and their cursors.
+
+use crate::{
+    administer::{an_org, operate},
+    house::{House, house, walk::text},
+};
+use serde_json::json;
+
+async fn keyed(house: &House, key: &str, path: &str, body: &str) -> (u16, String) {
+    let url = house.url(&format!("/api/v1{path}"));
+    let sent = house.http.post(url).bearer_auth(&house.platform_key).header("Idempotency-Key", key);
+    let sent = sent.body(body.to_owned()).send().await.unwrap();
+    (sent.status().as_u16(), sent.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_repeated_key_gives_the_same_secret_and_another_body_is_refused() {
+    let house = house();
+    let org = an_org(house).await;
+    let path = format!("/orgs/{org}/keys");
+    let body = r#"{"name":"one","scopes":["users:read"]}"#;
+    let first = keyed(house, "k-1", &path, body).await;
+    assert_eq!(first.0, 201, "{}", first.1);
+    assert!(first.1.contains("vst_org_"));
+    assert_eq!(keyed(house, "k-1", &path, body).await, first);
+    assert_ne!(keyed(house, "k-2", &path, body).await.1, first.1);
+    let other = keyed(house, "k-1", &path, r#"{"name":"two","scopes":["users:read"]}"#).await;
+    assert_eq!(other.0, 422);
+    assert!(other.1.contains("api.idempotency_key_reused"));
+    let refused = keyed(house, "k-3", &path, r#"{"name":"one","scopes":["root"]}"#).await;
+    assert_eq!(refused.0, 400, "a refusal keeps no answer");
+    assert_eq!(keyed(house, "k-3", &path, body).await.0, 201);
+    let (_, listed) = operate(house, "GET", &path, None).await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 3);
+    assert!(!listed.to_string().contains("vst_org_"), "shown once");
+    let app = json!({"name": "a", "redirect_uris": ["https://a.example/cb"]}).to_string();
+    let app_key = format!("app-{org}");
+    let made = keyed(house, &app_key, "/apps", &app).await;
+    assert_eq!((made.0, &keyed(house, &app_key, "/apps", &app).await), (201, &made));
+}
+
+#[tokio::test]
+async fn an_org_key_does_what_its_scopes_say_in_its_own_org_until_it_is_revoked() {
+    let house = house();
+    let (own, other) = (an_org(house).await, an_org(house).await);
+    let new = json!({"name": "k", "scopes": ["teams:read", "keys:write"]});
+    let (_, born) = operate(house, "POST", &format!("/orgs/{own}/keys"), Some(new)).await;
+    let key = text(&born, "key");
+    assert_eq!(house.api("GET", key, &format!("/orgs/{own}/teams"), None).await.0, 200);
+    let write = house.api("POST", key, &format!("/orgs/{own}/teams"), Some(json!({}))).await;
+    assert_eq!((write.0, text(&write.1, "code")), (403, "api.scope_missing"));
+    assert_eq!(house.api("GET", key, &format!("/orgs/{other}/teams"), None).await.0, 404);
+    assert_eq!(house.api("GET", key, "/orgs", None).await.0, 401);
+    let more = json!({"name": "k", "scopes": ["users:read"]});
+    assert_eq!(house.api("POST", key, &format!("/orgs/{own}/keys"), Some(more)).await.0, 403);
+    let gone = format!("/orgs/{own}/keys/{}", text(&born, "id"));
+    assert_eq!(operate(house, "DELETE", &gone, None).await.0, 204);
+    assert_eq!(operate(house, "DELETE", &gone, None).await.0, 404);
+    assert_eq!(house.api("GET", key, &format!("/orgs/{own}/teams"), None).await.0, 401);
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_refused_by_name() {
+    let house = house();
+    let org = an_org(house).await;
+    let teams = format!("/orgs/{org}/teams");
+    let (status, said) =
+        operate(house, "POST", &teams, Some(json!({"slug": "a", "name": "A", "colour": 1}))).await;
+    assert_eq!((status, text(&said, "code"), text(&said, "field")), (400, "api.field_unknown", "colour"));
+    let (status, said) = operate(house, "GET", &format!("{teams}?page=2"), None).await;
+    assert_eq!((status, text(&said, "code"), text(&said, "field")), (400, "api.query_unknown", "page"));
+    for limit in ["0", "201", "x"] {
+        assert_eq!(operate(house, "GET", &format!("{teams}?limit={limit}"), None).await.0, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_by_its_cursor_and_a_cursor_opens_no_other_list() {
+    let house = house();
+    let (org, other) = (an_org(house).await, an_org(house).await);
+    for n in 0..5 {
+        let new = json!({"slug": format!("t{n}"), "name": "T"});
+        assert_eq!(operate(house, "POST", &format!("/orgs/{org}/teams"), Some(new)).await.0, 201);
+    }
+    let mut seen = Vec::new();
+    let mut path = format!("/orgs/{org}/teams?limit=2");
+    let mut cursors = Vec::new();
+    loop {
+        let (status, page) = operate(house, "GET", &path, None).await;
+        assert_eq!(status, 200, "{page}");
+        seen.extend(page["data"].as_array().unwrap().iter().map(|t| text(t, "slug").to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursors.push(next.to_owned());
+        path = format!("/orgs/{org}/teams?limit=2&cursor={next}");
+    }
+    assert_eq!(seen, ["t0", "t1", "t2", "t3", "t4"]);
+    let cursor = &cursors[0];
+    for place in [format!("/orgs/{other}/teams"), format!("/orgs/{org}/users")] {
+        let (status, said) = operate(house, "GET", &format!("{place}?cursor={cursor}"), None).await;
+        assert_eq!((status, text(&said, "code")), (400, "api.query_malformed"));
+    }
+}
