@@ -189,10 +189,17 @@ async fn directory(
     }
     let (slug, change) = path.into_inner();
     match change.as_str() {
+        "join" => state.show(joined(&state, &slug).await),
         "leave" => state.show(moved(&state, &slug, false).await),
         "return" => state.show(moved(&state, &slug, true).await),
         _ => HttpResponse::NotFound().finish(),
     }
+}
+
+async fn joined(state: &State, slug: &str) -> Result<String, String> {
+    let org = state.org(|org| org.slug == slug)?;
+    state.api(org).provision().await.map_err(|e| said(&e))?;
+    Ok(desk_results::joined(org))
 }
 
 async fn moved(state: &State, slug: &str, active: bool) -> Result<String, String> {

@@ -170,12 +170,13 @@ fn side_of_directory(org: &DeskOrg, seat: &Seat) -> String {
     let person = html(&org.person.display_name());
     let leave = || act(&format!("/directory/{}/leave", org.slug), "Leave the company", "loss");
     let back = || act(&format!("/directory/{}/return", org.slug), "Come back", "");
+    let join = || act(&format!("/directory/{}/join", org.slug), "Join the company", "");
     let (state, acts) = match seat {
         Seat::Known { active: true } => ("<span class=\"good state\">✓ Active</span>".to_owned(), leave()),
         Seat::Known { active: false } => {
             ("<span class=\"bad state\">✕ Left the company</span>".to_owned(), back())
         }
-        Seat::Absent => ("<span class=\"muted state\">Not provisioned</span>".to_owned(), String::new()),
+        Seat::Absent => ("<span class=\"muted state\">Not provisioned yet</span>".to_owned(), join()),
         Seat::Unreadable(why) => {
             (format!("<span class=\"bad\">✕ Cannot be read: {}</span>", html(why)), String::new())
         }

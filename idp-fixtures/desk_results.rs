@@ -27,6 +27,16 @@ pub(crate) fn failed(why: &str) -> String {
     format!("<h1>It did not happen</h1><p class=\"bad\" role=\"alert\">✕ {}</p>{BACK}", html(why))
 }
 
+/// The directory's first day.
+pub(crate) fn joined(org: &DeskOrg) -> String {
+    format!(
+        "<h1>{} has joined {}</h1><p>The directory made the person and a group; the group gives a team and a role, \
+         which every token now names.</p>{BACK}",
+        html(&org.person.display_name()),
+        html(&org.name),
+    )
+}
+
 /// A card of one exchange.
 fn exchange(title: &str, said: &Exchange) -> String {
     format!(
@@ -108,25 +118,31 @@ fn ended(receipt: &Value) -> String {
 pub(crate) fn forged(org: &DeskOrg, victim: &str, verdicts: &[(Forgery, Verdict)]) -> String {
     let accepted = verdicts.iter().filter(|(_, v)| v.accepted()).count();
     // A signed name that is read whole belongs to nobody but the attacker: see `Forgery::CommentInNameId`.
-    let harmless = |f: Forgery| f == Forgery::CommentInNameId;
-    let let_in = verdicts.iter().filter(|(f, v)| v.accepted() && !harmless(*f)).count();
+    let harmless = |f: Forgery, v: &Verdict| {
+        f == Forgery::CommentInNameId && v.signed_in_as.as_deref().is_some_and(|who| who != victim)
+    };
+    let let_in = verdicts.iter().filter(|(f, v)| v.accepted() && !harmless(*f, v)).count();
     let title = match (let_in, accepted, verdicts.len()) {
         (0, 0, 1) => "The forgery was refused".to_owned(),
         (0, 0, n) => format!("All {n} forgeries were refused"),
-        (0, _, n) => format!("No forgery of {n} got in as somebody else"),
+        (0, _, 1) => "The forgery got in as nobody else".to_owned(),
+        (0, _, n) => format!("None of {n} forgeries got in as somebody else"),
+        (_, _, 1) => "The forgery was accepted".to_owned(),
         (bad, _, n) => format!("{bad} of {n} forgeries were accepted"),
     };
     let rows: String = verdicts
         .iter()
         .map(|(forgery, verdict)| {
-            let sign = match (verdict.accepted(), harmless(*forgery)) {
-                (false, _) => "<span class=\"good\">✓ refused</span>",
-                (true, true) => "<span class=\"warn\">read whole</span>",
-                (true, false) => "<span class=\"bad\">✕ accepted</span>",
+            let who = html(verdict.signed_in_as.as_deref().unwrap_or("nobody"));
+            let sign = match (verdict.accepted(), harmless(*forgery, verdict)) {
+                (false, _) => "<span class=\"good\">✓ refused</span>".to_owned(),
+                (true, true) => format!("<span class=\"good\">✓ the name read whole: {who}</span>"),
+                (true, false) => format!("<span class=\"bad\">✕ accepted as {who}</span>"),
             };
             format!(
-                "<tr><td class=\"said\">{}</td><td>{sign}</td>{}</tr>",
+                "<tr><td class=\"said\">{}</td><td{}>{sign}</td>{}</tr>",
                 html(forgery.title()),
+                if verdict.accepted() { " class=\"wrap\"" } else { "" },
                 cells(verdict)
             )
         })
@@ -227,7 +243,7 @@ mod tests {
     }
 
     fn verdict(status: u16) -> Verdict {
-        Verdict { status, code: Some("saml.<x>".into()), reference: None, millis: 12.6 }
+        Verdict { status, code: Some("saml.<x>".into()), reference: None, millis: 12.6, signed_in_as: None }
     }
 
     #[test]
@@ -286,7 +302,13 @@ mod tests {
         assert!(
             title(&[(Forgery::Unsigned, verdict(303)), (Forgery::Xsw1, verdict(403))]).contains("1 of 2")
         );
-        assert!(title(&[(Forgery::CommentInNameId, verdict(303))]).contains("No forgery of 1"));
+        let read_as = |who: &str| {
+            let verdict = Verdict { signed_in_as: Some(who.to_owned()), ..verdict(303) };
+            title(&[(Forgery::CommentInNameId, verdict)])
+        };
+        assert!(read_as("ada@acme.example").contains("got in as nobody else"));
+        assert!(read_as("ceo@acme.example").contains("The forgery was accepted"));
+        assert!(title(&[(Forgery::CommentInNameId, verdict(303))]).contains("The forgery was accepted"));
     }
 
     #[test]
