@@ -127,7 +127,9 @@ impl Db {
         let connect = PgConnectOptions::from_str(&options.url)?.application_name("vestibule").options([
             ("role", "vst_app"),
             ("search_path", "vst"),
-            ("statement_timeout", "15s"),
+            // A ROLLBACK outside a transaction, below, is no news.
+            ("client_min_messages", "error"),
+            ("statement_timeout", &format!("{}s", options.statement_timeout_secs)),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_max)
