@@ -84,6 +84,7 @@ pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(
             return Ok(());
         }
         let saml = stage.saml.clone();
+        idp_fixtures::provision(&stage.desk).await?;
         let desk = Desk::start(stage.desk, Some(saml)).await?;
         println!("\nThe demo is up: open {}\n", desk.base_url());
         println!("  gateway  {}", running.gateway.links.issuer());
