@@ -198,3 +198,22 @@ async fn an_org_is_found_by_email_domain_or_asked_for() {
     assert_eq!(asked.status, 200);
     assert!(asked.body.contains("Work email"));
 }
+
+#[tokio::test]
+async fn a_session_that_was_idle_too_long_answers_nothing() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let mut door = to_the_acs(house, &tenant).await;
+    door.post().await;
+    let scope = house.visitor(&tenant).await;
+    let shorten = async move {
+        let mut tx = house.gw.db.write(&scope, "test.idle").await.unwrap();
+        let change = store::OrgChange { session_idle_secs: Some(1), ..store::OrgChange::default() };
+        tx.change_org(&change).await.unwrap();
+        tx.commit(Record::of(AuditEvent::done("org.changed"))).await.unwrap();
+    };
+    house.on(shorten).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    let silent = door.browser.get_once(&authorize_url(house, &tenant, &[("prompt", "none")])).await.unwrap();
+    assert_eq!(param(&silent, "error"), "login_required");
+}

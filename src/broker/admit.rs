@@ -107,6 +107,7 @@ pub async fn answer_again(
     session: &SessionRow,
 ) -> Result<Admitted, FlowError> {
     let mut tx = gw.db.write(scope, "login.answer_again").await?;
+    tx.touch_session(session.id).await?;
     let code = issue_code(gw, &mut tx, asked, session).await?;
     let event = AuditEvent::done("login.continued")
         .on("user", session.user)

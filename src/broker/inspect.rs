@@ -49,7 +49,8 @@ pub fn over(row: &MintRow, watermark: i64, born: i64, now: model::Timestamp) -> 
     }
 }
 
-/// The browser's session at this org, if it lives and is young enough for `max_age`.
+/// The browser's session at this org, if it lives, was used within the idle time, and is young enough
+/// for `max_age`.
 pub async fn browser_session(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
@@ -69,8 +70,10 @@ pub async fn browser_session(
     let row = truth(&mut tx, &session, None).await?;
     let now = scope.now();
     let alive = row.is_some_and(|row| over(&row, row.terminated, session.rs, now).is_none());
+    let idle_secs = tx.own_org().await?.session_idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);
+    let idle = now.secs() - session.seen_at.secs() >= idle_secs;
     let fresh = max_age_secs.is_none_or(|max| now.secs() - session.auth_time.secs() <= max);
-    Ok((alive && fresh).then_some(session))
+    Ok((alive && fresh && !idle).then_some(session))
 }
 
 async fn truth(

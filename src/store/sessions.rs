@@ -307,6 +307,18 @@ impl TenantTx {
         .await?)
     }
 
+    /// Notes that the session was used: at most one write a minute, so it ends up to a minute early.
+    pub async fn touch_session(&mut self, id: SessionId) -> Result<()> {
+        let now = self.now();
+        sqlx::query("UPDATE sessions SET seen_at = $2 WHERE ses_id = $1 AND seen_at < $3")
+            .bind(id.uuid())
+            .bind(OffsetDateTime::from(now))
+            .bind(OffsetDateTime::from(now.minus_secs(60)))
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
     pub async fn end_session(&mut self, id: SessionId) -> Result<bool> {
         let now = OffsetDateTime::from(self.now());
         let ended = sqlx::query("UPDATE sessions SET ended_at = $2 WHERE ses_id = $1 AND ended_at IS NULL")
