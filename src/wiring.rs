@@ -144,16 +144,17 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         .as_slice()
         .try_into()
         .map_err(|_| StartError::Other("the refresh key is not 32 bytes".to_owned()))?;
-    let live = match &stores.redis_url {
-        Some(url) => match Live::connect(url).await {
-            Ok(live) => Some(live),
-            Err(error) => {
-                tracing::warn!(%error, "redis does not answer: sessions are served from postgres");
-                None
-            }
-        },
-        None => None,
-    };
+    let live = stores
+        .redis_url
+        .as_deref()
+        .map(Live::connect)
+        .transpose()
+        .map_err(|error| StartError::Other(format!("redis.url: {error}")))?;
+    if let Some(live) = &live
+        && let Err(error) = live.ping().await
+    {
+        tracing::warn!(%error, "redis does not answer yet: sessions are served from postgres");
+    }
     let sockets = Sockets::new(settings.egress.allow_loopback, Arc::new(SystemChance))
         .map_err(|e| StartError::Other(e.to_string()))?;
     Ok(Gateway {

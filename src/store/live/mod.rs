@@ -30,12 +30,16 @@ static CHECK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("sess
 static RAISE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("raise_watermark.lua")));
 
 impl Live {
-    pub async fn connect(url: &str) -> Result<Self, redis::RedisError> {
+    /// Connects at the first command, and again whenever Redis comes back: a start does not wait for it.
+    ///
+    /// # Errors
+    /// A URL that is none.
+    pub fn connect(url: &str) -> Result<Self, redis::RedisError> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(2)))
             .set_response_timeout(Some(PATIENCE))
             .set_number_of_retries(1);
-        let redis = ConnectionManager::new_with_config(redis::Client::open(url)?, config).await?;
+        let redis = ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)?;
         Ok(Self { redis })
     }
 
