@@ -19,5 +19,7 @@ mod login_oidc;
 mod provision;
 mod provision_dialogues;
 mod refresh;
+mod states;
 mod tenancy;
 mod walls;
+mod webhooks;
