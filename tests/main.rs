@@ -22,4 +22,3 @@ mod refresh;
 mod states;
 mod tenancy;
 mod walls;
-mod webhooks;
