@@ -6,7 +6,7 @@
 pub mod demo;
 pub mod embedded;
 pub mod http;
-mod jobs;
+pub mod jobs;
 pub mod outbound;
 pub mod seal_keys;
 pub mod seams;

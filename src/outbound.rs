@@ -158,6 +158,14 @@ impl Sockets {
         Ok(Self { client, allow_loopback, bounds, name_servers: dns::name_servers(), chance })
     }
 
+    /// What can be judged of a URL without a look-up.
+    ///
+    /// # Errors
+    /// `BadUrl`, or `Denied` for an inner address written out.
+    pub fn may_call(&self, url: &str) -> Result<(), OutboundError> {
+        callable(url, self.allow_loopback).map(|_| ())
+    }
+
     async fn exchange(&self, request: Request) -> Result<Answer, OutboundError> {
         let url = callable(&request.url, self.allow_loopback)?;
         let host = url.host_str().unwrap_or_default().to_owned();

@@ -81,7 +81,14 @@ impl Stores {
 /// The broker's seam to the guarded sockets.
 struct Guarded(Sockets);
 
+fn fault(error: outbound::OutboundError) -> OutboundFault {
+    OutboundFault { code: error.code(), why: error.to_string() }
+}
+
 impl Outbound for Guarded {
+    fn may_call(&self, url: &str) -> Result<(), OutboundFault> {
+        self.0.may_call(url).map_err(fault)
+    }
     fn send(&self, request: OutboundRequest) -> Pending<'_, Result<OutboundAnswer, OutboundFault>> {
         Box::pin(async move {
             let (method, body) = match request.body {
@@ -94,12 +101,12 @@ impl Outbound for Guarded {
             let asked = outbound::Request { method, url: request.url, headers, body };
             match self.0.send(asked).await {
                 Ok(answer) => Ok(OutboundAnswer { status: answer.status, body: answer.body }),
-                Err(error) => Err(OutboundFault(error.to_string())),
+                Err(error) => Err(fault(error)),
             }
         })
     }
     fn txt<'a>(&'a self, name: &'a str) -> Pending<'a, Result<Vec<String>, OutboundFault>> {
-        Box::pin(async move { self.0.txt(name).await.map_err(|error| OutboundFault(error.to_string())) })
+        Box::pin(async move { self.0.txt(name).await.map_err(fault) })
     }
 }
 

@@ -22,3 +22,4 @@ mod refresh;
 mod states;
 mod tenancy;
 mod walls;
+mod webhooks;

@@ -7,13 +7,13 @@ use crate::{
 };
 use audit::webhook::WebhookSecret;
 use model::{
-    Secret,
+    Secret, Timestamp,
     ids::{self, EventId, WebhookId},
     record::{AuditEvent, Record},
 };
 use serde::Deserialize;
 use serde_json::json;
-use store::{Administrator, Delivery, OrgScope, Webhook};
+use store::{Administrator, Delivery, OrgScope, TenantRead, Webhook, WebhookChange};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,21 +22,48 @@ pub struct NewWebhook {
     pub events: Vec<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookPatch {
+    pub url: Option<String>,
+    pub events: Option<Vec<String>>,
+    pub state: Option<WebhookState>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookState {
+    Enabled,
+    Disabled,
+}
+
 const EVENTS_MAX: usize = 50;
 const EVENT_CHARS_MAX: usize = 100;
+/// How long a replaced secret still signs beside the new one.
+const OLD_SECRET_SECS: i64 = 24 * 3600;
 
-/// Errors: `api.url_refused`, `webhook.events`.
+/// An address that may be called. One written out as an inner address is refused here; a name that
+/// leads inside is refused at each delivery, because it can begin to at any time.
+fn url_of(gw: &Gateway, url: &str) -> Result<(), FlowError> {
+    web_url("url", url, if gw.allow_loopback { Loopback::Allowed } else { Loopback::Refused })?;
+    gw.outbound.may_call(url).map_err(|fault| FlowError::invalid(fault.code, "url", fault.why))
+}
+
+fn events_of(events: &[String]) -> Result<(), FlowError> {
+    if (1..=EVENTS_MAX).contains(&events.len()) && events.iter().all(|event| is_event(event)) {
+        return Ok(());
+    }
+    Err(FlowError::invalid("webhook.events", "events", "1 to 50 event types such as user.deactivated, or *"))
+}
+
+/// Errors: `api.url_refused`, `outbound.address_denied`, `webhook.events`.
 pub async fn create(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
     body: NewWebhook,
 ) -> Result<(WebhookId, Secret<String>), FlowError> {
-    web_url("url", &body.url, if gw.allow_loopback { Loopback::Allowed } else { Loopback::Refused })?;
-    let named = body.events.iter().all(|event| is_event(event));
-    if body.events.is_empty() || body.events.len() > EVENTS_MAX || !named {
-        let right = "1 to 50 event types such as user.deactivated, or *";
-        return Err(FlowError::invalid("webhook.events", "events", right));
-    }
+    url_of(gw, &body.url)?;
+    events_of(&body.events)?;
     let id = WebhookId::new(scope.now(), gw.chance.as_ref());
     let secret = WebhookSecret::generate(gw.chance.as_ref()).text();
     let mut tx = gw.db.write(scope, "webhook.create").await?;
@@ -47,6 +74,52 @@ pub async fn create(
         .value("after", json!({"url": body.url, "events": body.events}));
     tx.commit(Record::of(event)).await?;
     Ok((id, secret))
+}
+
+async fn one(tx: &mut TenantRead, id: WebhookId) -> Result<Webhook, FlowError> {
+    tx.webhooks().await?.into_iter().find(|w| w.id == id).ok_or(FlowError::Missing)
+}
+
+/// Changes what is given. One that is disabled lets go of what waits for it: dead, to be replayed
+/// later. Errors: as `create`.
+pub async fn change(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: WebhookId,
+    patch: WebhookPatch,
+) -> Result<Webhook, FlowError> {
+    patch.url.as_deref().map_or(Ok(()), |url| url_of(gw, url))?;
+    patch.events.as_deref().map_or(Ok(()), events_of)?;
+    let state = patch.state.map(|state| match state {
+        WebhookState::Enabled => "enabled",
+        WebhookState::Disabled => "disabled",
+    });
+    let mut tx = gw.db.write(scope, "webhook.change").await?;
+    let before = one(&mut tx, id).await?;
+    tx.change_webhook(id, &WebhookChange { url: patch.url, events: patch.events, state }).await?;
+    let after = one(&mut tx, id).await?;
+    let event = AuditEvent::done("webhook.changed")
+        .on("webhook", id)
+        .value("before", json!({"url": before.url, "events": before.events, "state": before.state}))
+        .value("after", json!({"url": after.url, "events": after.events, "state": after.state}));
+    tx.commit(Record::of(event)).await?;
+    Ok(after)
+}
+
+/// A new secret, shown once. The one before signs beside it until the time that is answered.
+pub async fn rotate(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: WebhookId,
+) -> Result<(Secret<String>, Timestamp), FlowError> {
+    let secret = WebhookSecret::generate(gw.chance.as_ref()).text();
+    let until = scope.now().plus_secs(OLD_SECRET_SECS);
+    let mut tx = gw.db.write(scope, "webhook.rotate").await?;
+    if !tx.rotate_webhook_secret(id, &secret, until).await? {
+        return Err(FlowError::Missing);
+    }
+    tx.commit(Record::of(AuditEvent::done("webhook.secret_rotated").on("webhook", id))).await?;
+    Ok((secret, until))
 }
 
 fn is_event(text: &str) -> bool {
@@ -83,9 +156,7 @@ pub async fn deliveries(
         return Err(FlowError::invalid("webhook.delivery_state", "state", right));
     }
     let mut tx = gw.db.read(scope, "webhook.deliveries").await?;
-    if !tx.webhooks().await?.iter().any(|w| w.id == id) {
-        return Err(FlowError::Missing);
-    }
+    one(&mut tx, id).await?;
     Ok(tx.deliveries(id, state.as_deref(), page.after, page.rows()).await?)
 }
 

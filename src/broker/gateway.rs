@@ -72,14 +72,20 @@ pub struct OutboundAnswer {
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer: a refused address, a time-out, an oversized body. The text is for an
-/// administrator and holds no secret.
+/// Why there is no answer: a refused address, a time-out, an oversized body. `code` is stable
+/// (`outbound.…`); the text is for an administrator and holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OutboundFault(pub String);
+#[error("{code}: {why}")]
+pub struct OutboundFault {
+    pub code: &'static str,
+    pub why: String,
+}
 
 /// The only way to the network: addresses are checked, redirects not followed, answers bounded.
 pub trait Outbound: Send + Sync {
+    /// May this URL be called at all? What can be judged without a look-up; the rest is judged at
+    /// each call.
+    fn may_call(&self, url: &str) -> Result<(), OutboundFault>;
     fn send(&self, request: OutboundRequest) -> Pending<'_, Result<OutboundAnswer, OutboundFault>>;
     /// The TXT records of a name, each joined to one text.
     fn txt<'a>(&'a self, name: &'a str) -> Pending<'a, Result<Vec<String>, OutboundFault>>;

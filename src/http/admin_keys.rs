@@ -7,7 +7,7 @@ use super::{
 use actix_web::web::to;
 use broker::{
     administer_directory::{self, Born, NewKey},
-    administer_webhook::{self, NewWebhook},
+    administer_webhook::{self, NewWebhook, WebhookPatch},
 };
 use serde_json::{Value, json};
 use store::{Credential, Delivery, Webhook};
@@ -41,6 +41,24 @@ pub const OPERATIONS: &[Operation] = &[
     .reading(body::<NewWebhook>(&[r#"{"url":"https://acme.example/hook","events":["user.deactivated"]}"#])),
     operation(Verb::Get, "/api/v1/orgs/{org}/webhooks", "webhooks:read", "List webhooks", || to(webhooks))
         .asking(PAGED),
+    operation(
+        Verb::Patch,
+        "/api/v1/orgs/{org}/webhooks/{whk}",
+        "webhooks:write",
+        "Change a webhook; what waits for one that is disabled is dead, to be replayed",
+        || to(change_webhook),
+    )
+    .reading(body::<WebhookPatch>(&[
+        r#"{"url":"https://acme.example/hook","events":["user.deactivated"],"state":"enabled"}"#,
+    ])),
+    operation(
+        Verb::Post,
+        "/api/v1/orgs/{org}/webhooks/{whk}/rotate-secret",
+        "webhooks:write",
+        "Give a webhook a new secret, shown once; for 24 h the old one signs too",
+        || to(rotate_webhook),
+    )
+    .answering(200),
     operation(
         Verb::Delete,
         "/api/v1/orgs/{org}/webhooks/{whk}",
@@ -118,6 +136,26 @@ async fn webhooks(ask: Ask) -> Reply {
         plain,
         |gw, scope, page| async move { administer_webhook::list(&gw, &scope, page).await },
     )
+    .await
+}
+
+async fn change_webhook(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let (id, patch) = (ask.id("whk")?, ask.json::<WebhookPatch>()?);
+    ask.answer(
+        scope,
+        move |gw, scope| async move { administer_webhook::change(&gw, &scope, id, patch).await },
+    )
+    .await
+}
+
+async fn rotate_webhook(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let id = ask.id("whk")?;
+    ask.answer(scope, move |gw, scope| async move {
+        let (secret, until) = administer_webhook::rotate(&gw, &scope, id).await?;
+        Ok(json!({"id": id, "secret": secret.reveal(), "old_secret_until": until}))
+    })
     .await
 }
 

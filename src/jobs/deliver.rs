@@ -1,11 +1,18 @@
 //! Delivers webhooks, at least once, signed as Standard Webhooks says. An attempt that fails is made
-//! again later and later; after the last the delivery is dead, and can be seen and replayed.
+//! again later and later; after the last the delivery is dead, and can be seen and replayed. No order
+//! is kept: each message goes by itself, so that one that fails holds up no other. A receiver that is
+//! slow delays its own org alone, and no other job.
 
 use super::ORGS_A_ROUND;
 use audit::webhook::WebhookSecret;
 use broker::{FlowError, Gateway, OutboundRequest};
-use model::Timestamp;
-use store::{Delivery, Job, OrgScope};
+use model::{Timestamp, ids::OrgId};
+use std::{collections::BTreeMap, sync::Arc};
+use store::{Delivery, Job, OrgScope, WebhookTarget};
+use tokio::{
+    sync::Semaphore,
+    task::{Id, JoinSet},
+};
 
 /// Seconds before the next attempt: 14 attempts over about two days.
 const BACKOFF_SECS: [i64; 13] =
@@ -13,57 +20,137 @@ const BACKOFF_SECS: [i64; 13] =
 /// A claimed delivery is passed over by other nodes this long: more than an outgoing request may take.
 const CLAIM_SECS: i64 = 30;
 const BATCH: i64 = 20;
+/// Connections of the pool that deliveries may hold at a time: sign-ins need the others.
+const CONNECTIONS: usize = 4;
 const ERROR_CHARS_MAX: usize = 300;
 
-pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
+/// The orgs whose deliveries are under way in this process.
+#[derive(Default)]
+pub struct Couriers {
+    at_work: JoinSet<Result<(), FlowError>>,
+    orgs: BTreeMap<Id, OrgId>,
+}
+
+impl Couriers {
+    /// Sends somebody to each org in which something is due and nobody is yet. Does not wait for them.
+    pub(super) async fn round(&mut self, gw: &Gateway) -> Result<(), FlowError> {
+        while let Some(done) = self.at_work.try_join_next_with_id() {
+            let (id, failed) = match done {
+                Ok((id, told)) => (id, told.err().map(|error| error.to_string())),
+                Err(error) => (error.id(), Some(error.to_string())),
+            };
+            let org = self.orgs.remove(&id);
+            if let Some(error) = failed {
+                tracing::warn!(?org, error, "deliveries broke off; they will come again");
+            }
+        }
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        for org in gw.db.orgs_with_due("delivery", gw.now(), ORGS_A_ROUND).await? {
+            if !self.orgs.values().any(|busy| *busy == org) {
+                let (gw, connections) = (gw.clone(), connections.clone());
+                let task = self.at_work.spawn(async move { batch(&gw, org, &connections).await });
+                self.orgs.insert(task.id(), org);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for those who are out.
+    pub(super) async fn finish(mut self) {
+        while self.at_work.join_next().await.is_some() {}
+    }
+}
+
+/// One batch of one org's due deliveries, all at once.
+///
+/// # Errors
+/// Postgres is away: what was claimed comes again when its claim has run out.
+pub async fn org_batch(gw: &Gateway, org: OrgId) -> Result<(), FlowError> {
+    batch(gw, org, &Arc::new(Semaphore::new(CONNECTIONS))).await
+}
+
+async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result<(), FlowError> {
+    let (scope, claimed) = {
+        let _held = connections.acquire().await;
+        claim(gw, org).await?
+    };
+    let mut sends = JoinSet::new();
+    for (delivery, target) in claimed {
+        let (gw, scope, connections) = (gw.clone(), scope.clone(), connections.clone());
+        sends.spawn(async move {
+            let attempted = match &target {
+                Some(target) => attempt(&gw, &delivery, target).await,
+                None => Attempt { status: None, error: Some("the webhook was disabled".to_owned()) },
+            };
+            let tries = if target.is_some() { delivery.attempts } else { i32::MAX };
+            let now = gw.now();
+            let (state, next) = outcome(attempted.error.is_none(), tries, now);
+            let _held = connections.acquire().await;
+            let mut tx = gw.db.write(&scope, "deliver.note").await?;
+            tx.note_delivery(delivery.id, state, next, attempted.status, attempted.error.as_deref()).await?;
+            tx.commit_housekeeping().await?;
+            Ok::<_, FlowError>(())
+        });
+    }
+    let mut all = Ok(());
+    while let Some(done) = sends.join_next().await {
+        all = all.and(done.unwrap_or_else(|panicked| Err(FlowError::Fault(panicked.to_string()))));
+    }
+    all
+}
+
+type Claimed = Vec<(Delivery, Option<WebhookTarget>)>;
+
+async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), FlowError> {
     let call = gw.own_call();
-    for org in gw.db.orgs_with_due("delivery", call.at, ORGS_A_ROUND).await? {
-        let scope = gw.db.job("deliver", org, &call).await?;
-        let mut tx = gw.db.write(&scope, "deliver.claim").await?;
-        let batch = tx.claim_deliveries(call.at.plus_secs(CLAIM_SECS), BATCH).await?;
-        tx.commit_housekeeping().await?;
-        for delivery in batch {
-            deliver(&gw, &scope, &delivery).await?;
+    let scope = gw.db.job("deliver", org, &call).await?;
+    let mut tx = gw.db.write(&scope, "deliver.claim").await?;
+    let batch = tx.claim_deliveries(call.at.plus_secs(CLAIM_SECS), BATCH).await?;
+    let mut targets = BTreeMap::new();
+    for delivery in &batch {
+        if !targets.contains_key(&delivery.webhook_id) {
+            let target = tx.webhook_target(delivery.webhook_id, gw.db.seals()).await?;
+            targets.insert(delivery.webhook_id, target);
         }
     }
-    Ok(())
-}
-
-async fn deliver(gw: &Gateway, scope: &OrgScope<Job>, delivery: &Delivery) -> Result<(), FlowError> {
-    let target =
-        gw.db.read(scope, "deliver.target").await?.webhook_target(delivery.webhook_id, gw.db.seals()).await?;
-    let (status, error) = match target {
-        Some((url, secret)) => attempt(gw, delivery, url, secret.reveal()).await,
-        None => (None, Some("the webhook is disabled".to_owned())),
-    };
-    let now = gw.now();
-    let (state, next) = outcome(error.is_none(), delivery.attempts, now);
-    let mut tx = gw.db.write(scope, "deliver.note").await?;
-    tx.note_delivery(delivery.id, state, next, status, error.as_deref()).await?;
     tx.commit_housekeeping().await?;
-    Ok(())
+    let with_target = |delivery: Delivery| {
+        let target = targets.get(&delivery.webhook_id).cloned().flatten();
+        (delivery, target)
+    };
+    Ok((scope, batch.into_iter().map(with_target).collect()))
 }
 
-async fn attempt(
-    gw: &Gateway,
-    delivery: &Delivery,
-    url: String,
-    secret: &str,
-) -> (Option<i32>, Option<String>) {
-    let Ok(secret) = WebhookSecret::parse(secret) else {
-        return (None, Some("the stored secret is unreadable".to_owned()));
-    };
+/// How the receiver answered: no error is a 2xx.
+struct Attempt {
+    status: Option<i32>,
+    error: Option<String>,
+}
+
+async fn attempt(gw: &Gateway, delivery: &Delivery, target: &WebhookTarget) -> Attempt {
     let (id, at) = (delivery.id.to_string(), gw.now());
+    let signed = |secret: &model::Secret<String>| {
+        let secret = WebhookSecret::parse(secret.reveal()).ok()?;
+        Some(secret.sign(&id, at, delivery.payload.as_bytes()))
+    };
+    let Some(signatures) = target.secrets.iter().map(signed).collect::<Option<Vec<_>>>() else {
+        return Attempt { status: None, error: Some("the stored secret is unreadable".to_owned()) };
+    };
     let headers = vec![
         ("webhook-id", id.clone()),
         ("webhook-timestamp", at.secs().to_string()),
-        ("webhook-signature", secret.sign(&id, at, delivery.payload.as_bytes())),
+        ("webhook-signature", signatures.join(" ")),
     ];
     let body = Some(("application/json", delivery.payload.clone().into_bytes()));
-    match gw.outbound.send(OutboundRequest { url, headers, body }).await {
-        Ok(answer) if (200..300).contains(&answer.status) => (Some(i32::from(answer.status)), None),
-        Ok(answer) => (Some(i32::from(answer.status)), Some(format!("answered {}", answer.status))),
-        Err(fault) => (None, Some(fault.to_string().chars().take(ERROR_CHARS_MAX).collect())),
+    match gw.outbound.send(OutboundRequest { url: target.url.clone(), headers, body }).await {
+        Ok(answer) => {
+            let status = Some(i32::from(answer.status));
+            let taken = (200..300).contains(&answer.status);
+            Attempt { status, error: (!taken).then(|| format!("answered {}", answer.status)) }
+        }
+        Err(fault) => {
+            Attempt { status: None, error: Some(fault.to_string().chars().take(ERROR_CHARS_MAX).collect()) }
+        }
     }
 }
 
@@ -87,5 +174,6 @@ mod tests {
         assert_eq!(outcome(false, 1, now), ("waiting", now.plus_secs(5)));
         assert_eq!(outcome(false, 13, now), ("waiting", now.plus_secs(43_200)));
         assert_eq!(outcome(false, 14, now), ("dead", now));
+        assert_eq!(outcome(false, i32::MAX, now), ("dead", now));
     }
 }

@@ -34,7 +34,7 @@ pub use groups::{Group, GroupFilter, MemberEdit};
 pub use idempotency::Reserved;
 pub use migrate::{migrate, refuse_unsafe_role};
 pub use orgs::{NewOrg, Org, OrgChange};
-pub use outbox::{Delivery, Webhook};
+pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
 pub use provisioning::Membership;
 pub use record::{AuditFilter, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;

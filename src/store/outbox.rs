@@ -21,7 +21,23 @@ pub struct Webhook {
     pub created_at: Timestamp,
 }
 
-/// One message to one webhook.
+/// Where a webhook's messages go, and what signs them: the secret, and for a while the one before it.
+#[derive(Clone)]
+pub struct WebhookTarget {
+    pub url: String,
+    pub secrets: Vec<Secret<String>>,
+}
+
+/// What may change of a webhook.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookChange {
+    pub url: Option<String>,
+    pub events: Option<Vec<String>>,
+    pub state: Option<&'static str>,
+}
+
+/// One message to one webhook. Its id is the `webhook-id` of every attempt: the receiver's key
+/// against doubles.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
     pub id: EventId,
@@ -87,26 +103,26 @@ impl TenantRead {
             .collect())
     }
 
-    /// A webhook's address and signing secret, for the one who delivers.
-    pub async fn webhook_target(
-        &mut self,
-        id: WebhookId,
-        seals: &SealKeys,
-    ) -> Result<Option<(String, Secret<String>)>> {
-        let row: Option<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT url, secret FROM webhooks WHERE whk_id = $1 AND state = 'enabled'")
-                .bind(id.uuid())
-                .fetch_optional(self.sql())
-                .await?;
-        row.map(|(url, sealed)| {
-            let plain = seals
-                .open("webhook.secret", id.uuid().as_bytes(), &sealed)
-                .map_err(|_| Error::Corrupt("webhook secret"))?;
-            let secret =
-                String::from_utf8(plain.reveal().clone()).map_err(|_| Error::Corrupt("webhook secret"))?;
-            Ok((url, Secret::new(secret)))
-        })
-        .transpose()
+    /// An enabled webhook's address and the secrets that sign for it, for the one who delivers.
+    pub async fn webhook_target(&mut self, id: WebhookId, seals: &SealKeys) -> Result<Option<WebhookTarget>> {
+        let now = OffsetDateTime::from(self.now());
+        let row: Option<(String, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT url, secret, CASE WHEN old_secret_until > $2 THEN old_secret END
+               FROM webhooks
+              WHERE whk_id = $1
+                AND state = 'enabled'",
+        )
+        .bind(id.uuid())
+        .bind(now)
+        .fetch_optional(self.sql())
+        .await?;
+        let Some((url, secret, old)) = row else { return Ok(None) };
+        let opened = |sealed: Vec<u8>| {
+            let plain = seals.open("webhook.secret", id.uuid().as_bytes(), &sealed).ok()?;
+            String::from_utf8(plain.reveal().clone()).ok().map(Secret::new)
+        };
+        let secrets: Option<Vec<_>> = std::iter::once(secret).chain(old).map(opened).collect();
+        Ok(Some(WebhookTarget { url, secrets: secrets.ok_or(Error::Corrupt("webhook secret"))? }))
     }
 
     /// One webhook's deliveries, newest first.
@@ -164,14 +180,78 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Removes a webhook and its deliveries; nothing of it stays on the jobs' list.
     pub async fn remove_webhook(&mut self, id: WebhookId) -> Result<bool> {
+        let org = self.org().uuid();
+        sqlx::query(
+            "DELETE FROM pending p USING deliveries d
+              WHERE p.kind = 'delivery' AND p.org_id = $1 AND p.item_id = d.del_id AND d.whk_id = $2",
+        )
+        .bind(org)
+        .bind(id.uuid())
+        .execute(self.sql())
+        .await?;
         let gone =
             sqlx::query("DELETE FROM webhooks WHERE whk_id = $1").bind(id.uuid()).execute(self.sql()).await?;
         Ok(gone.rows_affected() == 1)
     }
 
-    /// One delivery for each enabled webhook that asked for this type. One id for the event in all
-    /// of them, in the payload: the receiver's key against doubles.
+    /// Changes what is given; false when there is no such webhook. One that is disabled lets go of
+    /// what waits for it: dead, so that it can be seen and replayed.
+    pub async fn change_webhook(&mut self, id: WebhookId, change: &WebhookChange) -> Result<bool> {
+        let changed = sqlx::query(
+            "UPDATE webhooks
+                SET url = COALESCE($2, url), events = COALESCE($3, events), state = COALESCE($4, state)
+              WHERE whk_id = $1",
+        )
+        .bind(id.uuid())
+        .bind(&change.url)
+        .bind(&change.events)
+        .bind(change.state)
+        .execute(self.sql())
+        .await?;
+        if change.state == Some("disabled") {
+            let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+            sqlx::query(
+                "WITH let_go AS (
+                     UPDATE deliveries SET state = 'dead', last_error = 'the webhook was disabled', done_at = $3
+                      WHERE whk_id = $2 AND state = 'waiting'
+                     RETURNING del_id
+                 )
+                 DELETE FROM pending p USING let_go
+                  WHERE p.kind = 'delivery' AND p.org_id = $1 AND p.item_id = let_go.del_id",
+            )
+            .bind(org)
+            .bind(id.uuid())
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        }
+        Ok(changed.rows_affected() == 1)
+    }
+
+    /// Gives a webhook a new secret; the one it had signs beside it until `until`.
+    pub async fn rotate_webhook_secret(
+        &mut self,
+        id: WebhookId,
+        secret: &Secret<String>,
+        until: Timestamp,
+    ) -> Result<bool> {
+        let (seals, chance) = (self.seals(), self.chance());
+        let plain = secret.reveal().as_bytes();
+        let sealed = seals.seal("webhook.secret", id.uuid().as_bytes(), plain, chance.as_ref())?;
+        let rotated = sqlx::query(
+            "UPDATE webhooks SET old_secret = secret, old_secret_until = $3, secret = $2 WHERE whk_id = $1",
+        )
+        .bind(id.uuid())
+        .bind(sealed)
+        .bind(OffsetDateTime::from(until))
+        .execute(self.sql())
+        .await?;
+        Ok(rotated.rows_affected() == 1)
+    }
+
+    /// One delivery, under an id of its own, for each enabled webhook that asked for this type.
     pub(crate) async fn queue_deliveries(&mut self, event_type: &str, data: &Value) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let hooks: Vec<Uuid> = sqlx::query_scalar(
@@ -229,7 +309,8 @@ impl TenantTx {
         Ok(rows.into_iter().map(Delivery::from).collect())
     }
 
-    /// How an attempt went: delivered, to be tried again at `next`, or dead.
+    /// How an attempt went: delivered, to be tried again at `next`, or dead. What was let go of
+    /// meanwhile stays dead, unless this attempt delivered it.
     pub async fn note_delivery(
         &mut self,
         id: EventId,
@@ -239,11 +320,12 @@ impl TenantTx {
         error: Option<&str>,
     ) -> Result<()> {
         let now = OffsetDateTime::from(self.now());
-        sqlx::query(
+        let noted = sqlx::query(
             "UPDATE deliveries
                 SET state = $2, next_at = $3, last_status = $4, last_error = $5,
                     done_at = CASE WHEN $2 = 'waiting' THEN NULL ELSE $6::timestamptz END
-              WHERE del_id = $1",
+              WHERE del_id = $1
+                AND (state = 'waiting' OR $2 = 'delivered')",
         )
         .bind(id.uuid())
         .bind(state)
@@ -253,8 +335,11 @@ impl TenantTx {
         .bind(now)
         .execute(self.sql())
         .await?;
-        let org = self.org().uuid();
-        if state == "waiting" {
+        if state != "waiting" {
+            return self.settle("delivery", id.uuid()).await;
+        }
+        if noted.rows_affected() == 1 {
+            let org = self.org().uuid();
             sqlx::query(
                 "UPDATE pending SET due_at = $3 WHERE kind = 'delivery' AND org_id = $1 AND item_id = $2",
             )
@@ -263,10 +348,8 @@ impl TenantTx {
             .bind(OffsetDateTime::from(next))
             .execute(self.sql())
             .await?;
-            Ok(())
-        } else {
-            self.settle("delivery", id.uuid()).await
         }
+        Ok(())
     }
 
     /// Sends a webhook's dead delivery once more; false when it is not a dead one of it.
@@ -274,7 +357,7 @@ impl TenantTx {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let revived = sqlx::query(
             "WITH dead AS (
-                 UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = $3
+                 UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = $3, done_at = NULL
                   WHERE del_id = $2 AND state = 'dead' AND whk_id = $4
                  RETURNING del_id
              )

@@ -1,6 +1,7 @@
 //! The harness: one gateway with its own Postgres and Redis for the whole run, a fresh org for each
 //! test. The org is the unit of isolation, so row level security is under test all the time.
 
+pub mod served;
 pub mod walk;
 
 use idp_fixtures::{Person, SamlIdp, SamlIdpSettings, ServiceProvider};
