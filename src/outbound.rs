@@ -131,6 +131,15 @@ impl Sockets {
         Self::with(allow_loopback, chance, BOUNDS, Arc::new(|name| Box::pin(system_lookup(name))))
     }
 
+    /// Asks these name servers for TXT records; none given: the machine's own.
+    #[must_use]
+    pub fn asking(mut self, name_servers: Vec<SocketAddr>) -> Self {
+        if !name_servers.is_empty() {
+            self.name_servers = name_servers;
+        }
+        self
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the one client there is")]
     fn with(
         allow_loopback: bool,

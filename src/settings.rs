@@ -86,6 +86,8 @@ pub struct Sessions {
 pub struct Egress {
     /// Demo and tests only: lets outgoing requests reach this machine.
     pub allow_loopback: bool,
+    /// Absent: the machine's own, from /etc/resolv.conf.
+    pub name_servers: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -239,6 +241,7 @@ impl Settings {
 
     /// What no single key can decide.
     fn agree(&self) -> Result<(), SettingsError> {
+        self.egress.name_servers()?;
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             return Err(wrong("tls.cert_file", "given together with tls.key_file"));
         }
@@ -339,6 +342,10 @@ mod tests {
         assert!(load("listen = \"localhost\"", &[]).is_err());
         assert!(load("[sessions]\nidle_secs = 90000", &[]).unwrap_err().contains("at most"));
         assert!(load("[tls]\ncert_file = \"a.pem\"", &[]).unwrap_err().contains("together"));
+        let servers = |text: &str| load("", &[("VESTIBULE_EGRESS__NAME_SERVERS", text)]);
+        assert!(servers("9.9.9.9, [2620:fe::9]:53,192.0.2.1").is_ok());
+        assert!(servers("9.9.9.9,9.9.9.9,9.9.9.9,9.9.9.9").unwrap_err().contains("1 to 3"));
+        assert!(servers("dns.example").is_err());
     }
 
     #[test]

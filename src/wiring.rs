@@ -162,8 +162,10 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
     {
         tracing::warn!(%error, "redis does not answer yet: sessions are served from postgres");
     }
+    let name_servers = settings.egress.name_servers().map_err(|e| StartError::Other(e.to_string()))?;
     let sockets = Sockets::new(settings.egress.allow_loopback, Arc::new(SystemChance))
-        .map_err(|e| StartError::Other(e.to_string()))?;
+        .map_err(|e| StartError::Other(e.to_string()))?
+        .asking(name_servers);
     Ok(Gateway {
         db,
         live,

@@ -12,6 +12,7 @@
 mod administer;
 mod administer_calls;
 mod docs;
+mod domains;
 mod enclosure;
 mod house;
 mod login;

@@ -24,6 +24,10 @@ pub struct NewDomain {
     pub trusted: bool,
 }
 
+/// Of the records that were found instead: so many, and so much of each.
+const SHOWN_MAX: usize = 3;
+const SHOWN_CHARS_MAX: usize = 80;
+
 /// A domain with the name under which its TXT record is looked for.
 #[derive(Debug, Serialize)]
 pub struct DomainView {
@@ -106,11 +110,12 @@ pub async fn verify(
     let found = gw.outbound.txt(&asked).await.map_err(|fault| {
         Refusal::proven("domain.dns_unreachable").with("txt_name", &asked).with("why", fault)
     })?;
-    if !found.iter().any(|value| value.trim() == domain.txt_value) {
+    // Some panels keep the quotes that were typed around the value.
+    if !found.iter().any(|value| value.trim().trim_matches('"') == domain.txt_value) {
         let refusal = Refusal::proven("domain.txt_not_found")
             .with("txt_name", &asked)
             .with("expected", &domain.txt_value)
-            .with("received", format!("{} other records", found.len()));
+            .with("received", received(&found));
         return Err(refusal.into());
     }
     let mut tx = gw.db.write(scope, "domain.verify").await?;
@@ -121,6 +126,17 @@ pub async fn verify(
     let record = Record::of(verified(id, &domain.name, "dns")).causing(told(id, &domain.name));
     tx.commit(record).await?;
     Ok(view(proven))
+}
+
+/// What stands at the name instead, for whoever has to find the mistake.
+fn received(found: &[String]) -> String {
+    let cut = |value: &String| format!("\"{}\"", value.chars().take(SHOWN_CHARS_MAX).collect::<String>());
+    let shown: Vec<String> = found.iter().take(SHOWN_MAX).map(cut).collect();
+    match found.len() {
+        0 => "no TXT record at this name".to_owned(),
+        count if count > SHOWN_MAX => format!("{} and {} more", shown.join(", "), count - SHOWN_MAX),
+        _ => shown.join(", "),
+    }
 }
 
 pub async fn list(

@@ -165,6 +165,7 @@ fn describe() -> Value {
                     "properties": {
                         "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
                         "code": {"type": "string"}, "detail": {"type": "string"}, "field": {"type": "string"},
+                        "facts": {"type": "object", "additionalProperties": {"type": "string"}},
                         "request_id": {"type": "string"}}},
                 "List": {"type": "object", "required": ["data", "next_cursor"], "properties": {
                     "data": {"type": "array"}, "next_cursor": {"type": ["string", "null"]}}}},

@@ -34,6 +34,12 @@ impl Problem {
         if let (Some(field), Some(members)) = (field, body.as_object_mut()) {
             members.insert("field".to_owned(), json!(field));
         }
+        if let (FlowError::Refused(refusal), Some(members)) = (&self.error, body.as_object_mut())
+            && !refusal.facts.is_empty()
+        {
+            let facts = refusal.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            members.insert("facts".to_owned(), facts.collect::<serde_json::Map<_, _>>().into());
+        }
         let mut response = HttpResponse::build(status);
         if let FlowError::Busy { retry_after_secs } = &self.error {
             response.insert_header(("Retry-After", retry_after_secs.to_string()));

@@ -7,7 +7,10 @@ use super::ORGS_A_ROUND;
 use audit::webhook::WebhookSecret;
 use broker::{FlowError, Gateway, OutboundRequest};
 use model::{Timestamp, ids::OrgId};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 use store::{Delivery, Job, OrgScope, WebhookTarget};
 use tokio::{
     sync::Semaphore,
@@ -108,9 +111,8 @@ async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), Flo
     let batch = tx.claim_deliveries(call.at.plus_secs(CLAIM_SECS), BATCH).await?;
     let mut targets = BTreeMap::new();
     for delivery in &batch {
-        if !targets.contains_key(&delivery.webhook_id) {
-            let target = tx.webhook_target(delivery.webhook_id, gw.db.seals()).await?;
-            targets.insert(delivery.webhook_id, target);
+        if let Entry::Vacant(unread) = targets.entry(delivery.webhook_id) {
+            unread.insert(tx.webhook_target(delivery.webhook_id, gw.db.seals()).await?);
         }
     }
     tx.commit_housekeeping().await?;

@@ -15,9 +15,11 @@ use tokio::{
     time::timeout,
 };
 
-/// Three servers of these fit into the outbound limit of 5 s.
+/// Three of these fit into the outbound limit of 5 s.
 const SERVER_WAIT: Duration = Duration::from_millis(1_600);
 const SERVERS_MAX: usize = 3;
+/// A lone server is asked again: UDP may lose a question.
+const QUESTIONS: usize = 3;
 /// A busy apex has some 40 TXT records.
 const RECORDS_MAX: usize = 200;
 const TYPE_TXT: u16 = 16;
@@ -42,14 +44,14 @@ pub(super) fn name_servers() -> Vec<SocketAddr> {
     servers
 }
 
-/// Asks one server after the other until one answers.
+/// Asks one server after the other, and again, until one answers.
 pub(super) async fn txt(
     name: &str,
     servers: &[SocketAddr],
     chance: &dyn Chance,
 ) -> Result<Vec<String>, OutboundError> {
     let mut last = OutboundError::Unresolved(name.chars().take(NAME_BYTES_MAX).collect());
-    for server in servers.iter().take(SERVERS_MAX) {
+    for server in servers.iter().take(SERVERS_MAX).cycle().take(QUESTIONS) {
         let mut id = [0; 2];
         chance.fill(&mut id);
         let query = question(name, id).ok_or(OutboundError::BadUrl("not a domain name"))?;
@@ -57,7 +59,11 @@ pub(super) async fn txt(
             Ok(Ok(answer)) => match read(&answer, &query) {
                 Some(Reading::Texts(texts)) => return Ok(texts),
                 Some(Reading::NoSuchName) => return Ok(Vec::new()),
-                Some(Reading::Cut | Reading::Refused) | None => {}
+                Some(Reading::Refused(code)) => {
+                    let why = format!("the name server did not answer for {name} (code {code})");
+                    last = OutboundError::Failed(why);
+                }
+                Some(Reading::Cut) | None => {}
             },
             Ok(Err(why)) => last = super::failed(&why),
             Err(_) => last = OutboundError::Late(SERVER_WAIT.as_secs()),
@@ -123,7 +129,8 @@ enum Reading {
     NoSuchName,
     /// Truncated: to be asked again over TCP.
     Cut,
-    Refused,
+    /// By its RCODE: 2 is SERVFAIL (a broken zone or DNSSEC), 5 REFUSED.
+    Refused(u8),
 }
 
 /// Reads an answer; `None` when it does not answer this query.
@@ -141,7 +148,7 @@ fn read(answer: &[u8], query: &[u8]) -> Option<Reading> {
     match flags.1 & 0x0f {
         0 => {}
         3 => return Some(Reading::NoSuchName),
-        _ => return Some(Reading::Refused),
+        code => return Some(Reading::Refused(code)),
     }
     let count = usize::from(u16::from_be_bytes([*header.get(6)?, *header.get(7)?]));
     let mut records = rest.get(asked.len()..)?;
@@ -211,7 +218,7 @@ mod tests {
         assert_eq!(read(&query, &query), None, "a question is no answer");
         assert_eq!(read(&answer(&query, [0x83, 0x80], &[]), &query), Some(Reading::Cut));
         assert_eq!(read(&answer(&query, [0x81, 0x83], &[]), &query), Some(Reading::NoSuchName));
-        assert_eq!(read(&answer(&query, [0x81, 0x82], &[]), &query), Some(Reading::Refused));
+        assert_eq!(read(&answer(&query, [0x81, 0x82], &[]), &query), Some(Reading::Refused(2)));
         for length in 0..good.len() {
             assert_eq!(read(&good[..length], &query), None, "cut at {length}");
         }

@@ -1,8 +1,11 @@
 //! The keys: what each may hold, how the environment spells it, and which one a misspelt one
 //! meant. A setting that is not in `KEYS` does not exist.
 
-use super::{SettingsError, wrong};
-use std::collections::BTreeMap;
+use super::{Egress, SettingsError, wrong};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 use toml::{Table, Value};
 
 /// What a key's value may be.
@@ -37,10 +40,27 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("sessions.idle_secs", Shape::Number(60, 2_592_000)),
     ("sessions.absolute_secs", Shape::Number(60, 2_592_000)),
     ("egress.allow_loopback", Shape::Flag),
+    ("egress.name_servers", Shape::Text),
     ("log.format", Shape::OneOf(&["json", "text"])),
     ("log.level", Shape::Text),
     ("limits.body_bytes_max", Shape::Number(65_536, 16_777_216)),
 ];
+
+impl Egress {
+    /// The name servers that are asked for TXT records; none: the machine's own.
+    ///
+    /// # Errors
+    /// Not 1 to 3 addresses.
+    pub fn name_servers(&self) -> Result<Vec<SocketAddr>, SettingsError> {
+        let read = |text: &str| {
+            let alone = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+            alone.or_else(|_| text.parse::<SocketAddr>())
+        };
+        let words = self.name_servers.iter().flat_map(|list| list.split(',').map(str::trim));
+        let found = words.map(read).collect::<Result<Vec<_>, _>>().ok().filter(|list| list.len() <= 3);
+        found.ok_or_else(|| wrong("egress.name_servers", "1 to 3 addresses, such as 9.9.9.9, 192.0.2.1:5353"))
+    }
+}
 
 /// Tables, one deep, as `section.key`.
 pub(super) fn flatten(table: Table) -> BTreeMap<String, Value> {

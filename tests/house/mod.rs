@@ -1,6 +1,7 @@
 //! The harness: one gateway with its own Postgres and Redis for the whole run, a fresh org for each
 //! test. The org is the unit of isolation, so row level security is under test all the time.
 
+pub mod dns;
 pub mod served;
 pub mod walk;
 
@@ -37,6 +38,7 @@ pub struct House {
     pub operator: Operator,
     pub platform_key: String,
     pub http: reqwest::Client,
+    pub dns: dns::Dns,
     runtime: tokio::runtime::Handle,
 }
 
@@ -64,6 +66,7 @@ async fn start() -> (House, wiring::Running, wiring::Stores) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let data = std::env::temp_dir().join(format!("vestibule-test-{}", std::process::id()));
     let base = format!("http://localhost:{port}");
+    let dns = dns::Dns::start();
     let settings = Settings::load(
         None,
         [
@@ -71,6 +74,7 @@ async fn start() -> (House, wiring::Running, wiring::Stores) {
             ("VESTIBULE_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("VESTIBULE_DATA_DIR".to_owned(), data.display().to_string()),
             ("VESTIBULE_EGRESS__ALLOW_LOOPBACK".to_owned(), "true".to_owned()),
+            ("VESTIBULE_EGRESS__NAME_SERVERS".to_owned(), dns.address.to_string()),
         ],
     )
     .unwrap();
@@ -95,6 +99,7 @@ async fn start() -> (House, wiring::Running, wiring::Stores) {
         operator,
         platform_key,
         http,
+        dns,
         runtime: tokio::runtime::Handle::current(),
     };
     (house, running, stores)
