@@ -17,6 +17,8 @@ mod enclosure;
 mod house;
 mod login;
 mod login_oidc;
+mod mint_late;
+mod mint_pauses;
 mod provision;
 mod provision_dialogues;
 mod refresh;

@@ -69,7 +69,7 @@ pub async fn sessions(
     let rows = tx.live_sessions(id).await?;
     for row in &rows {
         let named = scopes_of(row.id, row.user, row.connection, None);
-        marks.insert((row.connection, row.id), tx.terminated(&named).await?);
+        marks.insert((row.connection, row.id), tx.as_of(&named).await?.terminated);
     }
     let lives = |row: &SessionRow| marks.get(&(row.connection, row.id)).is_none_or(|mark| *mark <= row.rs);
     Ok(page.of(rows.into_iter().filter(lives).collect(), |row| row.id))

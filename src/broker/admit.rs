@@ -78,13 +78,14 @@ async fn try_admit(
     }
     let named =
         [Scope::Org, Scope::User(user.id), Scope::Connection(identity.connection)].map(|s| s.to_string());
-    if tx.terminated(&named).await? > terms.rs {
+    let as_of = tx.as_of(&named).await?;
+    if as_of.terminated > terms.rs {
         return Err(Refusal::proven("login.revoked_meanwhile").with("user", user.id).into());
     }
     if user.directory.is_none() {
         tx.regroup_by_sign_in(user.id, &identity.groups, &identity.connection.to_string()).await?;
     }
-    let (session, cookie) = open_session(gw, &mut tx, identity, user.id).await?;
+    let (session, cookie) = open_session(gw, &mut tx, identity, (user.id, as_of.head)).await?;
     let code = issue_code(gw, &mut tx, &terms.asked, &session).await?;
     let record = accepted_record(&user, identity, &terms, adopted, &session, now);
     tx.commit(record).await?;
@@ -184,7 +185,7 @@ async fn open_session(
     gw: &Gateway,
     tx: &mut TenantTx,
     identity: &AcceptedIdentity,
-    user: UserId,
+    (user, rs): (UserId, i64),
 ) -> Result<(SessionRow, Secret<String>), FlowError> {
     let now = tx.now();
     let org = tx.own_org().await?;
@@ -196,18 +197,18 @@ async fn open_session(
     }
     let cookie = org_bearer(OrgBoundKind::Session, org.id, gw.chance.as_ref());
     let id = SessionId::new(now, gw.chance.as_ref());
-    let rs = tx
-        .create_session(&NewSession {
-            id,
-            user,
-            connection: identity.connection,
-            digest: &model::TokenDigest::of(cookie.reveal()),
-            acr: identity.acr.as_deref(),
-            amr: &identity.amr,
-            auth_time: identity.auth_time,
-            expires_at,
-        })
-        .await?;
+    tx.create_session(&NewSession {
+        id,
+        user,
+        connection: identity.connection,
+        digest: &model::TokenDigest::of(cookie.reveal()),
+        rs,
+        acr: identity.acr.as_deref(),
+        amr: &identity.amr,
+        auth_time: identity.auth_time,
+        expires_at,
+    })
+    .await?;
     let row = SessionRow {
         id,
         user,

@@ -38,7 +38,7 @@ pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
 pub use provisioning::Membership;
 pub use record::{AuditFilter, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
-pub use revocations::{Receipt, Revoked};
+pub use revocations::{AsOf, Receipt, Revoked};
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,
     Visitor,

@@ -12,6 +12,15 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// The org's revocations as of one instant: what is born then is stamped with `head`, and what was
+/// begun before is judged by `terminated`.
+#[derive(Clone, Copy, Debug)]
+pub struct AsOf {
+    pub head: i64,
+    /// The newest `terminate` on any of the scopes asked about; 0 when there is none.
+    pub terminated: i64,
+}
+
 /// What was written: the org's new head.
 #[derive(Clone, Copy, Debug)]
 pub struct Revoked {
@@ -73,6 +82,20 @@ impl From<StoredReceipt> for Receipt {
 }
 
 impl TenantRead {
+    /// Both in one plain SELECT: between two, a revocation could be too late for the judgement and
+    /// too early for the stamp, and would end nothing.
+    pub async fn as_of(&mut self, named: &[String]) -> Result<AsOf> {
+        let (head, terminated) = sqlx::query_as(
+            "SELECT head,
+                    COALESCE((SELECT max(seq) FROM revocations WHERE scope = ANY ($1) AND action = 'terminate'), 0)
+               FROM revocation_heads",
+        )
+        .bind(named)
+        .fetch_one(self.sql())
+        .await?;
+        Ok(AsOf { head, terminated })
+    }
+
     /// Receipts of one person, newest first; they outlive the person's row.
     pub async fn receipts(&mut self, user: UserId, limit: i64) -> Result<Vec<Receipt>> {
         let rows: Vec<StoredReceipt> = sqlx::query_as(

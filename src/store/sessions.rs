@@ -16,6 +16,8 @@ pub struct NewSession<'a> {
     pub user: UserId,
     pub connection: ConnectionId,
     pub digest: &'a TokenDigest,
+    /// The head of the instant at which nothing forbade it: `AsOf::head`.
+    pub rs: i64,
     pub acr: Option<&'a str>,
     pub amr: &'a [String],
     pub auth_time: Timestamp,
@@ -195,16 +197,6 @@ impl TenantRead {
         Ok(sqlx::query_scalar("SELECT head FROM revocation_heads").fetch_one(self.sql()).await?)
     }
 
-    /// The newest `terminate` on any of these scopes; 0 when there is none.
-    pub async fn terminated(&mut self, named: &[String]) -> Result<i64> {
-        Ok(sqlx::query_scalar(
-            "SELECT COALESCE(max(seq), 0) FROM revocations WHERE scope = ANY ($1) AND action = 'terminate'",
-        )
-        .bind(named)
-        .fetch_one(self.sql())
-        .await?)
-    }
-
     pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionRow>> {
         let row: Option<StoredSession> = sqlx::query_as(
             "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
@@ -283,15 +275,12 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    /// Opens a session stamped with the org's head as of now.
-    pub async fn create_session(&mut self, new: &NewSession<'_>) -> Result<i64> {
+    pub async fn create_session(&mut self, new: &NewSession<'_>) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        Ok(sqlx::query_scalar(
+        sqlx::query(
             "INSERT INTO sessions (org_id, ses_id, user_id, con_id, digest, rs, acr, amr, auth_time,
                                    created_at, seen_at, expires_at)
-             SELECT $1, $2, $3, $4, $5, h.head, $6, $7, $8, $9, $9, $10
-               FROM revocation_heads h
-             RETURNING rs",
+             VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10)",
         )
         .bind(org)
         .bind(new.id.uuid())
@@ -303,8 +292,10 @@ impl TenantTx {
         .bind(OffsetDateTime::from(new.auth_time))
         .bind(now)
         .bind(OffsetDateTime::from(new.expires_at))
-        .fetch_one(self.sql())
-        .await?)
+        .bind(new.rs)
+        .execute(self.sql())
+        .await?;
+        Ok(())
     }
 
     /// Notes that the session was used: at most one write a minute, so it ends up to a minute early.
