@@ -29,6 +29,7 @@ pub struct Settings {
     pub redis: Redis,
     pub tokens: Tokens,
     pub sessions: Sessions,
+    pub retention: Retention,
     pub egress: Egress,
     pub log: Log,
     pub limits: Limits,
@@ -81,6 +82,16 @@ pub struct Sessions {
     pub absolute_secs: i64,
 }
 
+/// How long things are kept after their end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    pub sweep_every_secs: i64,
+    pub ended_sessions_secs: i64,
+    pub delivered_secs: i64,
+    pub dead_deliveries_secs: i64,
+}
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Egress {
@@ -124,6 +135,7 @@ impl Default for Settings {
             redis: Redis::default(),
             tokens: Tokens::default(),
             sessions: Sessions::default(),
+            retention: Retention::default(),
             egress: Egress::default(),
             log: Log::default(),
             limits: Limits::default(),
@@ -155,6 +167,16 @@ impl Default for Tokens {
 impl Default for Sessions {
     fn default() -> Self {
         Self { idle_secs: 28_800, absolute_secs: 86_400 }
+    }
+}
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            sweep_every_secs: 60,
+            ended_sessions_secs: 604_800,
+            delivered_secs: 604_800,
+            dead_deliveries_secs: 2_592_000,
+        }
     }
 }
 impl Default for Log {

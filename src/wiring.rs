@@ -291,12 +291,22 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
         server: server.handle(),
         ops,
         ended: tokio::spawn(server),
-        jobs: tokio::spawn(jobs::run(gateway.clone(), stopped)),
+        jobs: tokio::spawn(jobs::run(gateway.clone(), retention(settings), stopped)),
         gateway,
         stop,
     };
     tracing::info!(%addr, "serving");
     Ok(running)
+}
+
+fn retention(settings: &Settings) -> jobs::sweep::Retention {
+    let kept = &settings.retention;
+    jobs::sweep::Retention {
+        sweep_every_secs: kept.sweep_every_secs,
+        ended_sessions_secs: kept.ended_sessions_secs,
+        delivered_secs: kept.delivered_secs,
+        dead_deliveries_secs: kept.dead_deliveries_secs,
+    }
 }
 
 /// The operator's listener: not for the public, so without TLS and on its own address.

@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod begin;
 pub mod begin_oidc;
 pub mod end;
+pub mod counted;
 pub mod error;
 pub mod finish_oidc;
 pub mod finish_saml;

@@ -1,36 +1,74 @@
 //! What happens without a caller: revocations that Redis has not got yet, deliveries that are due,
-//! things whose time is over. Each node runs all of them; row locks and unique keys keep it right.
+//! things whose time is over. Each node runs all of them, each at its own pace, so that a long one
+//! keeps none waiting; row locks and unique keys keep it right.
 
 pub mod deliver;
 mod relay;
+pub mod sweep;
 
-use broker::Gateway;
+use broker::{
+    FlowError, Gateway,
+    counted::{JOB_FAILURES, JOB_SUCCEEDED_AT},
+};
+use deliver::Couriers;
 use std::time::Duration;
+use sweep::Retention;
 use tokio::{sync::watch, task::JoinSet};
 
-/// How often each job looks. A crash between commit and Redis costs at most this much.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often what waits is looked for. A crash between commit and Redis costs at most this much.
+const OFTEN: Duration = Duration::from_millis(250);
+/// How often the sweep looks whose turn it is.
+const SELDOM: Duration = Duration::from_secs(1);
 /// Orgs a job takes on in one round.
 const ORGS_A_ROUND: i64 = 100;
 
 /// Runs until `stop` turns true.
-pub(crate) async fn run(gw: Gateway, mut stop: watch::Receiver<bool>) {
-    let mut couriers = deliver::Couriers::default();
+pub(crate) async fn run(gw: Gateway, keep: Retention, stop: watch::Receiver<bool>) {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
+    jobs.spawn(deliveries(gw.clone(), stop.clone()));
+    jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
+    jobs.join_all().await;
+}
+
+/// One job's rounds, with a pause after each. A round that fails, or panics, comes again.
+async fn every<F: Future<Output = Result<(), FlowError>> + Send + 'static>(
+    pause: Duration,
+    name: &'static str,
+    gw: Gateway,
+    mut stop: watch::Receiver<bool>,
+    round: impl Fn(Gateway) -> F,
+) {
     while !*stop.borrow() {
-        if let Err(error) = couriers.round(&gw).await {
-            tracing::warn!(%error, "no deliveries begun; they will come again");
-        }
-        let mut jobs = JoinSet::new();
-        jobs.spawn(relay::round(gw.clone()));
-        while let Some(done) = jobs.join_next().await {
-            if let Ok(Err(error)) = done {
-                tracing::warn!(%error, "a job's round failed; it will come again");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            _ = stop.changed() => {}
-        }
+        let done = tokio::spawn(round(gw.clone())).await;
+        note(&gw, name, done.unwrap_or_else(|panicked| Err(FlowError::Fault(panicked.to_string()))));
+        rest(pause, &mut stop).await;
+    }
+}
+
+/// Deliveries have people out between their rounds, and wait for them in the end.
+async fn deliveries(gw: Gateway, mut stop: watch::Receiver<bool>) {
+    let mut couriers = Couriers::default();
+    while !*stop.borrow() {
+        note(&gw, "deliver", couriers.round(&gw).await);
+        rest(OFTEN, &mut stop).await;
     }
     couriers.finish().await;
+}
+
+fn note(gw: &Gateway, name: &'static str, done: Result<(), FlowError>) {
+    match done {
+        Ok(()) => JOB_SUCCEEDED_AT.set([name], u64::try_from(gw.now().secs()).unwrap_or(0)),
+        Err(error) => {
+            JOB_FAILURES.add([name], 1);
+            tracing::warn!(job = name, %error, "a job's round failed; it will come again");
+        }
+    }
+}
+
+async fn rest(pause: Duration, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        _ = stop.changed() => {}
+    }
 }

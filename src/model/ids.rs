@@ -42,6 +42,11 @@ impl<K: Kind> Id<K> {
         let millis = u64::try_from(now.micros().div_euclid(1_000)).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid(), PhantomData)
     }
+    /// The least id that can be born at this instant: ids sort by birth, and a range begins here.
+    pub fn earliest(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.micros().div_euclid(1_000)).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid(), PhantomData)
+    }
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid, PhantomData)
     }
@@ -162,6 +167,13 @@ mod tests {
         fn fill(&self, bytes: &mut [u8]) {
             bytes.fill(7);
         }
+    }
+
+    #[test]
+    fn the_earliest_of_an_instant_stands_between_it_and_the_one_before() {
+        let at = Timestamp::from_micros(1_800_000_000_500_000);
+        let just_before = UserId::new(Timestamp::from_micros(at.micros() - 1), &Sevens);
+        assert!(just_before < UserId::earliest(at) && UserId::earliest(at) < UserId::new(at, &Sevens));
     }
 
     #[test]

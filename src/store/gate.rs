@@ -251,6 +251,18 @@ impl Db {
         admit(self.route(&OrgRef::Id(org)).await?, Job { name }, call)
     }
 
+    /// The platform's own shelf, the nil org: what is kept about no org lies there, and no route leads to it.
+    pub fn shelf(&self, name: &'static str, call: &Call) -> OrgScope<Job> {
+        let facts = OrgFacts {
+            id: OrgId::from_uuid(Uuid::nil()),
+            slug: String::new(),
+            state: OrgState::Active,
+            plan: String::new(),
+            region: String::new(),
+        };
+        OrgScope::opened(facts, Job { name }, call)
+    }
+
     /// The operator's list: orgs in order of birth, after `after`.
     pub async fn orgs(&self, _by: Operator, after: Option<OrgId>, limit: i32) -> Result<Vec<OrgFacts>> {
         let rows: Vec<OrgRoute> = sqlx::query_as("SELECT * FROM gate_orgs($1, $2)")

@@ -21,6 +21,7 @@ mod refresh_families;
 mod revocations;
 mod scope;
 mod sessions;
+mod sweep;
 mod teams;
 mod tx;
 mod users;
@@ -44,6 +45,7 @@ pub use scope::{
     Visitor,
 };
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
+pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, TenantRead, TenantTx};
 pub use users::{Adopted, User, UserFilter, departed_identity};

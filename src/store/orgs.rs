@@ -104,7 +104,7 @@ impl TenantTx {
             .bind(org)
             .execute(self.sql())
             .await?;
-        Ok(())
+        self.join_sweep().await
     }
 
     pub async fn change_org(&mut self, change: &OrgChange) -> Result<()> {

@@ -1,0 +1,167 @@
+//! What is over, taken away in small bites: at most `BITE` rows a transaction, so that nobody waits
+//! for a sweep. Finds the old by the ids' own order (UUID v7 sorts by birth) or by an index that is
+//! there already: no index exists for the sweep that a sign-in would have to feed.
+
+use crate::{Result, TenantTx};
+use model::{Timestamp, count::Series, ids::EventId};
+use time::OffsetDateTime;
+
+/// Rows that one transaction takes away: with their cascades a few milliseconds.
+pub const BITE: i64 = 200;
+
+/// Rows taken away, by table.
+pub static SWEPT: Series<1> = Series::new();
+
+/// A kind of thing whose time ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// Single-use keys whose assertion can no longer be replayed.
+    FirstUses,
+    /// One-time codes, redeemed or not.
+    Codes,
+    /// Answers kept for a repeated `Idempotency-Key`.
+    Answers,
+    /// Refresh families that ended, or whose session did.
+    Families,
+    /// Sessions that ended; after their codes and families, so that no cascade is larger than a bite.
+    Sessions,
+    /// Webhook deliveries that arrived.
+    Delivered,
+    /// Webhook deliveries given up.
+    Dead,
+}
+
+impl Shelf {
+    pub const ALL: [Self; 7] = [
+        Self::FirstUses,
+        Self::Codes,
+        Self::Answers,
+        Self::Families,
+        Self::Sessions,
+        Self::Delivered,
+        Self::Dead,
+    ];
+
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::FirstUses => "first_uses",
+            Self::Codes => "codes",
+            Self::Answers => "idempotent_answers",
+            Self::Families => "refresh_families",
+            Self::Sessions => "sessions",
+            Self::Delivered => "deliveries_delivered",
+            Self::Dead => "deliveries_dead",
+        }
+    }
+
+    /// $1 the instant before which a thing has ended, $2 the rows, and where `by_birth`, $3 the least id
+    /// born at that instant: what ended before it was born before it.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::FirstUses => {
+                "DELETE FROM first_uses
+                  WHERE single_use_key IN (SELECT single_use_key FROM first_uses WHERE until <= $1
+                                            ORDER BY until LIMIT $2)"
+            }
+            Self::Codes => {
+                "DELETE FROM codes
+                  WHERE digest IN (SELECT digest FROM codes WHERE ses_id < $3 AND expires_at <= $1
+                                    ORDER BY ses_id LIMIT $2)"
+            }
+            Self::Answers => {
+                "DELETE FROM idempotent_answers
+                  WHERE (caller, request_key) IN (SELECT caller, request_key FROM idempotent_answers
+                                                   WHERE until <= $1 ORDER BY until LIMIT $2)"
+            }
+            Self::Families => {
+                "DELETE FROM refresh_families
+                  WHERE fam_id IN (SELECT f.fam_id
+                                     FROM refresh_families f
+                                     JOIN sessions s USING (org_id, ses_id)
+                                    WHERE f.fam_id < $3
+                                      AND (f.expires_at <= $1 OR f.ended_at <= $1
+                                           OR s.expires_at <= $1 OR s.ended_at <= $1)
+                                    ORDER BY f.fam_id LIMIT $2)"
+            }
+            Self::Sessions => {
+                "DELETE FROM sessions
+                  WHERE ses_id IN (SELECT s.ses_id
+                                     FROM sessions s
+                                    WHERE s.ses_id < $3
+                                      AND (s.expires_at <= $1 OR s.ended_at <= $1)
+                                      AND NOT EXISTS (SELECT 1 FROM codes c
+                                                       WHERE c.org_id = s.org_id AND c.ses_id = s.ses_id)
+                                      AND NOT EXISTS (SELECT 1 FROM refresh_families f
+                                                       WHERE f.org_id = s.org_id AND f.ses_id = s.ses_id)
+                                    ORDER BY s.ses_id LIMIT $2)"
+            }
+            Self::Delivered => {
+                "DELETE FROM deliveries
+                  WHERE del_id IN (SELECT del_id FROM deliveries
+                                    WHERE state = 'delivered' AND del_id < $3 AND done_at <= $1
+                                    ORDER BY del_id LIMIT $2)"
+            }
+            Self::Dead => {
+                "DELETE FROM deliveries
+                  WHERE del_id IN (SELECT del_id FROM deliveries
+                                    WHERE state = 'dead' AND del_id < $3 AND done_at <= $1
+                                    ORDER BY del_id LIMIT $2)"
+            }
+        }
+    }
+
+    const fn by_birth(self) -> bool {
+        match self {
+            Self::FirstUses | Self::Answers => false,
+            Self::Codes | Self::Families | Self::Sessions | Self::Delivered | Self::Dead => true,
+        }
+    }
+}
+
+impl TenantTx {
+    /// Takes this org's turn, and sets the next one; false when another node has taken it.
+    pub async fn take_turn(&mut self, next: Timestamp) -> Result<bool> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let taken = sqlx::query(
+            "UPDATE pending SET due_at = $3 WHERE kind = 'sweep' AND org_id = $1 AND due_at <= $2",
+        )
+        .bind(org)
+        .bind(now)
+        .bind(OffsetDateTime::from(next))
+        .execute(self.sql())
+        .await?;
+        Ok(taken.rows_affected() == 1)
+    }
+
+    /// Says when the org's next turn is.
+    pub async fn set_turn(&mut self, next: Timestamp) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query("UPDATE pending SET due_at = $2 WHERE kind = 'sweep' AND org_id = $1")
+            .bind(org)
+            .bind(OffsetDateTime::from(next))
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
+    /// Takes away at most `BITE` rows that ended at or before `ended`; answers how many.
+    pub async fn sweep(&mut self, shelf: Shelf, ended: Timestamp) -> Result<i64> {
+        let mut query = sqlx::query(shelf.sql()).bind(OffsetDateTime::from(ended)).bind(BITE);
+        if shelf.by_birth() {
+            query = query.bind(EventId::earliest(ended).uuid());
+        }
+        let gone = query.execute(self.sql()).await?.rows_affected();
+        Ok(i64::try_from(gone).unwrap_or(BITE))
+    }
+
+    /// Puts a new org into the order of the sweep.
+    pub(crate) async fn join_sweep(&mut self) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query("INSERT INTO pending (kind, org_id, item_id, due_at) VALUES ('sweep', $1, $1, $2)")
+            .bind(org)
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+}
