@@ -25,3 +25,5 @@ mod states;
 mod tenancy;
 mod walls;
 mod webhooks;
+mod mint_pauses;
+mod mint_late;
