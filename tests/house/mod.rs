@@ -15,6 +15,7 @@ use model::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -42,42 +43,58 @@ pub struct House {
     runtime: tokio::runtime::Handle,
 }
 
-static HOUSE: OnceLock<House> = OnceLock::new();
+static HOUSE: OnceLock<&'static House> = OnceLock::new();
 static ORGS: AtomicU32 = AtomicU32::new(0);
 
-/// The one house of this run, started by whoever asks first.
-pub fn house() -> &'static House {
-    HOUSE.get_or_init(|| {
+/// Where a gateway of the tests stands: its data folder, and what it does not start itself.
+pub struct Site {
+    pub data: PathBuf,
+    pub redis_url: Option<String>,
+    /// The public URL of a node that stands beside another; its own address otherwise.
+    pub public_url: Option<String>,
+}
+
+impl Site {
+    /// A folder of this run. Two sites of one name share their stores.
+    pub fn named(name: &str) -> Self {
+        let folder = format!("vestibule-{name}-{}", std::process::id());
+        Self { data: std::env::temp_dir().join(folder), redis_url: None, public_url: None }
+    }
+
+    /// Starts the gateway; it serves until the run ends.
+    pub fn open(self) -> &'static House {
         let (told, hear) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let (house, mut running, stores) = start().await;
+                let (house, mut running, stores) = start(self).await;
                 told.send(house).unwrap();
                 running.ended().await;
                 drop(stores);
             });
         });
-        hear.recv().expect("the house starts")
-    })
+        Box::leak(Box::new(hear.recv().expect("the house starts")))
+    }
 }
 
-async fn start() -> (House, wiring::Running, wiring::Stores) {
+/// The one house of this run, started by whoever asks first.
+pub fn house() -> &'static House {
+    HOUSE.get_or_init(|| Site::named("test").open())
+}
+
+async fn start(site: Site) -> (House, wiring::Running, wiring::Stores) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let data = std::env::temp_dir().join(format!("vestibule-test-{}", std::process::id()));
     let base = format!("http://localhost:{port}");
     let dns = dns::Dns::start();
-    let settings = Settings::load(
-        None,
-        [
-            ("VESTIBULE_PUBLIC_URL".to_owned(), base.clone()),
-            ("VESTIBULE_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
-            ("VESTIBULE_DATA_DIR".to_owned(), data.display().to_string()),
-            ("VESTIBULE_EGRESS__ALLOW_LOOPBACK".to_owned(), "true".to_owned()),
-            ("VESTIBULE_EGRESS__NAME_SERVERS".to_owned(), dns.address.to_string()),
-        ],
-    )
-    .unwrap();
+    let mut given = vec![
+        ("VESTIBULE_PUBLIC_URL".to_owned(), site.public_url.unwrap_or_else(|| base.clone())),
+        ("VESTIBULE_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+        ("VESTIBULE_DATA_DIR".to_owned(), site.data.display().to_string()),
+        ("VESTIBULE_EGRESS__ALLOW_LOOPBACK".to_owned(), "true".to_owned()),
+        ("VESTIBULE_EGRESS__NAME_SERVERS".to_owned(), dns.address.to_string()),
+    ];
+    given.extend(site.redis_url.map(|url| ("REDIS_URL".to_owned(), url)));
+    let settings = Settings::load(None, given).unwrap();
     let stores = wiring::Stores::open(&settings, false, |_| {}).expect("stores start");
     store::migrate(&stores.migrate_url).await.expect("migrations run");
     let running = wiring::serve(&settings, &stores).await.expect("the gateway serves");
