@@ -225,7 +225,10 @@ impl Stage {
             .send()
             .await
             .unwrap();
-        let location = sent.headers().get("location").expect("admitted").to_str().unwrap().to_owned();
+        let Some(location) = sent.headers().get("location") else {
+            panic!("refused: {} {:?}", sent.status(), sent.headers().get("x-vestibule-code"))
+        };
+        let location = location.to_str().unwrap().to_owned();
         let code = form_urlencoded::parse(location.split_once('?').unwrap().1.as_bytes())
             .find(|(n, _)| n == "code")
             .unwrap()

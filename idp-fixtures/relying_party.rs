@@ -155,6 +155,7 @@ fn cookie(name: &'static str, value: String) -> Cookie<'static> {
 
 #[derive(Deserialize)]
 struct SignIn {
+    #[serde(alias = "login_hint")]
     email: Option<String>,
     organization: Option<String>,
     prompt: Option<String>,

@@ -318,6 +318,7 @@ async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty
         secret: Some(TokenDigest::of(secret.reveal())),
         all_orgs: true,
         refresh_grace_secs: 0,
+        initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
     };
     let new = NewApp { app: &app, orgs: &[] };
     gw.db.create_app(operator, &new, "demo-set-up", SystemClock.now()).await.map_err(StartError::from)?;

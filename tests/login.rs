@@ -44,6 +44,25 @@ async fn a_second_sign_in_finds_the_same_seat() {
 }
 
 #[tokio::test]
+async fn first_sign_ins_at_one_instant_share_one_seat() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let mut doors = Vec::new();
+    for _ in 0..8 {
+        doors.push(to_the_acs(house, &tenant).await);
+    }
+    let posts = doors.into_iter().map(|mut door| tokio::spawn(async move { door.post().await }));
+    let mut seats = std::collections::BTreeSet::new();
+    for post in posts.collect::<Vec<_>>() {
+        let page = post.await.unwrap();
+        assert_eq!(page.status, 303, "{:?}", page.header("x-vestibule-code"));
+        let (_, tokens) = redeem(house, &tenant, &param(&page, "code")).await;
+        seats.insert(claims(text(&tokens, "access_token"))["sub"].to_string());
+    }
+    assert_eq!(seats.len(), 1);
+}
+
+#[tokio::test]
 async fn a_living_session_answers_another_request_without_the_provider() {
     let house = house();
     let tenant = house.tenant().await;

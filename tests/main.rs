@@ -11,6 +11,7 @@
 
 mod administer;
 mod administer_calls;
+mod arrive;
 mod docs;
 mod domains;
 mod enclosure;

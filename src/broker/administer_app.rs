@@ -24,6 +24,7 @@ pub struct NewApp {
     pub audience: Option<String>,
     pub token_endpoint_auth_method: Option<String>,
     pub refresh_grace_secs: Option<i64>,
+    pub initiate_login_uri: Option<String>,
 }
 
 /// `"all"`, or a list of org ids.
@@ -56,6 +57,9 @@ pub async fn create(
     };
     uris("redirect_uris", &body.redirect_uris)?;
     uris("post_logout_redirect_uris", &body.post_logout_redirect_uris)?;
+    if let Some(uri) = &body.initiate_login_uri {
+        web_url("initiate_login_uri", uri, Loopback::Allowed)?;
+    }
     if body.redirect_uris.is_empty() {
         return Err(FlowError::invalid("app.redirect_uris", "redirect_uris", "one at least"));
     }
@@ -85,6 +89,7 @@ pub async fn create(
         secret: secret.as_ref().map(|text| TokenDigest::of(text.reveal())),
         all_orgs,
         refresh_grace_secs,
+        initiate_login_uri: body.initiate_login_uri,
     };
     match gw.db.create_app(by, &Row { app: &app, orgs: &orgs }, &call.request_id, call.at).await {
         Err(store::Error::Conflict(_)) => Err(orgs_wrong()),

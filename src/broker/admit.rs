@@ -46,21 +46,30 @@ pub async fn admit(
     terms: Terms,
 ) -> Result<Admitted, FlowError> {
     let connection = identity.connection;
-    match try_admit(gw, scope, &identity, terms).await {
-        Err(FlowError::Refused(refusal)) => {
-            record_refusal(gw, scope, connection, &refusal, Some(&identity.subject)).await?;
-            Err(refusal.into())
+    for _ in 0..ATTEMPTS {
+        match try_admit(gw, scope, &identity, &terms).await {
+            Ok(Some(admitted)) => return Ok(admitted),
+            Ok(None) => {}
+            Err(FlowError::Refused(refusal)) => {
+                record_refusal(gw, scope, connection, &refusal, Some(&identity.subject)).await?;
+                return Err(refusal.into());
+            }
+            Err(other) => return Err(other),
         }
-        other => other,
     }
+    Err(FlowError::Busy { retry_after_secs: 1 })
 }
 
+/// Two first sign-ins of one person, at one instant: the one that lost looks again, and finds the seat.
+const ATTEMPTS: usize = 3;
+
+/// `None`: another sign-in made the seat meanwhile, and everything here is undone.
 async fn try_admit(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
     identity: &AcceptedIdentity,
-    terms: Terms,
-) -> Result<Admitted, FlowError> {
+    terms: &Terms,
+) -> Result<Option<Admitted>, FlowError> {
     let now = scope.now();
     let mut tx = gw.db.write(scope, "login.admit").await?;
     let enabled =
@@ -72,7 +81,7 @@ async fn try_admit(
     if tx.first_use(&key, identity.single_use_until).await?.is_none() {
         return Err(Refusal::proven("login.replayed").with("id", &identity.single_use_key).into());
     }
-    let (user, adopted) = find_seat(&mut tx, gw, identity, terms.jit).await?;
+    let Some((user, adopted)) = find_seat(&mut tx, gw, identity, terms.jit).await? else { return Ok(None) };
     if !user.active {
         return Err(Refusal::proven("login.user_inactive").with("user", user.id).into());
     }
@@ -87,7 +96,7 @@ async fn try_admit(
     }
     let (session, cookie) = open_session(gw, &mut tx, identity, (user.id, as_of.head)).await?;
     let code = issue_code(gw, &mut tx, &terms.asked, &session).await?;
-    let record = accepted_record(&user, identity, &terms, adopted, &session, now);
+    let record = accepted_record(&user, identity, terms, adopted, &session, now);
     tx.commit(record).await?;
     let text = cookie.reveal().clone();
     if let Some(live) = &gw.live {
@@ -97,7 +106,12 @@ async fn try_admit(
         }
     }
     let lives_secs = session.expires_at.secs() - now.secs();
-    Ok(Admitted { org: scope.org(), asked: terms.asked, code, cookie: Some((cookie, lives_secs)) })
+    Ok(Some(Admitted {
+        org: scope.org(),
+        asked: terms.asked.clone(),
+        code,
+        cookie: Some((cookie, lives_secs)),
+    }))
 }
 
 /// Another app, the same living session: a code without a new sign-in.
@@ -126,9 +140,9 @@ async fn find_seat(
     gw: &Gateway,
     identity: &AcceptedIdentity,
     jit: bool,
-) -> Result<(User, Adopted), FlowError> {
+) -> Result<Option<(User, Adopted)>, FlowError> {
     if let Some(user) = tx.lock_user_by_identity(identity.connection, &identity.subject).await? {
-        return Ok((user, Adopted::Known));
+        return Ok(Some((user, Adopted::Known)));
     }
     let mut names: Vec<&str> = Vec::new();
     for name in std::iter::once(identity.subject.as_str()).chain(identity.email.as_deref()) {
@@ -140,8 +154,8 @@ async fn find_seat(
     }
     for name in &names {
         if let Some(user) = tx.lock_user_by_name(name).await? {
-            tx.bind_identity(identity.connection, &identity.subject, user.id).await?;
-            return Ok((user, Adopted::Bound));
+            let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
+            return Ok(unless_raced(bound)?.map(|()| (user, Adopted::Bound)));
         }
     }
     let bound = store::departed_identity(identity.connection, &identity.subject);
@@ -167,17 +181,23 @@ async fn find_seat(
         created_at: tx.now(),
         modified_at: tx.now(),
     };
-    match tx.lock_user_by_name(&user.user_name).await? {
+    if tx.lock_user_by_name(&user.user_name).await?.is_some() {
         // The name is taken, and in no domain that would let this connection claim it.
-        Some(_) => Err(Refusal::proven("login.name_taken").with("subject", &identity.subject).into()),
-        None => {
-            tx.create_user(&user).await.map_err(|error| match error {
-                store::Error::Conflict(_) => FlowError::from(Refusal::proven("login.name_taken")),
-                other => other.into(),
-            })?;
-            tx.bind_identity(identity.connection, &identity.subject, user.id).await?;
-            Ok((user, Adopted::Made))
-        }
+        return Err(Refusal::proven("login.name_taken").with("subject", &identity.subject).into());
+    }
+    if unless_raced(tx.create_user(&user).await)?.is_none() {
+        return Ok(None);
+    }
+    let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
+    Ok(unless_raced(bound)?.map(|()| (user, Adopted::Made)))
+}
+
+/// `None` where a unique key says that another transaction was there first.
+fn unless_raced(done: store::Result<()>) -> store::Result<Option<()>> {
+    match done {
+        Ok(()) => Ok(Some(())),
+        Err(store::Error::Conflict(_)) => Ok(None),
+        Err(other) => Err(other),
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::{
     FlowError, Gateway,
     admit::{self, Admitted, Terms},
+    arrive::{self, Arrival},
     attempt::LoginAttempt,
     begin::SamlConfig,
 };
@@ -27,23 +28,29 @@ pub struct PostedAnswer<'a> {
     pub host_org: Option<&'a OrgRef>,
 }
 
-pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Result<Admitted, FlowError> {
+/// Where a Response leads.
+#[derive(Debug)]
+pub enum Finished {
+    Admitted(Box<Admitted>),
+    /// Nobody asked for it, and the connection allows that: no session, but a way on.
+    Arrived(Arrival),
+}
+
+pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Result<Finished, FlowError> {
     let scope = gw.db.visitor_by_connection(posted.connection, call).await?;
     if let Some(host_org) = posted.host_org
         && gw.db.visitor(host_org, call).await?.org() != scope.org()
     {
         return Err(FlowError::Missing);
     }
-    let attempt = posted
-        .relay_state
-        .and_then(|text| text.parse::<AttemptId>().ok())
-        .ok_or(Refusal::stranger("login.attempt_unknown"))
-        .and_then(|id| {
-            let cookie = (posted.cookie)(&crate::attempt::cookie_name(id));
-            LoginAttempt::open(gw, id, cookie.as_deref(), posted.connection, call.at)
-        })?;
+    let asked_for = posted.relay_state.and_then(|text| text.parse::<AttemptId>().ok());
+    let attempt = asked_for.map(|id| {
+        let cookie = (posted.cookie)(&crate::attempt::cookie_name(id));
+        LoginAttempt::open(gw, id, cookie.as_deref(), posted.connection, call.at)
+    });
+    let attempt = attempt.transpose()?;
     // The seal binds attempt to connection, the connection to its org; asked again all the same.
-    if attempt.org != scope.org() {
+    if attempt.as_ref().is_some_and(|attempt| attempt.org != scope.org()) {
         return Err(Refusal::stranger("login.attempt_other_org").into());
     }
     let connection = gw
@@ -58,21 +65,26 @@ pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Resu
         return Err(Refusal::stranger("login.connection_disabled").into());
     }
     let config = SamlConfig::of(&connection)?;
+    let requested = match &attempt {
+        Some(attempt) => Requested::InResponseTo(attempt.request_id.clone()),
+        None if config.allow_idp_initiated => Requested::Unsolicited,
+        None => return Err(Refusal::stranger("login.attempt_unknown").into()),
+    };
     let jit = config.jit;
     let form_value = posted.saml_response.to_owned();
-    let request_id = attempt.request_id.clone();
     let links = gw.links.clone();
     let (con, now) = (connection.id, call.at);
     let judged =
-        tokio::task::spawn_blocking(move || judge(&form_value, &config, request_id, con, &links, now))
+        tokio::task::spawn_blocking(move || judge(&form_value, &config, requested, con, &links, now))
             .await
             .map_err(|e| FlowError::Fault(e.to_string()))?;
-    match judged {
-        Ok(identity) => {
+    match (judged, attempt) {
+        (Ok(identity), Some(attempt)) => {
             let terms = Terms { asked: attempt.asked, protocol: "saml", jit, rs: attempt.rs };
-            admit::admit(gw, &scope, identity, terms).await
+            Ok(Finished::Admitted(Box::new(admit::admit(gw, &scope, identity, terms).await?)))
         }
-        Err(refusal) => {
+        (Ok(identity), None) => Ok(Finished::Arrived(arrive::by_saml(gw, &scope, &identity).await?)),
+        (Err(refusal), _) => {
             admit::record_refusal(gw, &scope, posted.connection, &refusal, None).await?;
             Err(refusal.into())
         }
@@ -82,7 +94,7 @@ pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Resu
 fn judge(
     form_value: &str,
     config: &SamlConfig,
-    request_id: String,
+    requested: Requested,
     connection: ConnectionId,
     links: &crate::Links,
     now: model::Timestamp,
@@ -95,7 +107,7 @@ fn judge(
         idp_entity_id: &config.idp_entity_id,
         audience: &audience,
         acs_url: &acs_url,
-        requested: Requested::InResponseTo(request_id),
+        requested,
         clock_skew_secs: saml::CLOCK_SKEW_SECS_DEFAULT,
         attribute_map: &attribute_map,
         groups_attribute: config.groups_attribute.as_deref(),

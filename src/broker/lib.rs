@@ -12,6 +12,7 @@ pub mod administer_org;
 pub mod administer_people;
 pub mod administer_webhook;
 pub mod admit;
+pub mod arrive;
 pub mod attempt;
 pub mod begin;
 pub mod begin_oidc;

@@ -17,7 +17,7 @@ use store::App;
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/apps", "", "Make an app; its secret is shown once", || to(create)).reading(
         body::<NewApp>(&[
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in"}"#,
         ]),
     ),
     operation(Verb::Get, "/api/v1/apps", "", "List apps", || to(list)).asking(PAGED),
@@ -29,7 +29,7 @@ fn view(app: &App) -> Value {
         "client_id": app.id, "name": app.name, "audience": app.audience, "redirect_uris": app.redirect_uris,
         "post_logout_redirect_uris": app.post_logout_redirect_uris,
         "token_endpoint_auth_method": app.auth_method, "all_orgs": app.all_orgs,
-        "refresh_grace_secs": app.refresh_grace_secs,
+        "refresh_grace_secs": app.refresh_grace_secs, "initiate_login_uri": app.initiate_login_uri,
     })
 }
 

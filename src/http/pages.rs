@@ -3,7 +3,7 @@
 
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
-use broker::FlowError;
+use broker::{FlowError, arrive::Arrival};
 use std::collections::BTreeMap;
 
 pub const STYLE: &str = include_str!("style.css");
@@ -110,6 +110,25 @@ pub fn ask_email(asked: &BTreeMap<String, String>, unknown: Option<&str>) -> Htt
     );
     // The next page is the identity provider's, after a redirect: browsers hold that to form-action too.
     answer(StatusCode::OK, "'self' https: http://localhost:* http://127.0.0.1:*").body(page("Sign in", &main))
+}
+
+/// From the company's portal to an app that begins a sign-in of its own.
+pub fn arrived(arrival: &Arrival) -> HttpResponse {
+    let links: String = arrival
+        .apps
+        .iter()
+        .map(|app| {
+            let (url, name) = (escape(&app.url), escape(&app.name));
+            format!("<p><a class=\"button\" href=\"{url}\">Continue to {name}</a></p>\n")
+        })
+        .collect();
+    let next = if links.is_empty() {
+        "<p>Open the app you want and sign in there: no password will be asked for again.</p>\n"
+    } else {
+        "<p>Your company's sign-in knows you. The app asks it once more, without a password.</p>\n"
+    };
+    let main = format!("<h1>Welcome from {}</h1>\n{next}{links}", escape(&arrival.org_name));
+    answer(StatusCode::OK, "'none'").body(page("Continue", &main))
 }
 
 pub fn sign_out() -> HttpResponse {

@@ -15,12 +15,12 @@ use actix_web::{
     web::{self, Bytes, Data, Path},
 };
 use broker::{
-    FlowError, Gateway,
+    FlowError, Gateway, arrive,
     attempt::AppRequest,
     begin::{self, Begun, Wishes},
     end,
     finish_oidc::{self, CallbackAnswer},
-    finish_saml::{self, PostedAnswer},
+    finish_saml::{self, Finished, PostedAnswer},
     inspect::BrowserSession,
 };
 use model::{
@@ -61,6 +61,12 @@ pub const ROUTES: &[Entry] = &[
         path: "/oidc/{con}/callback",
         door: DoorKind::Open,
         route: || web::route().to(callback),
+    },
+    Entry {
+        method: Method::GET,
+        path: "/oidc/{con}/initiate",
+        door: DoorKind::Open,
+        route: || web::route().to(initiate),
     },
     Entry {
         method: Method::GET,
@@ -256,7 +262,28 @@ async fn acs(req: HttpRequest, path: Path<String>, body: Bytes, gw: Data<Gateway
         .await
     };
     match finished.await {
-        Ok(admitted) => answered(&gw, admitted),
+        Ok(Finished::Admitted(admitted)) => answered(&gw, *admitted),
+        Ok(Finished::Arrived(arrival)) => pages::arrived(&arrival),
+        Err(error) => pages::refused(&req, &error),
+    }
+}
+
+/// Third-party initiated login (OIDC Core 4): the provider's tile.
+async fn initiate(req: HttpRequest, path: Path<String>, gw: Data<Gateway>) -> HttpResponse {
+    let arrived = async {
+        let connection: ConnectionId = path.parse().map_err(|_| FlowError::Missing)?;
+        let said = pairs(req.query_string().as_bytes())?;
+        let Facts { call, host_org } = facts(&req);
+        let story = gw.get_ref().clone();
+        shielded(async move {
+            let (iss, hint) = (said.get("iss"), said.get("login_hint"));
+            let (iss, hint) = (iss.map(String::as_str), hint.map(String::as_str));
+            arrive::by_oidc(&story, connection, iss, hint, host_org.as_ref(), &call).await
+        })
+        .await
+    };
+    match arrived.await {
+        Ok(arrival) => pages::arrived(&arrival),
         Err(error) => pages::refused(&req, &error),
     }
 }

@@ -1,7 +1,7 @@
 //! Apps: the platform's own OAuth clients, no customer's data, so outside the enclosure. Which orgs
 //! an app serves is in `app_orgs`, or all of them.
 
-use crate::{Db, Operator, Result};
+use crate::{Db, Door, Operator, OrgScope, Result};
 use model::{
     Timestamp, TokenDigest,
     ids::{AppId, EventId, OrgId},
@@ -42,6 +42,8 @@ pub struct App {
     pub secret: Option<TokenDigest>,
     pub all_orgs: bool,
     pub refresh_grace_secs: i64,
+    /// Where the app begins a sign-in by itself (OIDC Core 4).
+    pub initiate_login_uri: Option<String>,
 }
 
 pub struct NewApp<'a> {
@@ -60,6 +62,7 @@ struct StoredApp {
     secret_digest: Option<Vec<u8>>,
     all_orgs: bool,
     refresh_grace_secs: i32,
+    initiate_login_uri: Option<String>,
 }
 
 impl StoredApp {
@@ -78,6 +81,7 @@ impl StoredApp {
                 .map_err(|_| crate::Error::Corrupt("app secret"))?,
             all_orgs: self.all_orgs,
             refresh_grace_secs: self.refresh_grace_secs.into(),
+            initiate_login_uri: self.initiate_login_uri,
         })
     }
 }
@@ -86,7 +90,7 @@ impl Db {
     pub async fn app(&self, id: AppId) -> Result<Option<App>> {
         let row: Option<StoredApp> = sqlx::query_as(
             "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                    secret_digest, all_orgs, refresh_grace_secs
+                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri
                FROM apps
               WHERE app_id = $1",
         )
@@ -99,7 +103,7 @@ impl Db {
     pub async fn apps(&self, _by: Operator, after: Option<AppId>, limit: i64) -> Result<Vec<App>> {
         let rows: Vec<StoredApp> = sqlx::query_as(
             "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                    secret_digest, all_orgs, refresh_grace_secs
+                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri
                FROM apps
               WHERE $1::uuid IS NULL OR app_id > $1
               ORDER BY app_id
@@ -123,6 +127,24 @@ impl Db {
             .await?)
     }
 
+    /// The apps of an org that can begin a sign-in by themselves, by name.
+    pub async fn starting_points<D: Door>(&self, scope: &OrgScope<D>) -> Result<Vec<App>> {
+        let rows: Vec<StoredApp> = sqlx::query_as(
+            "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
+                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri
+               FROM apps a
+              WHERE initiate_login_uri IS NOT NULL
+                AND (all_orgs
+                     OR EXISTS (SELECT 1 FROM app_orgs o WHERE o.app_id = a.app_id AND o.org_id = $1))
+              ORDER BY name, app_id
+              LIMIT 50",
+        )
+        .bind(scope.org().uuid())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(StoredApp::app).collect()
+    }
+
     /// Creates an app and writes the platform's own record of it, in one commit.
     pub async fn create_app(
         &self,
@@ -135,8 +157,8 @@ impl Db {
         let app = new.app;
         sqlx::query(
             "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                               secret_digest, all_orgs, refresh_grace_secs, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                               secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(app.id.uuid())
         .bind(&app.name)
@@ -148,6 +170,7 @@ impl Db {
         .bind(app.all_orgs)
         .bind(i32::try_from(app.refresh_grace_secs).unwrap_or(0))
         .bind(OffsetDateTime::from(now))
+        .bind(&app.initiate_login_uri)
         .execute(&mut *tx)
         .await?;
         for org in new.orgs {

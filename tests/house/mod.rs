@@ -252,6 +252,7 @@ impl House {
             secret: Some(TokenDigest::of(&secret)),
             all_orgs: true,
             refresh_grace_secs: grace_secs,
+            initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };
         self.gw.db.create_app(self.operator, &new, "test-request", now()).await.unwrap();
