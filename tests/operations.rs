@@ -2,10 +2,17 @@
 //! counted refusals, spans, metrics.
 
 use crate::house::{House, Tenant, call, house, now, walk};
-use model::{Timestamp, ids::OrgId};
+use model::{
+    Timestamp,
+    ids::OrgId,
+    record::{AuditEvent, Record},
+};
 use sqlx::{Connection, PgConnection};
 use store::{Call, Shelf};
-use vestibule::jobs::sweep::{Retention, turn};
+use vestibule::jobs::{
+    months,
+    sweep::{Retention, turn},
+};
 
 const DAY_SECS: i64 = 86_400;
 
@@ -170,4 +177,54 @@ async fn the_shelf_of_no_org_is_swept_by_the_running_job() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert_eq!(keys, ["kept"]);
+}
+
+/// Two months on, the record still has its months ahead of it.
+#[tokio::test]
+async fn the_records_months_are_made_ahead() {
+    let house = house();
+    let ahead = house.on(async {
+        let later = broker::Gateway { clock: || now().plus_secs(62 * DAY_SECS), ..house.gw.clone() };
+        months::round(later.clone()).await.unwrap();
+        let at = later.now();
+        (later.db.audit_months(at).await.unwrap().ahead, later.db.make_audit_months(at, 24).await.unwrap())
+    });
+    let (ahead, missing) = ahead.await;
+    assert!(ahead >= 24, "{ahead}");
+    assert_eq!(missing, 0);
+    let far =
+        house.on(async { house.gw.db.audit_months(now().plus_secs(9 * 365 * DAY_SECS)).await.unwrap() });
+    assert_eq!(far.await.ahead, -1, "a missing month is seen");
+    let sent = house.http.get(house.url("/readyz")).send().await.unwrap();
+    let (status, body) = (sent.status().as_u16(), sent.text().await.unwrap());
+    assert!(status == 200 && body.contains("audit months ahead: ") && !body.contains("ahead: -"), "{body}");
+}
+
+/// What falls into the default partition is moved, whole, into its month when that is made.
+#[tokio::test]
+async fn a_late_month_gets_what_the_default_caught() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (org, caught_at) = (tenant.org, now().plus_secs(1_250 * DAY_SECS));
+    house
+        .on(async move {
+            let scope = house.gw.db.job("test", org, &call_at(caught_at)).await.unwrap();
+            let tx = house.gw.db.write(&scope, "test.far").await.unwrap();
+            tx.commit(Record::of(AuditEvent::done("test.far").value("v", "w"))).await.unwrap();
+        })
+        .await;
+    let mut sql = inside(house, org).await;
+    let mut lies_in = async || {
+        let found = "SELECT replace(tableoid::regclass::text, 'vst.', '') FROM audit_events WHERE action = 'test.far'";
+        sqlx::query_scalar::<_, String>(found).fetch_all(&mut sql).await.unwrap()
+    };
+    assert_eq!(lies_in().await, ["audit_events_default"]);
+    house
+        .on(async { house.gw.db.make_audit_months(now().plus_secs(360 * DAY_SECS), 36).await.unwrap() })
+        .await;
+    let month: String = caught_at.to_string().chars().take(7).filter(|c| *c != '-').collect();
+    assert_eq!(lies_in().await, [format!("audit_events_{month}")]);
+    let far =
+        house.on(async { house.gw.db.make_audit_months(now().plus_secs(400 * DAY_SECS), 36).await.is_err() });
+    assert!(far.await, "the server makes no month beyond its bounds");
 }

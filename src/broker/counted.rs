@@ -7,3 +7,8 @@ use model::count::Series;
 pub static JOB_SUCCEEDED_AT: Series<1> = Series::new();
 /// By job: rounds that failed.
 pub static JOB_FAILURES: Series<1> = Series::new();
+
+/// Months ahead that the record has a partition for, as the job last saw it.
+pub static AUDIT_MONTHS_AHEAD: Series<0> = Series::new();
+/// Bytes in the record's default partition: rows of a month that nobody made.
+pub static AUDIT_DEFAULT_BYTES: Series<0> = Series::new();

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use broker::Gateway;
 use serde_json::json;
+use store::Months;
 
 pub const ROUTES: &[Entry] = &[
     Entry { method: Method::GET, path: "/healthz", door: DoorKind::Open, route: || web::route().to(healthz) },
@@ -37,26 +38,33 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// A line each for Postgres, Redis and the signing key. Without Redis we still serve, slower.
+/// A line each for Postgres, Redis, the signing key and the record's months. Without Redis we still
+/// serve, slower; without the next month too, but somebody must look.
 async fn readyz(gw: Data<Gateway>) -> HttpResponse {
-    let postgres = gw.db.ping().await;
+    let months = gw.db.audit_months(gw.now()).await.ok();
     let redis = match &gw.live {
         Some(live) => live.ping().await.is_ok(),
         None => false,
     };
-    let key = gw.keys.current().kid().to_owned();
-    let state = match (&postgres, redis) {
-        (Err(_), _) => "down",
-        (Ok(()), false) => "degraded",
-        (Ok(()), true) => "ready",
-    };
+    let (state, serves) = readiness(months, redis);
     let body = format!(
-        "{state}\npostgres: {}\nredis: {}\nsigning key: {key}\n",
-        if postgres.is_ok() { "ok" } else { "unreachable" },
+        "{state}\npostgres: {}\nredis: {}\nsigning key: {}\naudit months ahead: {}\n",
+        if months.is_some() { "ok" } else { "unreachable" },
         if redis { "ok" } else { "unreachable" },
+        gw.keys.current().kid(),
+        months.map_or_else(|| "unknown".to_owned(), |months| months.ahead.to_string()),
     );
-    let mut response = if postgres.is_ok() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let mut response = if serves { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.content_type("text/plain; charset=utf-8").insert_header(("Cache-Control", "no-store")).body(body)
+}
+
+/// The word for it, and whether we serve. `months` is none when Postgres does not answer.
+fn readiness(months: Option<Months>, redis: bool) -> (&'static str, bool) {
+    match months {
+        None => ("down", false),
+        Some(months) if !redis || months.ahead < 1 => ("degraded", true),
+        Some(_) => ("ready", true),
+    }
 }
 
 /// OpenID Connect Discovery 1.0 and RFC 8414: the same document at both places.
@@ -95,4 +103,18 @@ async fn jwks(gw: Data<Gateway>) -> HttpResponse {
         .insert_header(("Cache-Control", "public, max-age=300"))
         .content_type("application/json")
         .body(gw.keys.jwks().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_postgres_redis_and_a_month_ahead() {
+        let months = |ahead| Some(Months { ahead, caught_bytes: 0 });
+        assert_eq!(readiness(months(1), true), ("ready", true));
+        assert_eq!(readiness(months(0), true), ("degraded", true));
+        assert_eq!(readiness(months(1), false), ("degraded", true));
+        assert_eq!(readiness(None, true), ("down", false));
+    }
 }

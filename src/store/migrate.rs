@@ -6,10 +6,14 @@ use sqlx::{Connection, PgConnection, PgPool, migrate::Migrator};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
-/// Brings the database at `url` to this version. Safe to run from several processes at once.
+/// Brings the database at `url` to this version, and the record's months up to date. Safe to run from several processes at once.
 pub async fn migrate(url: &str) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|e| Error::Migrate(e.to_string()))?;
+    sqlx::query("SELECT vst.make_audit_months(current_date, $1)")
+        .bind(crate::MONTHS_AHEAD)
+        .execute(&mut connection)
+        .await?;
     connection.close().await?;
     Ok(())
 }
