@@ -21,6 +21,7 @@ mod login_oidc;
 mod mint_late;
 mod mint_pauses;
 mod operations;
+mod policies;
 mod provision;
 mod provision_dialogues;
 mod refresh;

@@ -32,9 +32,14 @@ pub struct Dns {
 
 impl Dns {
     pub fn start() -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // The port must be free for both; where it is not, another is tried.
+        let (udp, tcp) = (0..100)
+            .find_map(|_| {
+                let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+                TcpListener::bind(udp.local_addr().unwrap()).ok().map(|tcp| (udp, tcp))
+            })
+            .expect("a port for UDP and TCP");
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).unwrap();
         let zones: Arc<Mutex<BTreeMap<String, Zone>>> = Arc::default();
         let (by_udp, by_tcp) = (zones.clone(), zones.clone());
         thread::spawn(move || {
