@@ -100,7 +100,11 @@ impl Outbound for Guarded {
             let body = body.map(|(_, bytes)| bytes).unwrap_or_default();
             let asked = outbound::Request { method, url: request.url, headers, body };
             match self.0.send(asked).await {
-                Ok(answer) => Ok(OutboundAnswer { status: answer.status, body: answer.body }),
+                Ok(answer) => Ok(OutboundAnswer {
+                    status: answer.status,
+                    location: answer.header("location").map(str::to_owned),
+                    body: answer.body,
+                }),
                 Err(error) => Err(fault(error)),
             }
         })

@@ -15,6 +15,7 @@ mod arrive;
 mod docs;
 mod domains;
 mod enclosure;
+mod fetched;
 mod house;
 mod login;
 mod login_oidc;

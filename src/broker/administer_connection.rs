@@ -58,6 +58,8 @@ pub struct NewOidc {
 
 /// Core 8.3.6; the same bound for a client id.
 const ENTITY_ID_CHARS_MAX: usize = 1_024;
+/// How much is shown of what is no metadata.
+const SHOWN_CHARS_MAX: usize = 60;
 
 /// Who the identity provider is and by which keys it speaks.
 pub(crate) struct Trust {
@@ -101,9 +103,22 @@ async fn fetch(gw: &Gateway, url: String) -> Result<String, FlowError> {
     let asked = OutboundRequest { url: url.clone(), ..OutboundRequest::default() };
     let answer = gw.outbound.send(asked).await.map_err(|fault| unreachable(fault.to_string()))?;
     if answer.status != 200 {
-        return Err(unreachable(format!("status {}", answer.status)));
+        return Err(unreachable(answer.said()));
     }
-    String::from_utf8(answer.body).map_err(|_| unreachable("not UTF-8".to_owned()))
+    let text = String::from_utf8(answer.body).map_err(|_| unreachable("not UTF-8".to_owned()))?;
+    if is_xml(&text) {
+        return Ok(text);
+    }
+    let begins: String = text.trim().chars().take(SHOWN_CHARS_MAX).collect();
+    Err(Refusal::proven("connection.metadata_not_xml").with("url", url).with("received", begins).into())
+}
+
+/// Told by its first word, whatever the content type says: identity providers send several. A sign-in
+/// page in the metadata's place is the usual mistake, and would be refused for its doctype.
+fn is_xml(text: &str) -> bool {
+    let begin: String = text.trim_start_matches('\u{feff}').trim_start().chars().take(14).collect();
+    let begin = begin.to_ascii_lowercase();
+    begin.starts_with('<') && !begin.starts_with("<html") && !begin.starts_with("<!doctype html")
 }
 
 /// By hand: the certificates are read here, so that a bad one is refused now and not at a sign-in.
@@ -173,7 +188,7 @@ pub(crate) fn as_json(config: impl serde::Serialize) -> Result<Value, FlowError>
     serde_json::to_value(config).map_err(|e| FlowError::Fault(e.to_string()))
 }
 
-/// Makes a draft. Errors: `connection.metadata_source`, `connection.metadata_unreachable`,
+/// Makes a draft. Errors: `connection.metadata_source`, `connection.metadata_unreachable`, `connection.metadata_not_xml`,
 /// `connection.text_malformed`, `api.url_refused`, those of `saml::metadata` and of OIDC discovery.
 pub async fn create(
     gw: &Gateway,

@@ -90,7 +90,7 @@ async fn fetch(gw: &Gateway, url: &str) -> Result<Vec<u8>, FlowError> {
     let asked = OutboundRequest { url: url.to_owned(), ..OutboundRequest::default() };
     match gw.outbound.send(asked).await {
         Ok(answer) if answer.status == 200 => Ok(answer.body),
-        Ok(answer) => Err(unreachable(url, &format!("status {}", answer.status))),
+        Ok(answer) => Err(unreachable(url, &answer.said())),
         Err(fault) => Err(unreachable(url, &fault.to_string())),
     }
 }

@@ -1,5 +1,6 @@
 //! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
 
+use crate::refusals::Strangers;
 use model::{
     Chance, Timestamp,
     ids::{ConnectionId, EventId},
@@ -69,7 +70,21 @@ pub struct OutboundRequest {
 #[derive(Clone, Debug)]
 pub struct OutboundAnswer {
     pub status: u16,
+    /// Where a redirect leads; none is followed.
+    pub location: Option<String>,
     pub body: Vec<u8>,
+}
+
+impl OutboundAnswer {
+    /// A status that is no success, for an administrator.
+    pub fn said(&self) -> String {
+        match &self.location {
+            Some(location) => {
+                format!("status {}, a redirect to {location}; none is followed: give that URL", self.status)
+            }
+            None => format!("status {}", self.status),
+        }
+    }
 }
 
 /// Why there is no answer: a refused address, a time-out, an oversized body. `code` is stable
@@ -101,6 +116,7 @@ pub struct Gateway {
     pub clock: fn() -> Timestamp,
     pub outbound: Arc<dyn Outbound>,
     pub links: Links,
+    pub strangers: Arc<Strangers>,
     pub lifetimes: Lifetimes,
     /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.
     pub allow_loopback: bool,

@@ -79,6 +79,11 @@ impl Provider {
         let malformed =
             |why: &dyn fmt::Display| Refusal::stranger("oidc.discovery_malformed").with("why", why);
         let members = object(document).ok_or_else(|| malformed(&"not a JSON object, or a member twice"))?;
+        let absent = |name: &&&str| members.get(**name).is_none_or(Value::is_null);
+        let endpoints = ["authorization_endpoint", "token_endpoint", "jwks_uri"];
+        if let (true, Some(name)) = (members.contains_key("issuer"), endpoints.iter().find(absent)) {
+            return Err(Refusal::stranger("oidc.endpoint").with("endpoint", name).with("received", "none"));
+        }
         let metadata: CoreProviderMetadata =
             serde_json::from_value(Value::Object(members.clone())).map_err(|error| malformed(&error))?;
         // Byte for byte, before any URL parser has smoothed it (Discovery 4.3).
