@@ -182,6 +182,9 @@ async fn find_seat(
         modified_at: tx.now(),
     };
     if tx.lock_user_by_name(&user.user_name).await?.is_some() {
+        if names.contains(&user.user_name.as_str()) {
+            return Ok(None);
+        }
         // The name is taken, and in no domain that would let this connection claim it.
         return Err(Refusal::proven("login.name_taken").with("subject", &identity.subject).into());
     }
@@ -309,8 +312,7 @@ fn accepted_record(
     }
 }
 
-/// Writes down a refusal. One before a proven signature is only counted, because strangers must
-/// not buy commits.
+/// Writes down a proven refusal. One before a proven signature is counted in memory (`refusals`).
 pub async fn record_refusal(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
@@ -318,10 +320,10 @@ pub async fn record_refusal(
     refusal: &Refusal,
     subject: Option<&str>,
 ) -> Result<(), FlowError> {
-    tracing::info!(org = %scope.org(), %connection, code = refusal.code, "sign-in refused");
     match refusal.standing {
         Standing::Stranger => Ok(()),
         Standing::Proven => {
+            tracing::info!(%connection, code = refusal.code, "sign-in refused");
             let mut event =
                 AuditEvent::refused("login.refused").on("connection", connection).value("code", refusal.code);
             if let Some(subject) = subject {
