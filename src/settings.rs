@@ -90,6 +90,7 @@ pub struct Retention {
     pub ended_sessions_secs: i64,
     pub delivered_secs: i64,
     pub dead_deliveries_secs: i64,
+    pub refusals_secs: i64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -176,6 +177,7 @@ impl Default for Retention {
             ended_sessions_secs: 604_800,
             delivered_secs: 604_800,
             dead_deliveries_secs: 2_592_000,
+            refusals_secs: 2_592_000,
         }
     }
 }

@@ -30,14 +30,20 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
     tracing_subscriber::registry().with(layer).try_init().map_err(|_| TelemetryError::Twice)
 }
 
-fn layer<W>(log: &Log, colour: bool, writer: W) -> Result<impl Layer<Registry>, TelemetryError>
+/// The lines of the log, as a layer.
+///
+/// # Errors
+/// A level that cannot be read.
+pub fn layer<W>(log: &Log, colour: bool, writer: W) -> Result<impl Layer<Registry>, TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = filter(&log.level)?;
     let lines = fmt::layer().with_writer(writer);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true)),
+        LogFormat::Json => {
+            Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false))
+        }
         LogFormat::Text => Box::new(lines.with_ansi(colour).with_target(false)),
     };
     Ok(lines.with_filter(filter))
@@ -88,7 +94,7 @@ mod tests {
         let subscriber =
             tracing_subscriber::registry().with(layer(&log, false, move || sink.clone()).unwrap());
         tracing::subscriber::with_default(subscriber, || {
-            let _span = tracing::info_span!("call", org = "org_1").entered();
+            let _span = tracing::error_span!("call", org = "org_1").entered();
             tracing::info!(user = "usr_2", "signed in");
             tracing::debug!("detail");
         });
@@ -106,6 +112,7 @@ mod tests {
         assert!(text.contains("org_1") && !text.contains('\u{1b}'), "{text}");
         assert_eq!(written(LogFormat::Text, "warn,vestibule=debug").lines().count(), 2);
         assert_eq!(written(LogFormat::Text, "warn"), "");
+        assert!(written(LogFormat::Json, "warn,vestibule=info").contains("org_1"), "at every level");
     }
 
     #[test]

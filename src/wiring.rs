@@ -179,6 +179,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         clock: || SystemClock.now(),
         outbound: Arc::new(Guarded(sockets)),
         links: Links::new(&settings.public_url),
+        strangers: Arc::default(),
         lifetimes: Lifetimes {
             access_token_secs: settings.tokens.access_token_secs,
             code_secs: settings.tokens.code_secs,
@@ -310,6 +311,7 @@ fn retention(settings: &Settings) -> jobs::sweep::Retention {
         ended_sessions_secs: kept.ended_sessions_secs,
         delivered_secs: kept.delivered_secs,
         dead_deliveries_secs: kept.dead_deliveries_secs,
+        refusals_secs: kept.refusals_secs,
     }
 }
 

@@ -21,6 +21,7 @@ mod login;
 mod login_oidc;
 mod mint_late;
 mod mint_pauses;
+mod observed;
 mod operations;
 mod policies;
 mod provision;

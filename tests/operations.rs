@@ -1,5 +1,4 @@
-//! What happens without a caller, and what an operator sees of it: the sweep, the record's months,
-//! counted refusals, spans, metrics.
+//! What happens without a caller: the sweep, the record's months.
 
 use crate::house::{House, Tenant, call, house, now, walk};
 use model::{
@@ -14,7 +13,7 @@ use vestibule::jobs::{
     sweep::{Retention, turn},
 };
 
-const DAY_SECS: i64 = 86_400;
+pub const DAY_SECS: i64 = 86_400;
 
 fn keep() -> Retention {
     Retention {
@@ -22,6 +21,7 @@ fn keep() -> Retention {
         ended_sessions_secs: 7 * DAY_SECS,
         delivered_secs: 7 * DAY_SECS,
         dead_deliveries_secs: 30 * DAY_SECS,
+        refusals_secs: 30 * DAY_SECS,
     }
 }
 
@@ -30,7 +30,7 @@ fn call_at(at: Timestamp) -> Call {
 }
 
 /// A connection as the server has it, in this org.
-async fn inside(house: &House, org: OrgId) -> PgConnection {
+pub async fn inside(house: &House, org: OrgId) -> PgConnection {
     let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
     sqlx::query(
         "SELECT set_config('role', 'vst_app', false), set_config('search_path', 'vst', false),
@@ -43,12 +43,12 @@ async fn inside(house: &House, org: OrgId) -> PgConnection {
     sql
 }
 
-async fn rows(sql: &mut PgConnection, table: &'static str) -> i64 {
+pub async fn rows(sql: &mut PgConnection, table: &'static str) -> i64 {
     let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
     sqlx::query_scalar(count).fetch_one(sql).await.unwrap()
 }
 
-async fn swept(house: &'static House, tenant: &Tenant, at: Timestamp) -> i64 {
+pub async fn swept(house: &'static House, tenant: &Tenant, at: Timestamp) -> i64 {
     let org = tenant.org;
     house.on(async move { turn(&house.gw, &keep(), org, &call_at(at)).await.unwrap() }).await
 }

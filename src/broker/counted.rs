@@ -3,6 +3,11 @@
 
 use model::count::Series;
 
+/// Answers from upstream, by protocol, outcome (accepted, refused, failed) and code.
+pub static LOGINS: Series<3> = Series::new();
+/// Strangers' refusals that found no room to be counted for their org.
+pub static REFUSALS_UNCOUNTED: Series<0> = Series::new();
+
 /// By job: when its last round succeeded, in seconds since 1970.
 pub static JOB_SUCCEEDED_AT: Series<1> = Series::new();
 /// By job: rounds that failed.

@@ -7,6 +7,7 @@ use crate::{
     admit::{self, Admitted, Terms},
     attempt::LoginAttempt,
     begin_oidc::{OidcConfig, SCOPES, discover, keys, unreachable},
+    refusals,
 };
 use model::{
     Refusal, Secret,
@@ -17,7 +18,7 @@ use oidc::{
     code_flow::{Answer, Ask, ClientAuth, Ties, token_request, token_response},
     id_token::{self, Expectation},
 };
-use store::{Call, Connection, ConnectionKind, ConnectionState, OrgRef};
+use store::{Call, Connection, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
 
 /// The callback as the face took it apart.
 pub struct CallbackAnswer<'a> {
@@ -35,6 +36,18 @@ pub async fn finish(gw: &Gateway, callback: CallbackAnswer<'_>, call: &Call) -> 
     {
         return Err(FlowError::Missing);
     }
+    let connection = callback.connection;
+    let done = judged(gw, &scope, callback, call).await;
+    refusals::note(gw, &scope, connection, "oidc", &done);
+    done
+}
+
+async fn judged(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    callback: CallbackAnswer<'_>,
+    call: &Call,
+) -> Result<Admitted, FlowError> {
     let answer = Answer::parse(callback.query)?;
     let attempt = answer
         .state
@@ -50,7 +63,7 @@ pub async fn finish(gw: &Gateway, callback: CallbackAnswer<'_>, call: &Call) -> 
     }
     let connection = gw
         .db
-        .read(&scope, "login.trust")
+        .read(scope, "login.trust")
         .await?
         .connection(callback.connection)
         .await?
@@ -63,10 +76,10 @@ pub async fn finish(gw: &Gateway, callback: CallbackAnswer<'_>, call: &Call) -> 
     match exchange(gw, &connection, &config, answer, &attempt, call).await {
         Ok(identity) => {
             let terms = Terms { asked: attempt.asked, protocol: "oidc", jit: config.jit, rs: attempt.rs };
-            admit::admit(gw, &scope, identity, terms).await
+            admit::admit(gw, scope, identity, terms).await
         }
         Err(FlowError::Refused(refusal)) => {
-            admit::record_refusal(gw, &scope, callback.connection, &refusal, None).await?;
+            admit::record_refusal(gw, scope, callback.connection, &refusal, None).await?;
             Err(refusal.into())
         }
         Err(other) => Err(other),

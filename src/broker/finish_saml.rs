@@ -8,6 +8,7 @@ use crate::{
     arrive::{self, Arrival},
     attempt::LoginAttempt,
     begin::SamlConfig,
+    refusals,
 };
 use model::{
     Refusal,
@@ -15,7 +16,7 @@ use model::{
     user::AcceptedIdentity,
 };
 use saml::{Expectation, Limits, Requested, TrustedCerts};
-use store::{Call, ConnectionKind, ConnectionState, OrgRef};
+use store::{Call, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
 
 /// The POST as the face took it apart.
 pub struct PostedAnswer<'a> {
@@ -43,6 +44,18 @@ pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Resu
     {
         return Err(FlowError::Missing);
     }
+    let connection = posted.connection;
+    let done = judged(gw, &scope, posted, call).await;
+    refusals::note(gw, &scope, connection, "saml", &done);
+    done
+}
+
+async fn judged(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    posted: PostedAnswer<'_>,
+    call: &Call,
+) -> Result<Finished, FlowError> {
     let asked_for = posted.relay_state.and_then(|text| text.parse::<AttemptId>().ok());
     let attempt = asked_for.map(|id| {
         let cookie = (posted.cookie)(&crate::attempt::cookie_name(id));
@@ -55,7 +68,7 @@ pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Resu
     }
     let connection = gw
         .db
-        .read(&scope, "login.trust")
+        .read(scope, "login.trust")
         .await?
         .connection(posted.connection)
         .await?
@@ -81,11 +94,11 @@ pub async fn finish(gw: &Gateway, posted: PostedAnswer<'_>, call: &Call) -> Resu
     match (judged, attempt) {
         (Ok(identity), Some(attempt)) => {
             let terms = Terms { asked: attempt.asked, protocol: "saml", jit, rs: attempt.rs };
-            Ok(Finished::Admitted(Box::new(admit::admit(gw, &scope, identity, terms).await?)))
+            Ok(Finished::Admitted(Box::new(admit::admit(gw, scope, identity, terms).await?)))
         }
-        (Ok(identity), None) => Ok(Finished::Arrived(arrive::by_saml(gw, &scope, &identity).await?)),
+        (Ok(identity), None) => Ok(Finished::Arrived(arrive::by_saml(gw, scope, &identity).await?)),
         (Err(refusal), _) => {
-            admit::record_refusal(gw, &scope, posted.connection, &refusal, None).await?;
+            admit::record_refusal(gw, scope, posted.connection, &refusal, None).await?;
             Err(refusal.into())
         }
     }

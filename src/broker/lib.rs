@@ -30,6 +30,7 @@ pub mod provision_user;
 pub mod read_audit;
 pub mod redeem;
 pub mod refresh;
+pub mod refusals;
 pub mod revoke;
 
 pub use error::FlowError;

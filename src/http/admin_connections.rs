@@ -11,10 +11,11 @@ use broker::{
     administer_connection::{self, NewConnection},
     administer_connection_change::{self, ConnectionPatch},
     administer_directory::{self, NewDirectory, NewToken},
+    refusals,
 };
 use model::ids::{ConnectionId, DirectoryId};
 use serde_json::{Value, json};
-use store::{Connection, ConnectionKind, Credential, Directory};
+use store::{Connection, ConnectionKind, Credential, Directory, Refusals};
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/orgs/{org}/connections", "connections:write", "Make a connection, as a draft", || {
@@ -58,6 +59,14 @@ pub const OPERATIONS: &[Operation] = &[
         || to(disable),
     )
     .answering(200),
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/connections/{con}/refusals",
+        "connections:read",
+        "Refusals before a proven signature, newest first: counts by minute and code, with the first one's facts",
+        || to(refused),
+    )
+    .asking(PAGED),
     operation(Verb::Post, "/api/v1/orgs/{org}/directories", "directories:write", "Make a directory", || {
         to(create_directory)
     })
@@ -182,6 +191,18 @@ async fn disable(ask: Ask) -> Reply {
     ask.answer(scope, move |gw, scope| async move {
         administer_connection::disable(&gw, &scope, id).await.map(|c| view(&gw.links, &c))
     })
+    .await
+}
+
+async fn refused(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let id = ask.id("con")?;
+    ask.list(
+        scope,
+        |r: &Refusals| r.id,
+        plain,
+        move |gw, scope, page| async move { refusals::list(&gw, &scope, id, page).await },
+    )
     .await
 }
 

@@ -4,7 +4,7 @@
 use super::guard::facts;
 use actix_web::{HttpRequest, http::header};
 use broker::{FlowError, Gateway};
-use model::{Refusal, ids::OrgId};
+use model::Refusal;
 use store::{AdminKind, Administrator, GateError, Operator, OrgRef, OrgScope, ScimClient};
 use token::credential::{CredentialKind, CredentialText};
 
@@ -83,9 +83,4 @@ pub async fn administrator(
         AdminKind::Org if door.scopes.iter().any(|s| s == needed || s == "*") => Ok(scope),
         AdminKind::Org => Err(Refusal::proven("api.scope_missing").with("needed", needed).into()),
     }
-}
-
-/// The org of a scope, for spans.
-pub fn span(org: OrgId) -> tracing::Span {
-    tracing::info_span!("org", org = %org)
 }

@@ -21,7 +21,6 @@ use scim::{
 use serde_json::Value;
 use std::str::FromStr;
 use store::{OrgScope, ScimClient};
-use tracing::Instrument;
 
 const fn at(method: Method, path: &'static str, door: DoorKind, route: fn() -> actix_web::Route) -> Entry {
     Entry { method, path, door, route }
@@ -102,7 +101,7 @@ impl Caller {
         &self,
         story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
     ) -> Result<T, FlowError> {
-        shielded(story).instrument(doors::span(self.scope.org())).await
+        shielded(story).await
     }
     fn outside(&self) -> (Data<Gateway>, OrgScope<ScimClient>) {
         (self.gw.clone(), self.scope.clone())

@@ -4,6 +4,7 @@
 
 pub mod deliver;
 pub mod months;
+pub mod refusals;
 mod relay;
 pub mod sweep;
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, stop: watch::Receiver<bool
     jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
     jobs.spawn(deliveries(gw.clone(), stop.clone()));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
+    jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
     jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
     jobs.join_all().await;
 }

@@ -14,6 +14,7 @@ pub struct Retention {
     pub ended_sessions_secs: i64,
     pub delivered_secs: i64,
     pub dead_deliveries_secs: i64,
+    pub refusals_secs: i64,
 }
 
 /// An org in which nothing was found comes again after this long: 100,000 quiet orgs are 28 turns a second.
@@ -104,5 +105,6 @@ const fn ended(shelf: Shelf, keep: &Retention, now: Timestamp) -> Timestamp {
         Shelf::Families | Shelf::Sessions => keep.ended_sessions_secs,
         Shelf::Delivered => keep.delivered_secs,
         Shelf::Dead => keep.dead_deliveries_secs,
+        Shelf::Refusals => keep.refusals_secs,
     })
 }

@@ -156,6 +156,7 @@ kinds! {
     Domain DomainId "dom_" "domain";
     Deprovisioning DeprovisioningId "dep_" "deprovisioning";
     Attempt AttemptId "att_" "login attempt";
+    Refused RefusalId "rfs_" "counted refusal";
 }
 
 #[cfg(test)]

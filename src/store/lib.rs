@@ -19,6 +19,7 @@ mod outbox;
 mod provisioning;
 mod record;
 mod refresh_families;
+mod refusals;
 mod revocations;
 mod scope;
 mod sessions;
@@ -41,6 +42,7 @@ pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
 pub use provisioning::Membership;
 pub use record::{AuditFilter, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
+pub use refusals::{NewRefusals, Refusals};
 pub use revocations::{AsOf, Receipt, Revoked};
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,

@@ -166,6 +166,11 @@ impl<D: Door> OrgScope<D> {
             session: door.session().map(|id| id.to_string()),
             at: call.at,
         };
+        // The request's own span: every line of its log says which org, of which plan and region.
+        tracing::Span::current()
+            .record("org", tracing::field::display(facts.id))
+            .record("tier", facts.plan.as_str())
+            .record("region", facts.region.as_str());
         Self { facts, door, origin }
     }
     pub const fn org(&self) -> OrgId {

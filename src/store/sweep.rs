@@ -29,10 +29,12 @@ pub enum Shelf {
     Delivered,
     /// Webhook deliveries given up.
     Dead,
+    /// Counted refusals of strangers.
+    Refusals,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -40,6 +42,7 @@ impl Shelf {
         Self::Sessions,
         Self::Delivered,
         Self::Dead,
+        Self::Refusals,
     ];
 
     pub const fn table(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Shelf {
             Self::Sessions => "sessions",
             Self::Delivered => "deliveries_delivered",
             Self::Dead => "deliveries_dead",
+            Self::Refusals => "refusals",
         }
     }
 
@@ -107,12 +111,17 @@ impl Shelf {
                                     WHERE state = 'dead' AND del_id < $3 AND done_at <= $1
                                     ORDER BY del_id LIMIT $2)"
             }
+            Self::Refusals => {
+                "DELETE FROM refusals
+                  WHERE (minute, con_id, code) IN (SELECT minute, con_id, code FROM refusals
+                                                    WHERE minute <= $1 ORDER BY minute LIMIT $2)"
+            }
         }
     }
 
     const fn by_birth(self) -> bool {
         match self {
-            Self::FirstUses | Self::Answers => false,
+            Self::FirstUses | Self::Answers | Self::Refusals => false,
             Self::Codes | Self::Families | Self::Sessions | Self::Delivered | Self::Dead => true,
         }
     }
