@@ -26,6 +26,7 @@ mod operations;
 mod policies;
 mod provision;
 mod provision_dialogues;
+mod redis_lost;
 mod refresh;
 mod states;
 mod tenancy;

@@ -232,7 +232,7 @@ async fn cell(sql: &mut PgConnection, facts: &str, table: &str, filling: &str) -
     let (mut own, mut other) = (row(filling, A, 3), row(filling, A, 3));
     for name in ["user_id", "team_id"] {
         let of = |n: i32| format!("md5('{A}' || '{name}' || {n})");
-        if !(name == "user_id" && table == "users") && !(name == "team_id" && table == "teams") {
+        if ![("user_id", "users"), ("team_id", "teams")].contains(&(name, table)) {
             (own, other) = (own.replace(&of(3), &of(1)), other.replace(&of(3), &of(2)));
         }
     }
