@@ -6,6 +6,7 @@ use crate::{
     house::{House, house, walk::text},
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 async fn keyed(house: &House, key: &str, path: &str, body: &str) -> (u16, String) {
     let url = house.url(&format!("/api/v1{path}"));
@@ -38,6 +39,56 @@ async fn a_repeated_key_gives_the_same_secret_and_another_body_is_refused() {
     let app_key = format!("app-{org}");
     let made = keyed(house, &app_key, "/apps", &app).await;
     assert_eq!((made.0, &keyed(house, &app_key, "/apps", &app).await), (201, &made));
+}
+
+#[tokio::test]
+async fn fifty_at_once_with_one_key_are_one_act() {
+    let house = house();
+    let (org, other) = (an_org(house).await, an_org(house).await);
+    let path = format!("/orgs/{org}/keys");
+    let body = r#"{"name":"one","scopes":["users:read"]}"#;
+    let asked = (0..50).map(|_| keyed(house, "k-1", &path, body));
+    let answers = futures_of(asked).await;
+    let given: BTreeSet<&str> =
+        answers.iter().filter(|(status, _)| *status == 201).map(|(_, text)| text.as_str()).collect();
+    assert_eq!(given.len(), 1, "one answer, to whoever got one");
+    let waits = answers.iter().filter(|(status, _)| *status == 409);
+    let (mut told, all) = (0, answers.len());
+    for (_, said) in waits {
+        assert!(said.contains("api.idempotency_unanswered"), "{said}");
+        told += 1;
+    }
+    assert_eq!(told + answers.iter().filter(|(status, _)| *status == 201).count(), all, "{answers:?}");
+    let (_, listed) = operate(house, "GET", &path, None).await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "one effect");
+    let (status, again) = keyed(house, "k-1", &path, body).await;
+    assert_eq!((status, given.contains(again.as_str())), (201, true));
+    let elsewhere = keyed(house, "k-1", &format!("/orgs/{other}/keys"), body).await;
+    assert_eq!((elsewhere.0, given.contains(elsewhere.1.as_str())), (201, false), "another org's shelf");
+    let own = json!({"name": "own", "scopes": ["*"]});
+    let (_, born) = operate(house, "POST", &format!("/orgs/{other}/keys"), Some(own)).await;
+    let url = house.url(&format!("/api/v1/orgs/{other}/keys"));
+    let sent = house.http.post(url).bearer_auth(text(&born, "key")).header("Idempotency-Key", "k-1");
+    let sent = sent.body(body).send().await.unwrap();
+    assert_eq!(sent.status(), 201);
+    assert_ne!(sent.text().await.unwrap(), elsewhere.1, "another caller's key is another key");
+}
+
+async fn futures_of<T>(asked: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = asked.map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = running.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (one, slot) in running.iter_mut().zip(&mut done) {
+            if slot.is_none()
+                && let std::task::Poll::Ready(answer) = one.as_mut().poll(cx)
+            {
+                *slot = Some(answer);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 #[tokio::test]

@@ -245,6 +245,7 @@ pub async fn set_mappings(
 ) -> Result<Vec<GroupMapping>, FlowError> {
     checked(&mappings)?;
     let mut tx = gw.db.write(scope, "mapping.set").await?;
+    tx.lock_mappings().await?;
     let before = tx.group_mappings().await?;
     for team in mappings.iter().filter_map(|m| m.team_id) {
         if !tx.has_team(team).await? {

@@ -72,6 +72,9 @@ async fn try_admit(
 ) -> Result<Option<Admitted>, FlowError> {
     let now = scope.now();
     let mut tx = gw.db.write(scope, "login.admit").await?;
+    if !identity.groups.is_empty() {
+        tx.share_mappings().await?;
+    }
     let enabled =
         tx.connection(identity.connection).await?.is_some_and(|c| c.state == ConnectionState::Enabled);
     if !enabled {

@@ -55,6 +55,7 @@ pub async fn create(
 ) -> Result<GroupView, FlowError> {
     let draft = group::parse(body)?;
     let mut tx = gw.db.write(scope, "scim.group.create").await?;
+    tx.share_mappings().await?;
     let now = tx.now();
     let group = Group {
         id: GroupId::new(now, gw.chance.as_ref()),
@@ -152,6 +153,7 @@ pub async fn delete(
     asked: &Asked,
 ) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "scim.group.delete").await?;
+    tx.share_mappings().await?;
     let group = locked(&mut tx, scope, id, asked).await?;
     let moved = move_members(&mut tx, id, &[MemberChange::RemoveAll]).await?;
     tx.remove_group(id).await?;
@@ -169,6 +171,7 @@ async fn change(
     asked: &Asked,
 ) -> Result<GroupView, FlowError> {
     let mut tx = gw.db.write(scope, "scim.group.change").await?;
+    tx.share_mappings().await?;
     let mut group = locked(&mut tx, scope, id, asked).await?;
     let before = labels(&group);
     let moved = move_members(&mut tx, id, &wanted.members).await?;

@@ -130,6 +130,24 @@ impl TenantRead {
 }
 
 impl TenantTx {
+    /// Before people are given what the mappings say: from here to the commit nobody sets other
+    /// mappings. Ahead of every row lock, because whoever sets them goes on to lock rows.
+    pub async fn share_mappings(&mut self) -> Result<()> {
+        self.advisory("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))").await
+    }
+
+    /// Before the mappings are set: whoever is being given something by the old ones is waited for,
+    /// and whoever comes later waits for the new ones. Ahead of every row lock.
+    pub async fn lock_mappings(&mut self) -> Result<()> {
+        self.advisory("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").await
+    }
+
+    async fn advisory(&mut self, lock: &'static str) -> Result<()> {
+        let key = format!("group mappings of {}", self.org());
+        sqlx::query(lock).bind(key).execute(self.sql()).await?;
+        Ok(())
+    }
+
     pub async fn create_team(&mut self, id: TeamId, slug: &str, name: &str) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query(
@@ -207,7 +225,7 @@ impl TenantTx {
     }
 
     /// Replaces the org's mappings, and brings every person's teams and roles by group in line.
-    /// Answers those who lost something.
+    /// `lock_mappings` comes first. Answers those who lost something.
     pub async fn set_group_mappings(&mut self, mappings: &[GroupMapping]) -> Result<Vec<UserId>> {
         let org = self.org().uuid();
         sqlx::query("DELETE FROM group_mappings").execute(self.sql()).await?;
@@ -262,7 +280,7 @@ impl TenantTx {
     }
 
     /// Recomputes what groups give to these people, from the directory's memberships and the
-    /// mappings. Answers those who lost a team or role.
+    /// mappings. `share_mappings` comes first. Answers those who lost a team or role.
     pub async fn regroup(&mut self, people: &[UserId]) -> Result<Vec<UserId>> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let ids: Vec<Uuid> = people.iter().map(|id| id.uuid()).collect();
