@@ -1,6 +1,6 @@
-//! The keys that seal what is stored and what a browser carries. A file of lines
-//! `keyid:base64(32 bytes)`: the first seals, all of them open, so that a rotation is one line
-//! put on top. Made with mode 0600 when absent; refused when others may read it.
+//! The keys that seal what is stored and what a browser carries. A file of lines `k`, 8 hexadecimal
+//! digits, a colon, base64 of 32 bytes: the first seals, all of them open, so that a rotation is one
+//! line put on top. Made with mode 0600 when absent; refused when others may read it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use model::{Chance, Secret, ids::random32};
@@ -10,11 +10,12 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+use token::seal::SealKeyId;
 
 /// One seal key: what names it, and its 32 bytes.
 #[derive(Debug, Clone)]
 pub struct SealKey {
-    pub id: String,
+    pub id: SealKeyId,
     pub bytes: Secret<[u8; 32]>,
 }
 
@@ -24,7 +25,7 @@ pub enum SealKeyError {
     Io { path: PathBuf, why: std::io::Error },
     #[error("{path} may be read by others (mode {mode:o}); run: chmod 600 {path}")]
     Open { path: PathBuf, mode: u32 },
-    #[error("{path}, line {line}: wanted keyid:base64 of 32 bytes")]
+    #[error("{path}, line {line}: wanted k and 8 hexadecimal digits, a colon, base64 of 32 bytes")]
     Malformed { path: PathBuf, line: usize },
     #[error("{path} holds no key, or more than {KEYS_MAX}, or one id twice")]
     Count { path: PathBuf },
@@ -32,7 +33,7 @@ pub enum SealKeyError {
 
 /// A rotation a quarter for four years; each is tried when something is opened.
 const KEYS_MAX: usize = 16;
-const ID_CHARS_MAX: usize = 32;
+const ID_DIGITS: usize = 8;
 
 /// Reads the keys, the current one first; makes the file with one new key when there is none.
 ///
@@ -98,13 +99,12 @@ fn parse(text: &str) -> Result<Vec<SealKey>, Fault> {
 
 fn one(line: &str) -> Option<SealKey> {
     let (id, encoded) = line.split_once(':')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if id.is_empty() || id.len() > ID_CHARS_MAX || !id.chars().all(plain) {
-        return None;
-    }
+    let digits =
+        id.strip_prefix('k').filter(|d| d.len() == ID_DIGITS && d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    let id = SealKeyId(u32::from_str_radix(digits, 16).ok()?);
     let decoded = Secret::new(STANDARD.decode(encoded).ok()?);
     let bytes = <[u8; 32]>::try_from(decoded.reveal().as_slice()).ok()?;
-    Some(SealKey { id: id.into(), bytes: Secret::new(bytes) })
+    Some(SealKey { id, bytes: Secret::new(bytes) })
 }
 
 #[cfg(test)]
@@ -130,15 +130,27 @@ mod tests {
     #[test]
     fn the_first_line_is_current_and_a_bad_line_is_named() {
         let (a, b) = (STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
-        let keys = parse(&format!("# rotated\nnew:{a}\n\nold:{b}\n")).ok().unwrap();
-        assert_eq!(keys.iter().map(|k| k.id.as_str()).collect::<Vec<_>>(), ["new", "old"]);
+        let keys = parse(&format!("# rotated\nk0000000b:{a}\n\nkDEADBEEF:{b}\n")).ok().unwrap();
+        assert_eq!(keys.iter().map(|k| k.id.0).collect::<Vec<_>>(), [11, 0xdead_beef]);
         let short = STANDARD.encode([1; 31]);
-        for bad in [format!("a:{a}\nb:{short}"), format!("a:{a}\n:{a}"), format!("a:{a}\nb {a}")] {
+        let second = [
+            format!("k00000002:{short}"),
+            format!(":{a}"),
+            format!("k00000002 {a}"),
+            format!("new:{a}"),
+            format!("k2:{a}"),
+            format!("k+0000002:{a}"),
+            format!("k0000000g:{a}"),
+        ];
+        for bad in second.map(|line| format!("k00000001:{a}\n{line}")) {
             assert!(matches!(parse(&bad), Err(Fault::Line(2))), "{bad}");
         }
         assert!(matches!(parse("# none"), Err(Fault::Count)));
-        assert!(matches!(parse(&format!("a:{a}\na:{b}")), Err(Fault::Count)), "one id, two keys");
-        let many = |n: usize| (0..n).map(|i| format!("k{i}:{a}\n")).collect::<String>();
+        assert!(
+            matches!(parse(&format!("k0000000a:{a}\nk0000000A:{b}")), Err(Fault::Count)),
+            "one id, two keys"
+        );
+        let many = |n: usize| (0..n).map(|i| format!("k{i:08x}:{a}\n")).collect::<String>();
         assert!(parse(&many(KEYS_MAX)).is_ok());
         assert!(matches!(parse(&many(KEYS_MAX + 1)), Err(Fault::Count)));
     }

@@ -22,7 +22,7 @@ use token::{
     credential::{UnboundKind, bearer},
     key_ring::{KeyRing, SigningKey},
     refresh::RefreshKey,
-    seal::{SealKeyId, SealKeys},
+    seal::SealKeys,
 };
 use tokio::sync::watch;
 
@@ -36,6 +36,8 @@ pub enum StartError {
     Store(#[from] store::Error),
     #[error("cannot listen on {addr}: {why}")]
     Listen { addr: SocketAddr, why: std::io::Error },
+    #[error("redis would evict what it holds (maxmemory-policy {0}): set it to noeviction")]
+    Evicts(String),
     #[error("{0}")]
     Other(String),
 }
@@ -116,17 +118,8 @@ impl Outbound for Guarded {
 
 fn seals(settings: &Settings) -> Result<SealKeys, StartError> {
     let mut keys = seal_keys::load_or_create(&settings.seal_key_path(), &SystemChance)?.into_iter();
-    let numbered = |key: seal_keys::SealKey| {
-        let id =
-            key.id.strip_prefix('k').and_then(|hex| u32::from_str_radix(hex, 16).ok()).ok_or_else(|| {
-                StartError::Other(format!("seal key id {}: wanted k and 8 hexadecimal digits", key.id))
-            })?;
-        Ok::<_, StartError>((SealKeyId(id), key.bytes))
-    };
-    let current =
-        keys.next().map(numbered).transpose()?.ok_or_else(|| StartError::Other("no seal key".to_owned()))?;
-    let older = keys.map(numbered).collect::<Result<Vec<_>, _>>()?;
-    Ok(SealKeys::new(current, older))
+    let current = keys.next().ok_or_else(|| StartError::Other("no seal key".to_owned()))?;
+    Ok(SealKeys::new((current.id, current.bytes), keys.map(|key| (key.id, key.bytes)).collect()))
 }
 
 async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError> {
@@ -161,10 +154,14 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         .map(Live::connect)
         .transpose()
         .map_err(|error| StartError::Other(format!("redis.url: {error}")))?;
-    if let Some(live) = &live
-        && let Err(error) = live.ping().await
-    {
-        tracing::warn!(%error, "redis does not answer yet: sessions are served from postgres");
+    if let Some(live) = &live {
+        match live.eviction_policy().await {
+            Ok(Some(policy)) if policy != "noeviction" => return Err(StartError::Evicts(policy)),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "redis does not answer yet: sessions are served from postgres");
+            }
+        }
     }
     let name_servers = settings.egress.name_servers().map_err(|e| StartError::Other(e.to_string()))?;
     let sockets = Sockets::new(settings.egress.allow_loopback, Arc::new(SystemChance))

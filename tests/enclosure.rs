@@ -18,6 +18,7 @@ pub const OPEN: &[(&str, &str)] = &[
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),
     ("platform_events", "the platform's own record"),
+    ("redis_guard", "what Redis must hold: one row, of nobody"),
 ];
 
 /// The enclosed tables by their kind: who inside the org sees which rows.

@@ -29,6 +29,7 @@ mod policies;
 mod provision;
 mod provision_dialogues;
 mod redis_lost;
+mod redis_guard;
 mod refresh;
 mod states;
 mod tenancy;

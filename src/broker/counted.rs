@@ -8,6 +8,10 @@ pub static LOGINS: Series<3> = Series::new();
 /// Strangers' refusals that found no room to be counted for their org.
 pub static REFUSALS_UNCOUNTED: Series<0> = Series::new();
 
+/// Times that Redis was found to have lost what it held, by how.
+pub static REDIS_LOSSES: Series<1> = Series::new();
+/// 1 while Redis may evict what it holds.
+pub static REDIS_EVICTS: Series<0> = Series::new();
 /// By job: when its last round succeeded, in seconds since 1970.
 pub static JOB_SUCCEEDED_AT: Series<1> = Series::new();
 /// By job: rounds that failed.

@@ -3,6 +3,7 @@
 //! keeps none waiting; row locks and unique keys keep it right.
 
 pub mod deliver;
+mod guard;
 pub mod months;
 pub mod refusals;
 mod relay;
@@ -21,6 +22,8 @@ use tokio::{sync::watch, task::JoinSet};
 const OFTEN: Duration = Duration::from_millis(250);
 /// How often the sweep looks whose turn it is.
 const SELDOM: Duration = Duration::from_secs(1);
+/// How often Redis is asked whether it still holds everything.
+const STEADILY: Duration = Duration::from_secs(5);
 const HOURLY: Duration = Duration::from_secs(3_600);
 /// Orgs a job takes on in one round.
 const ORGS_A_ROUND: i64 = 100;
@@ -31,6 +34,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, stop: watch::Receiver<bool
     jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
     jobs.spawn(deliveries(gw.clone(), stop.clone()));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
+    jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), guard::round));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
     jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
     jobs.join_all().await;

@@ -4,6 +4,7 @@
 use super::ORGS_A_ROUND;
 use broker::{FlowError, Gateway};
 use model::revocation::Scope;
+use store::GateError;
 
 /// Rows of one read; the loop ends with the org's last.
 const ROWS: i64 = 1_000;
@@ -14,7 +15,12 @@ pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
     // Younger ones are still in the hands of the process that wrote them.
     let due = call.at.minus_secs(1);
     for org in gw.db.orgs_with_due("revocation", due, ORGS_A_ROUND).await? {
-        let scope = gw.db.job("relay", org, &call).await?;
+        let scope = match gw.db.job("relay", org, &call).await {
+            Ok(scope) => scope,
+            // Purged: nobody of it is left to be signed in.
+            Err(GateError::Unknown | GateError::Closed(_)) => continue,
+            Err(GateError::Store(error)) => return Err(error.into()),
+        };
         let (mut reached, mut after) = (true, 0);
         loop {
             let page = gw.db.read(&scope, "relay.read").await?.terminations_after(after, ROWS).await?;

@@ -46,6 +46,9 @@ impl OrgRef {
     }
 }
 
+/// Orgs of one page of all of them.
+const PAGE: i32 = 200;
+
 #[derive(sqlx::FromRow)]
 struct OrgRoute {
     org_id: Uuid,
@@ -261,6 +264,32 @@ impl Db {
             region: String::new(),
         };
         OrgScope::opened(facts, Job { name }, call)
+    }
+
+    /// Puts something on the jobs' list for every org that a job may open.
+    pub async fn every_org_due(&self, kind: &'static str, at: Timestamp) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page: Vec<OrgRoute> = sqlx::query_as("SELECT * FROM gate_orgs($1, $2)")
+                .bind(after)
+                .bind(PAGE)
+                .fetch_all(&self.pool)
+                .await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.org_id);
+            let open = |org: &&OrgRoute| OrgState::parse(&org.state).is_some_and(|s| s.admits(Job::PASSAGE));
+            let orgs: Vec<Uuid> = page.iter().filter(open).map(|org| org.org_id).collect();
+            sqlx::query(
+                "INSERT INTO pending (kind, org_id, item_id, due_at)
+                 SELECT $1, org, org, $3 FROM UNNEST($2::uuid[]) AS org
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(kind)
+            .bind(orgs)
+            .bind(OffsetDateTime::from(at))
+            .execute(&self.pool)
+            .await?;
+        }
     }
 
     /// The operator's list: orgs in order of birth, after `after`.

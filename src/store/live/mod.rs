@@ -1,6 +1,10 @@
 //! What is fast: sessions and revocation watermarks in Redis. Never the truth: a missing key never
 //! means "not revoked", only "ask Postgres", and whatever ends in a token asks Postgres anyway.
-//! Every key is made here, from an `&OrgScope`, under the hash tag `{org}`.
+//! Every key is made here, from an `&OrgScope`, under the hash tag `{org}`; `guard.rs` has the one of no org.
+
+mod guard;
+
+pub use guard::{Guard, Held, Loss};
 
 use crate::{Door, OrgScope, SessionRow};
 use model::{TokenDigest, ids::SessionId, revocation::Scope};
