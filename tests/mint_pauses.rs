@@ -45,7 +45,7 @@ impl Hold {
     }
 }
 
-/// Waits until a statement that begins so stands in the queue behind this backend, and says which
+/// Waits until a statement with these words stands in the queue behind this backend, and says which
 /// backend it is.
 async fn waits(house: &House, behind: i32, statement: &str) -> i32 {
     let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
@@ -55,7 +55,7 @@ async fn waits(house: &House, behind: i32, statement: &str) -> i32 {
             "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) AND query LIKE $2",
         )
         .bind(behind)
-        .bind(format!("{statement}%"))
+        .bind(format!("%{statement}%"))
         .fetch_optional(&mut sql)
         .await
         .unwrap();
@@ -239,8 +239,13 @@ pub async fn dead(house: &'static House, tenant: &Tenant, mut out: Out, how: &st
     if let Some(session) = session {
         let scope = house.visitor(tenant).await;
         let live = house.gw.live.clone().unwrap();
-        let seen = house.on(async move { live.session(&scope, &session.digest).await }).await;
-        assert_eq!(seen, Seen::Dead, "{how}: the session in Redis");
+        let dies = async move {
+            while live.session(&scope, &session.digest).await != Seen::Dead {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(5), house.on(dies)).await;
+        assert!(told.is_ok(), "{how}: the session in Redis");
     }
     let silent = authorize_url(house, tenant, &[("prompt", "none")]);
     let page = out.browser.get_once(&silent).await.unwrap();

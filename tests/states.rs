@@ -39,6 +39,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     ("assertion consumer",        ["code", "code", "code", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("SAML metadata",             ["200", "200", "200", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("OIDC callback",             ["400 login.attempt_unknown", "400 login.attempt_unknown", "400 login.attempt_unknown", "404 org.suspended", "404 not_found", "404 not_found"]),
+    ("OIDC tile, at SAML's",      ["404 not_found", "404 not_found", "404 not_found", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("token, by code",            ["200", "200", "200", "400 invalid_grant", "400 invalid_grant", "400 invalid_grant"]),
     ("token, by refresh token",   ["200", "200", "200", "400 invalid_grant", "400 invalid_grant", "400 invalid_grant"]),
     ("introspect",                ["active", "active", "active", "inactive", "inactive", "inactive"]),
@@ -224,6 +225,10 @@ async fn walked(
         "GET /oidc/{con}/callback" => {
             let url = house.url(&format!("{}?code=c&state=s", filled(entry, tenant)));
             one("OIDC callback", page(stranger.get_once(&url).await.unwrap()))
+        }
+        "GET /oidc/{con}/initiate" => {
+            let url = house.url(&filled(entry, tenant));
+            one("OIDC tile, at SAML's", page(stranger.get_once(&url).await.unwrap()))
         }
         "POST /logout" => {
             one("sign-out", page(kit.browser.post_once(&house.url("/logout"), &[]).await.unwrap()))

@@ -12,7 +12,7 @@ use model::{
     user::{AcceptedIdentity, normalised},
 };
 use serde_json::{Value, json};
-use store::{Adopted, ConnectionState, NewCode, NewSession, OrgScope, SessionRow, TenantTx, User, Visitor};
+use store::{Admission, Adopted, NewCode, NewSession, OrgScope, SessionRow, TenantTx, User, Visitor};
 use token::{
     code,
     credential::{OrgBoundKind, org_bearer},
@@ -75,11 +75,6 @@ async fn try_admit(
     if !identity.groups.is_empty() {
         tx.share_mappings().await?;
     }
-    let enabled =
-        tx.connection(identity.connection).await?.is_some_and(|c| c.state == ConnectionState::Enabled);
-    if !enabled {
-        return Err(Refusal::proven("login.connection_disabled").into());
-    }
     let key = format!("{}:{}", identity.connection, identity.single_use_key);
     if tx.first_use(&key, identity.single_use_until).await?.is_none() {
         return Err(Refusal::proven("login.replayed").with("id", &identity.single_use_key).into());
@@ -90,15 +85,18 @@ async fn try_admit(
     }
     let named =
         [Scope::Org, Scope::User(user.id), Scope::Connection(identity.connection)].map(|s| s.to_string());
-    let as_of = tx.as_of(&named).await?;
-    if as_of.terminated > terms.rs {
+    let admission = tx.admission(identity.connection, &named).await?;
+    if !admission.connection_enabled {
+        return Err(Refusal::proven("login.connection_disabled").into());
+    }
+    if admission.as_of.terminated > terms.rs {
         return Err(Refusal::proven("login.revoked_meanwhile").with("user", user.id).into());
     }
     if user.directory.is_none() {
         tx.regroup_by_sign_in(user.id, &identity.groups, &identity.connection.to_string()).await?;
     }
-    let (session, cookie) = open_session(gw, &mut tx, identity, (user.id, as_of.head)).await?;
-    let code = issue_code(gw, &mut tx, &terms.asked, &session).await?;
+    let (session, cookie, code) =
+        open_session(gw, &mut tx, identity, &terms.asked, (user.id, &admission)).await?;
     let record = accepted_record(&user, identity, terms, adopted, &session, now);
     tx.commit(record).await?;
     let text = cookie.reveal().clone();
@@ -126,7 +124,9 @@ pub async fn answer_again(
 ) -> Result<Admitted, FlowError> {
     let mut tx = gw.db.write(scope, "login.answer_again").await?;
     tx.touch_session(session.id).await?;
-    let code = issue_code(gw, &mut tx, asked, session).await?;
+    let code = code::issue(tx.org(), gw.chance.as_ref());
+    let (_, digest) = code::parse(code.reveal())?;
+    tx.create_code(&code_of(gw, asked, session, &digest, tx.now())).await?;
     let event = AuditEvent::done("login.continued")
         .on("user", session.user)
         .value("session", session.id.to_string())
@@ -211,35 +211,21 @@ async fn open_session(
     gw: &Gateway,
     tx: &mut TenantTx,
     identity: &AcceptedIdentity,
-    (user, rs): (UserId, i64),
-) -> Result<(SessionRow, Secret<String>), FlowError> {
-    let now = tx.now();
-    let org = tx.own_org().await?;
-    let absolute = org.session_absolute_secs.map_or(gw.lifetimes.session_absolute_secs, i64::from);
+    asked: &AppRequest,
+    (user, admission): (UserId, &Admission),
+) -> Result<(SessionRow, Secret<String>, Secret<String>), FlowError> {
+    let (org, now) = (tx.org(), tx.now());
+    let absolute = admission.session_absolute_secs.map_or(gw.lifetimes.session_absolute_secs, i64::from);
     let policy = now.plus_secs(absolute);
     let expires_at = identity.until.map_or(policy, |until| until.min(policy));
     if expires_at <= now {
         return Err(Refusal::proven("login.session_already_over").into());
     }
-    let cookie = org_bearer(OrgBoundKind::Session, org.id, gw.chance.as_ref());
-    let id = SessionId::new(now, gw.chance.as_ref());
-    tx.create_session(&NewSession {
-        id,
-        user,
-        connection: identity.connection,
-        digest: &model::TokenDigest::of(cookie.reveal()),
-        rs,
-        acr: identity.acr.as_deref(),
-        amr: &identity.amr,
-        auth_time: identity.auth_time,
-        expires_at,
-    })
-    .await?;
     let row = SessionRow {
-        id,
+        id: SessionId::new(now, gw.chance.as_ref()),
         user,
         connection: identity.connection,
-        rs,
+        rs: admission.as_of.head,
         acr: identity.acr.clone(),
         amr: identity.amr.clone(),
         auth_time: identity.auth_time,
@@ -248,19 +234,33 @@ async fn open_session(
         expires_at,
         ended_at: None,
     };
-    Ok((row, cookie))
+    let cookie = org_bearer(OrgBoundKind::Session, org, gw.chance.as_ref());
+    let code = code::issue(org, gw.chance.as_ref());
+    let (_, digest) = code::parse(code.reveal())?;
+    let new = NewSession {
+        id: row.id,
+        user,
+        connection: identity.connection,
+        digest: &model::TokenDigest::of(cookie.reveal()),
+        rs: row.rs,
+        acr: row.acr.as_deref(),
+        amr: &row.amr,
+        auth_time: row.auth_time,
+        expires_at,
+    };
+    tx.create_session(&new, &code_of(gw, asked, &row, &digest, now)).await?;
+    Ok((row, cookie, code))
 }
 
-async fn issue_code(
+fn code_of<'a>(
     gw: &Gateway,
-    tx: &mut TenantTx,
-    asked: &AppRequest,
+    asked: &'a AppRequest,
     session: &SessionRow,
-) -> Result<Secret<String>, FlowError> {
-    let text = code::issue(tx.org(), gw.chance.as_ref());
-    let (_, digest) = code::parse(text.reveal())?;
-    tx.create_code(&NewCode {
-        digest: &digest,
+    digest: &'a model::TokenDigest,
+    now: Timestamp,
+) -> NewCode<'a> {
+    NewCode {
+        digest,
         session: session.id,
         user: session.user,
         app: asked.app,
@@ -269,10 +269,8 @@ async fn issue_code(
         nonce: asked.nonce.as_deref(),
         scope: &asked.scope,
         rs: session.rs,
-        expires_at: tx.now().plus_secs(gw.lifetimes.code_secs),
-    })
-    .await?;
-    Ok(text)
+        expires_at: now.plus_secs(gw.lifetimes.code_secs),
+    }
 }
 
 fn accepted_record(

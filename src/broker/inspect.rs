@@ -4,7 +4,7 @@
 use crate::{FlowError, Gateway};
 use model::{Refusal, TokenDigest, ids::OrgId};
 use store::{
-    App, Call, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
+    Call, Client, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
 };
 use token::{
     access::{self, AccessClaims},
@@ -84,14 +84,23 @@ async fn truth(
     Ok(tx.mint_row(session.id, &scopes_of(session.id, session.user, session.connection, app)).await?)
 }
 
+/// What a token of ours says of itself: its signature and times hold, and no more.
+pub fn read(gw: &Gateway, jwt: &str, call: &Call) -> Option<AccessClaims> {
+    access::verify(jwt, &gw.keys, gw.links.issuer(), call.at).ok()
+}
+
 /// An access token for an app that asks about it. A token of another app's audience, of an org the
 /// app does not serve, dead or malformed: all the same `None`.
-pub async fn introspect(gw: &Gateway, app: &App, jwt: &str, call: &Call) -> Result<Option<Live>, FlowError> {
-    let Ok(claims) = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at) else { return Ok(None) };
-    if claims.client_id != app.id && claims.audience != app.audience {
+pub async fn introspect(
+    gw: &Gateway,
+    client: &Client,
+    claims: AccessClaims,
+    call: &Call,
+) -> Result<Option<Live>, FlowError> {
+    if claims.client_id != client.app.id && claims.audience != client.app.audience {
         return Ok(None);
     }
-    match gw.db.app_client(app, claims.org, call).await {
+    match client.open(claims.org, call) {
         Ok(scope) => {
             let mut tx = gw.db.read(&scope, "token.introspect").await?;
             alive(&mut tx, claims).await

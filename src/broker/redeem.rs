@@ -4,11 +4,13 @@
 use crate::{FlowError, Gateway, inspect::over, revoke};
 use model::{
     Refusal, Secret, Timestamp,
-    ids::{EventId, FamilyId},
+    ids::{EventId, FamilyId, OrgId},
     record::{AuditEvent, Record, Usage},
     revocation::{Action, Scope},
 };
-use store::{App, AppClient, Call, CodeRow, FamilyRow, GateError, MintRow, OrgScope, TenantTx, scopes_of};
+use store::{
+    App, AppClient, Call, Client, CodeRow, FamilyRow, GateError, MintRow, OrgScope, TenantTx, scopes_of,
+};
 use token::{
     code::{self, Challenge},
     mint::{MintSnapshot, mint_access, mint_id},
@@ -30,14 +32,14 @@ pub struct Redemption<'a> {
     pub code_verifier: &'a str,
 }
 
+/// The org that a code names, before anything is proven: for the client's look-up.
+pub fn named_org(code: &str) -> Option<OrgId> {
+    code::parse(code).ok().map(|(org, _)| org)
+}
+
 /// Opens the org that a code or refresh token names, for an app that serves it.
-pub(crate) async fn open_org(
-    gw: &Gateway,
-    app: &App,
-    org: model::ids::OrgId,
-    call: &Call,
-) -> Result<OrgScope<AppClient>, FlowError> {
-    gw.db.app_client(app, org, call).await.map_err(|error| match error {
+pub(crate) fn open_org(client: &Client, org: OrgId, call: &Call) -> Result<OrgScope<AppClient>, FlowError> {
+    client.open(org, call).map_err(|error| match error {
         GateError::Unknown | GateError::Closed(_) => Refusal::stranger("oauth.invalid_grant").into(),
         GateError::Store(error) => error.into(),
     })
@@ -45,12 +47,12 @@ pub(crate) async fn open_org(
 
 pub async fn redeem(
     gw: &Gateway,
-    app: &App,
+    client: &Client,
     grant: Redemption<'_>,
     call: &Call,
 ) -> Result<Tokens, FlowError> {
     let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
-    let scope = open_org(gw, app, org, call).await?;
+    let (app, scope) = (&client.app, open_org(client, org, call)?);
     let mut tx = gw.db.write(&scope, "token.redeem").await?;
     let code = tx
         .lock_code(&digest)
@@ -63,17 +65,16 @@ pub async fn redeem(
     check(&code, &grant, call.at)?;
     // Locks first, then a new statement reads person and stamp as of one instant.
     tx.share_user(code.user).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
-    let session = tx.session(code.session).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
-    let named = scopes_of(session.id, session.user, session.connection, Some(app.id));
-    let row = tx.mint_row(session.id, &named).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    let named = scopes_of(code.session, code.user, code.connection, Some(app.id));
+    let row = tx.mint_row(code.session, &named).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
     }
     let absolute = call.at.plus_secs(gw.lifetimes.refresh_absolute_secs).min(row.session.expires_at);
     let family = FamilyRow {
         id: FamilyId::new(call.at, gw.chance.as_ref()),
-        session: session.id,
-        user: session.user,
+        session: code.session,
+        user: code.user,
         app: app.id,
         scope: code.scope.clone(),
         rs: row.head,
@@ -83,8 +84,7 @@ pub async fn redeem(
         expires_at: absolute,
         ended_at: None,
     };
-    tx.create_family(&family).await?;
-    tx.redeem_code(&digest, Some(family.id)).await?;
+    tx.create_family(&family, &digest).await?;
     let tokens = mint(gw, app, &scope, &row, &family, code.nonce.clone())?;
     tx.commit(issued(&row, app, "authorization_code")).await?;
     Ok(tokens)

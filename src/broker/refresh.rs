@@ -9,16 +9,22 @@ use crate::{
 };
 use model::{
     Refusal,
+    ids::OrgId,
     record::{AuditEvent, Record},
     revocation::{Action, Scope},
 };
 use serde_json::json;
-use store::{App, AppClient, Call, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
+use store::{App, AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
 use token::refresh::{Family, Verdict, judge};
 
-pub async fn refresh(gw: &Gateway, app: &App, text: &str, call: &Call) -> Result<Tokens, FlowError> {
+/// The org that a refresh token names: for the client's look-up.
+pub fn named_org(gw: &Gateway, text: &str) -> Option<OrgId> {
+    gw.refresh_key.open(text).ok().map(|presented| presented.org)
+}
+
+pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> Result<Tokens, FlowError> {
     let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
-    let scope = open_org(gw, app, presented.org, call).await?;
+    let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
     let mut tx = gw.db.write(&scope, "token.refresh").await?;
     let mut family = tx.lock_family(presented.family).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     let facts = Family {

@@ -10,7 +10,7 @@ use model::{
     revocation::{Action, Scope},
 };
 use serde_json::json;
-use store::{Administrator, App, Call, Door, OrgScope, Revoked, TenantTx};
+use store::{Administrator, Call, Client, Door, OrgScope, Revoked, TenantTx};
 
 /// What ends a person: written inside the caller's own transaction, which has the person locked.
 pub struct Ended {
@@ -114,9 +114,10 @@ pub async fn org(gw: &Gateway, scope: &OrgScope<Administrator>) -> Result<(), Fl
 
 /// RFC 7009: an app gives back a refresh token. The family ends, and the session's access tokens
 /// must be fetched anew by whoever still holds a family. An unknown or foreign token is no error.
-pub async fn refresh_token(gw: &Gateway, app: &App, text: &str, call: &Call) -> Result<(), FlowError> {
+pub async fn refresh_token(gw: &Gateway, client: &Client, text: &str, call: &Call) -> Result<(), FlowError> {
     let Ok(presented) = gw.refresh_key.open(text) else { return Ok(()) };
-    let scope = match gw.db.app_client(app, presented.org, call).await {
+    let app = &client.app;
+    let scope = match client.open(presented.org, call) {
         Ok(scope) => scope,
         Err(store::GateError::Store(error)) => return Err(error.into()),
         Err(store::GateError::Unknown | store::GateError::Closed(_)) => return Ok(()),

@@ -14,10 +14,13 @@ use broker::{
     redeem::{self, Redemption, Tokens},
     refresh, revoke,
 };
-use model::{Refusal, TokenDigest, ids::AppId};
+use model::{
+    Refusal, TokenDigest,
+    ids::{AppId, OrgId},
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use store::{App, AuthMethod};
+use store::{AuthMethod, Client};
 
 pub const ROUTES: &[Entry] = &[
     Entry {
@@ -59,13 +62,20 @@ fn invalid(field: &'static str, detail: &str) -> FlowError {
     FlowError::invalid("oauth.invalid_request", field, detail)
 }
 
+/// A body, or that it did not arrive whole: that is said in the caller's dialect, not the server's.
+pub type Body = Result<Bytes, actix_web::Error>;
+
+pub fn whole(body: &Body) -> Result<&Bytes, FlowError> {
+    body.as_ref().map_err(|_| invalid("body", "the body is too large, or broke off"))
+}
+
 /// Reads `application/x-www-form-urlencoded`.
-pub fn form(req: &HttpRequest, body: &[u8]) -> Result<Form, FlowError> {
+pub fn form(req: &HttpRequest, body: &Body) -> Result<Form, FlowError> {
     let kind = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
         return Err(invalid("content-type", "send application/x-www-form-urlencoded"));
     }
-    pairs(body)
+    pairs(whole(body)?)
 }
 
 /// The parameters of a form or a query.
@@ -83,8 +93,13 @@ pub fn pairs(text: &[u8]) -> Result<Form, FlowError> {
 }
 
 /// The client, authenticated by the method it is registered for. RFC 6749 2.3.1: both halves of
-/// Basic are form-encoded.
-async fn client(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<App, FlowError> {
+/// Basic are form-encoded. `org` is the one that its request names.
+async fn client(
+    req: &HttpRequest,
+    gw: &Gateway,
+    form: &Form,
+    org: Option<OrgId>,
+) -> Result<Client, FlowError> {
     let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
     let basic = req
         .headers()
@@ -112,7 +127,8 @@ async fn client(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<App, Flo
         (None, None) => (form.get("client_id").cloned().ok_or_else(wrong)?, None, AuthMethod::None),
     };
     let app_id: AppId = id.parse().map_err(|_| wrong())?;
-    let app = gw.db.app(app_id).await?.ok_or_else(wrong)?;
+    let client = gw.db.client(app_id, org).await?.ok_or_else(wrong)?;
+    let app = &client.app;
     let holds = match (app.auth_method, &app.secret, &secret) {
         (AuthMethod::None, _, None) => used == AuthMethod::None,
         // A confidential client may use either header or body: both carry the same secret over TLS.
@@ -121,7 +137,7 @@ async fn client(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<App, Flo
         }
         _ => false,
     };
-    if holds { Ok(app) } else { Err(wrong()) }
+    if holds { Ok(client) } else { Err(wrong()) }
 }
 
 fn decoded(text: &str) -> String {
@@ -129,11 +145,11 @@ fn decoded(text: &str) -> String {
     form_urlencoded::parse(joined.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-async fn token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
-        let app = client(&req, &gw, &form).await?;
+        let client = client(&req, &gw, &form, named_org(&gw, &form)).await?;
         let need = |name: &'static str| {
             form.get(name).cloned().ok_or_else(|| invalid(name, &format!("{name} is missing")))
         };
@@ -148,13 +164,13 @@ async fn token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse
                         redirect_uri: redirect_uri.as_deref(),
                         code_verifier: &verifier,
                     };
-                    redeem::redeem(&gw, &app, grant, &call).await
+                    redeem::redeem(&gw, &client, grant, &call).await
                 })
                 .await
             }
             "refresh_token" => {
                 let text = need("refresh_token")?;
-                shielded(async move { refresh::refresh(&gw, &app, &text, &call).await }).await
+                shielded(async move { refresh::refresh(&gw, &client, &text, &call).await }).await
             }
             _ => Err(Refusal::stranger("oauth.unsupported_grant_type").into()),
         }
@@ -162,6 +178,15 @@ async fn token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse
     match answer.await {
         Ok(tokens) => issued(&tokens),
         Err(error) => oauth_error::response(&error),
+    }
+}
+
+/// The org that the request's code or refresh token names.
+fn named_org(gw: &Gateway, form: &Form) -> Option<OrgId> {
+    match (form.get("code"), form.get("refresh_token").or_else(|| form.get("token"))) {
+        (Some(code), None) => redeem::named_org(code),
+        (None, Some(token)) => refresh::named_org(gw, token),
+        (Some(_), Some(_)) | (None, None) => None,
     }
 }
 
@@ -183,17 +208,19 @@ fn issued(tokens: &Tokens) -> HttpResponse {
 }
 
 /// RFC 7662. A public client has nothing to prove itself by, so it may not ask.
-async fn introspect(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+async fn introspect(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
-        let app = client(&req, &gw, &form).await?;
-        if app.auth_method == AuthMethod::None {
+        let text = form.get("token").ok_or_else(|| invalid("token", "token is missing"))?;
+        let claims = inspect::read(&gw, text, &call);
+        let client = client(&req, &gw, &form, claims.as_ref().map(|claims| claims.org)).await?;
+        if client.app.auth_method == AuthMethod::None {
             return Err(Refusal::stranger("oauth.invalid_client").into());
         }
-        let text = form.get("token").cloned().ok_or_else(|| invalid("token", "token is missing"))?;
+        let Some(claims) = claims else { return Ok(None) };
         let gw = gw.get_ref().clone();
-        shielded(async move { inspect::introspect(&gw, &app, &text, &call).await }).await
+        shielded(async move { inspect::introspect(&gw, &client, claims, &call).await }).await
     };
     match answer.await {
         Ok(live) => HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(
@@ -228,14 +255,14 @@ fn introspected(live: &Live, issuer: &str) -> Value {
 }
 
 /// RFC 7009: an unknown token is no error.
-async fn revoke_token(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+async fn revoke_token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
-        let app = client(&req, &gw, &form).await?;
+        let client = client(&req, &gw, &form, named_org(&gw, &form)).await?;
         let text = form.get("token").cloned().ok_or_else(|| invalid("token", "token is missing"))?;
         let gw = gw.get_ref().clone();
-        shielded(async move { revoke::refresh_token(&gw, &app, &text, &call).await }).await
+        shielded(async move { revoke::refresh_token(&gw, &client, &text, &call).await }).await
     };
     match answer.await {
         Ok(()) => HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).finish(),

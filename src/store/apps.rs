@@ -52,7 +52,7 @@ pub struct NewApp<'a> {
 }
 
 #[derive(sqlx::FromRow)]
-struct StoredApp {
+pub(crate) struct StoredApp {
     app_id: Uuid,
     name: String,
     audience: String,
@@ -66,7 +66,7 @@ struct StoredApp {
 }
 
 impl StoredApp {
-    fn app(self) -> Result<App> {
+    pub(crate) fn app(self) -> Result<App> {
         Ok(App {
             id: AppId::from_uuid(self.app_id),
             name: self.name,
@@ -153,7 +153,7 @@ impl Db {
         request_id: &str,
         now: Timestamp,
     ) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
         let app = new.app;
         sqlx::query(
             "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,

@@ -4,11 +4,12 @@
 
 use crate::{
     AdminKind, Administrator, AppClient, Call, Db, Door, Error, Job, Operator, OrgFacts, OrgScope, Result,
-    ScimClient, Subject, Visitor, apps::App,
+    ScimClient, Subject, Visitor,
+    apps::{App, StoredApp},
 };
 use model::{
     Timestamp, TokenDigest,
-    ids::{ConnectionId, DirectoryId, KeyId, OrgId, SessionId, UserId},
+    ids::{AppId, ConnectionId, DirectoryId, KeyId, OrgId, SessionId, UserId},
     org::OrgState,
 };
 use time::OffsetDateTime;
@@ -59,6 +60,46 @@ struct OrgRoute {
 }
 
 #[derive(sqlx::FromRow)]
+struct StoredClient {
+    #[sqlx(flatten)]
+    app: StoredApp,
+    org_id: Option<Uuid>,
+    slug: Option<String>,
+    state: Option<String>,
+    plan: Option<String>,
+    region: Option<String>,
+}
+
+impl StoredClient {
+    fn client(self) -> Result<Client> {
+        let named = (self.org_id, self.slug, self.state, self.plan, self.region);
+        let at = match named {
+            (Some(org_id), Some(slug), Some(state), Some(plan), Some(region)) => {
+                Some(OrgRoute { org_id, slug, state, plan, region }.facts()?)
+            }
+            _ => None,
+        };
+        Ok(Client { app: self.app.app()?, at })
+    }
+}
+
+/// An OAuth client, and the org that its request names, if there is one and the app serves it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub app: App,
+    at: Option<OrgFacts>,
+}
+
+impl Client {
+    /// Opens the org: for whoever has authenticated the app. Another org than the request named is
+    /// unknown.
+    pub fn open(&self, org: OrgId, call: &Call) -> std::result::Result<OrgScope<AppClient>, GateError> {
+        let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
+        admit_facts(facts, AppClient { app: self.app.id }, call)
+    }
+}
+
+#[derive(sqlx::FromRow)]
 struct CredentialRoute {
     #[sqlx(flatten)]
     org: OrgRoute,
@@ -85,7 +126,14 @@ fn admit<D: Door>(
     door: D,
     call: &Call,
 ) -> std::result::Result<OrgScope<D>, GateError> {
-    let facts = route.ok_or(GateError::Unknown)?.facts()?;
+    admit_facts(route.ok_or(GateError::Unknown)?.facts()?, door, call)
+}
+
+fn admit_facts<D: Door>(
+    facts: OrgFacts,
+    door: D,
+    call: &Call,
+) -> std::result::Result<OrgScope<D>, GateError> {
     if facts.state.admits(D::PASSAGE) {
         Ok(OrgScope::opened(facts, door, call))
     } else {
@@ -221,17 +269,23 @@ impl Db {
         OrgScope::opened(facts, by, call)
     }
 
-    /// An authenticated app, at an org it serves.
-    pub async fn app_client(
-        &self,
-        app: &App,
-        org: OrgId,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<AppClient>, GateError> {
-        if !self.app_serves(app, org).await? {
-            return Err(GateError::Unknown);
-        }
-        admit(self.route(&OrgRef::Id(org)).await?, AppClient { app: app.id }, call)
+    /// An app by its client id and, in the same trip, the org that its request names.
+    pub async fn client(&self, id: AppId, org: Option<OrgId>) -> Result<Option<Client>> {
+        let row: Option<StoredClient> = sqlx::query_as(
+            "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
+                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri,
+                    o.org_id, o.slug, o.state, o.plan, o.region
+               FROM apps a
+               LEFT JOIN LATERAL gate_org($2) o
+                    ON a.all_orgs
+                    OR EXISTS (SELECT 1 FROM app_orgs s WHERE s.app_id = a.app_id AND s.org_id = o.org_id)
+              WHERE app_id = $1",
+        )
+        .bind(id.uuid())
+        .bind(org.map(|org| org.uuid()))
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(StoredClient::client).transpose()
     }
 
     /// A person whose session was just proven live, on their own seat.

@@ -32,7 +32,7 @@ pub use apps::{App, AuthMethod, NewApp};
 pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
 pub use directories::{Credential, Directory, NewCredential};
 pub use domains::{Domain, DomainState};
-pub use gate::{GateError, OrgRef};
+pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, GroupFilter, MemberEdit};
 pub use idempotency::Reserved;
 pub use migrate::{migrate, refuse_unsafe_role};
@@ -43,7 +43,7 @@ pub use provisioning::Membership;
 pub use record::{AuditFilter, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, Refusals};
-pub use revocations::{AsOf, Receipt, Revoked};
+pub use revocations::{Admission, AsOf, Receipt, Revoked};
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,
     Visitor,
@@ -55,8 +55,18 @@ pub use tx::{FirstUse, TenantRead, TenantTx};
 pub use users::{Adopted, User, UserFilter, departed_identity};
 
 use model::Chance;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::{str::FromStr, sync::Arc, time::Duration};
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use token::seal::SealKeys;
 
 /// What can go wrong below the stories.
@@ -115,6 +125,8 @@ pub struct Db {
     pool: PgPool,
     seals: Arc<SealKeys>,
     chance: Arc<dyn Chance>,
+    /// Set once a caller hung up on a BEGIN: see `tx::Opening`.
+    hung_up: Arc<AtomicBool>,
 }
 
 /// How to reach Postgres. Connections wait at most `acquire_secs` for a free one.
@@ -126,31 +138,36 @@ pub struct DbOptions {
 }
 
 impl Db {
-    /// Connects as `vst_app`. Each connection that comes back to the pool is rolled back first:
-    /// a caller that hangs up between BEGIN and its answer must not leave an org's transaction
-    /// open for the next borrower.
+    /// Connects as `vst_app`. From the first time that a caller hung up between BEGIN and its answer,
+    /// each connection that comes back to the pool is rolled back, lest it leave an org's transaction
+    /// open for the next borrower. (A transaction dropped later rolls itself back.)
     pub async fn connect(options: &DbOptions, seals: Arc<SealKeys>, chance: Arc<dyn Chance>) -> Result<Self> {
         let connect = PgConnectOptions::from_str(&options.url)?.application_name("vestibule").options([
             ("role", "vst_app"),
             ("search_path", "vst"),
-            // A ROLLBACK outside a transaction, below, is no news.
-            ("client_min_messages", "error"),
             ("statement_timeout", &format!("{}s", options.statement_timeout_secs)),
         ]);
+        let connect = connect.disable_statement_logging();
+        let hung_up = Arc::new(AtomicBool::new(false));
+        let suspect = hung_up.clone();
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_max)
             .acquire_timeout(Duration::from_secs(options.acquire_secs))
             .test_before_acquire(false)
-            .after_release(|connection, _| {
+            .after_release(move |connection, _| {
+                let suspect = suspect.load(Ordering::Acquire);
                 Box::pin(async move {
-                    sqlx::Executor::execute(connection, "ROLLBACK").await?;
+                    if suspect {
+                        // One message: a ROLLBACK alone, outside a transaction, would fill the server's log.
+                        sqlx::Executor::execute(connection, "BEGIN; ROLLBACK").await?;
+                    }
                     Ok(true)
                 })
             })
             .connect_with(connect)
             .await?;
         refuse_unsafe_role(&pool).await?;
-        Ok(Self { pool, seals, chance })
+        Ok(Self { pool, seals, chance, hung_up })
     }
 
     /// Is Postgres there and answering? For readiness.

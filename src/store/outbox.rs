@@ -251,15 +251,14 @@ impl TenantTx {
         Ok(rotated.rows_affected() == 1)
     }
 
-    /// One delivery, under an id of its own, for each enabled webhook that asked for this type.
-    pub(crate) async fn queue_deliveries(&mut self, event_type: &str, data: &Value) -> Result<()> {
+    /// One delivery, under an id of its own, for each of these webhooks.
+    pub(crate) async fn queue_deliveries(
+        &mut self,
+        hooks: impl Iterator<Item = Uuid>,
+        event_type: &str,
+        data: &Value,
+    ) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let hooks: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT whk_id FROM webhooks WHERE state = 'enabled' AND ('*' = ANY (events) OR $1 = ANY (events))",
-        )
-        .bind(event_type)
-        .fetch_all(self.sql())
-        .await?;
         let payload = json!({"type": event_type, "timestamp": self.now(), "data": data}).to_string();
         for hook in hooks {
             let id = EventId::new(self.now(), self.chance().as_ref()).uuid();

@@ -11,6 +11,7 @@ use model::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use time::OffsetDateTime;
 use token::seal::SealKeys;
 use uuid::Uuid;
@@ -40,7 +41,10 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
     let meters: Vec<String> = record.usage.iter().map(|u| u.meter.to_owned()).collect();
     let keys: Vec<String> = record.usage.iter().map(|u| u.natural_key.clone()).collect();
     let values: Vec<i64> = record.usage.iter().map(|u| u.value).collect();
-    sqlx::query(
+    let told: BTreeSet<&str> =
+        record.effects.iter().map(|Effect::Webhook { event_type, .. }| *event_type).collect();
+    let told: Vec<&str> = told.into_iter().collect();
+    let asked: Vec<(Uuid, String)> = sqlx::query_as(
         "WITH kept AS (
              INSERT INTO audit_events (org_id, evt_id, at, actor_kind, actor_id, action, outcome,
                                        target_kind, target_id, request_id, session_id, leaf)
@@ -51,11 +55,16 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
              INSERT INTO audit_values (org_id, evt_id, path, sealed)
              SELECT $1, v.id, v.path, v.sealed
                FROM UNNEST($13::uuid[], $14::text[], $15::bytea[]) AS v(id, path, sealed)
+         ), metered AS (
+             INSERT INTO usage_events (org_id, event_id, meter, value, at)
+             SELECT $1, u.key, u.meter, u.value, $2
+               FROM UNNEST($16::text[], $17::text[], $18::bigint[]) AS u(key, meter, value)
+             ON CONFLICT DO NOTHING
          )
-         INSERT INTO usage_events (org_id, event_id, meter, value, at)
-         SELECT $1, u.key, u.meter, u.value, $2
-           FROM UNNEST($16::text[], $17::text[], $18::bigint[]) AS u(key, meter, value)
-         ON CONFLICT DO NOTHING",
+         SELECT whk_id, event_type
+           FROM webhooks
+           JOIN UNNEST($19::text[]) AS event_type ON '*' = ANY (events) OR event_type = ANY (events)
+          WHERE state = 'enabled'",
     )
     .bind(org.uuid())
     .bind(OffsetDateTime::from(origin.at))
@@ -75,10 +84,12 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
     .bind(&keys)
     .bind(&meters)
     .bind(&values)
-    .execute(tx.sql())
+    .bind(&told)
+    .fetch_all(tx.sql())
     .await?;
     for Effect::Webhook { event_type, data } in &record.effects {
-        tx.queue_deliveries(event_type, data).await?;
+        let hooks = asked.iter().filter(|(_, asked)| asked == event_type).map(|(hook, _)| *hook);
+        tx.queue_deliveries(hooks, event_type, data).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use crate::{Result, TenantTx};
 use model::{
-    Timestamp,
+    Timestamp, TokenDigest,
     ids::{AppId, FamilyId, SessionId, UserId},
 };
 use time::OffsetDateTime;
@@ -41,10 +41,14 @@ struct StoredFamily {
 }
 
 impl TenantTx {
-    pub async fn create_family(&mut self, family: &FamilyRow) -> Result<()> {
-        let org = self.org().uuid();
+    /// The family, and the code it comes from used up, in one statement.
+    pub async fn create_family(&mut self, family: &FamilyRow, code: &TokenDigest) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query(
-            "INSERT INTO refresh_families (org_id, fam_id, ses_id, user_id, app_id, scope, rs, generation,
+            "WITH used AS (
+                 UPDATE codes SET redeemed_at = $11, fam_id = $2 WHERE digest = $12
+             )
+             INSERT INTO refresh_families (org_id, fam_id, ses_id, user_id, app_id, scope, rs, generation,
                                            rotated_at, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
@@ -58,6 +62,8 @@ impl TenantTx {
         .bind(i64::from(family.generation))
         .bind(OffsetDateTime::from(family.rotated_at))
         .bind(OffsetDateTime::from(family.expires_at))
+        .bind(now)
+        .bind(code.bytes().as_slice())
         .execute(self.sql())
         .await?;
         Ok(())

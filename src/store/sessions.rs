@@ -1,7 +1,7 @@
 //! Sessions, one-time codes, and the one plain SELECT from which every token is minted.
 //! Truth is here; Redis only answers faster.
 
-use crate::{Result, TenantRead, TenantTx, record::optional};
+use crate::{Result, TenantRead, TenantTx};
 use model::{
     Timestamp, TokenDigest,
     ids::{AppId, ConnectionId, FamilyId, SessionId, TeamId, UserId},
@@ -57,6 +57,7 @@ pub struct NewCode<'a> {
 pub struct CodeRow {
     pub session: SessionId,
     pub user: UserId,
+    pub connection: ConnectionId,
     pub app: AppId,
     pub redirect_uri: String,
     pub code_challenge: String,
@@ -125,6 +126,7 @@ struct StoredMint {
 struct StoredCode {
     ses_id: Uuid,
     user_id: Uuid,
+    con_id: Uuid,
     app_id: Uuid,
     redirect_uri: String,
     code_challenge: String,
@@ -275,12 +277,18 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    pub async fn create_session(&mut self, new: &NewSession<'_>) -> Result<()> {
+    /// A session and the code that leads to it, in one statement.
+    pub async fn create_session(&mut self, new: &NewSession<'_>, code: &NewCode<'_>) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query(
-            "INSERT INTO sessions (org_id, ses_id, user_id, con_id, digest, rs, acr, amr, auth_time,
-                                   created_at, seen_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10)",
+            "WITH opened AS (
+                 INSERT INTO sessions (org_id, ses_id, user_id, con_id, digest, rs, acr, amr, auth_time,
+                                       created_at, seen_at, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10)
+             )
+             INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
+                                rs, expires_at)
+             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18)",
         )
         .bind(org)
         .bind(new.id.uuid())
@@ -293,6 +301,13 @@ impl TenantTx {
         .bind(now)
         .bind(OffsetDateTime::from(new.expires_at))
         .bind(new.rs)
+        .bind(code.digest.bytes().as_slice())
+        .bind(code.app.uuid())
+        .bind(code.redirect_uri)
+        .bind(code.code_challenge)
+        .bind(code.nonce)
+        .bind(code.scope)
+        .bind(OffsetDateTime::from(code.expires_at))
         .execute(self.sql())
         .await?;
         Ok(())
@@ -346,11 +361,12 @@ impl TenantTx {
     /// The code, locked: of any number of redeemers one goes first and the others then see it redeemed.
     pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
         let row: Option<StoredCode> = sqlx::query_as(
-            "SELECT ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope, rs, expires_at,
-                    redeemed_at, fam_id
-               FROM codes
-              WHERE digest = $1
-                FOR UPDATE",
+            "SELECT c.ses_id, c.user_id, s.con_id, app_id, redirect_uri, code_challenge, nonce, scope, c.rs,
+                    c.expires_at, redeemed_at, fam_id
+               FROM codes c
+               JOIN sessions s USING (org_id, ses_id)
+              WHERE c.digest = $1
+                FOR UPDATE OF c",
         )
         .bind(digest.bytes().as_slice())
         .fetch_optional(self.sql())
@@ -358,6 +374,7 @@ impl TenantTx {
         Ok(row.map(|row| CodeRow {
             session: SessionId::from_uuid(row.ses_id),
             user: UserId::from_uuid(row.user_id),
+            connection: ConnectionId::from_uuid(row.con_id),
             app: AppId::from_uuid(row.app_id),
             redirect_uri: row.redirect_uri,
             code_challenge: row.code_challenge,
@@ -368,16 +385,5 @@ impl TenantTx {
             redeemed_at: row.redeemed_at.map(Timestamp::from),
             family: row.fam_id.map(FamilyId::from_uuid),
         }))
-    }
-
-    pub async fn redeem_code(&mut self, digest: &TokenDigest, family: Option<FamilyId>) -> Result<()> {
-        let now = OffsetDateTime::from(self.now());
-        sqlx::query("UPDATE codes SET redeemed_at = $2, fam_id = $3 WHERE digest = $1")
-            .bind(digest.bytes().as_slice())
-            .bind(now)
-            .bind(optional(family))
-            .execute(self.sql())
-            .await?;
-        Ok(())
     }
 }

@@ -11,7 +11,10 @@ use model::{
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use token::seal::SealKeys;
 
@@ -38,13 +41,13 @@ pub struct FirstUse(());
 impl Db {
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
         tracing::trace!(transaction = name, "read");
-        let tx = self.pool.begin_with(AssertSqlSafe(scope.opening("BEGIN READ ONLY"))).await?;
+        let tx = self.begin(scope.opening("BEGIN READ ONLY")).await?;
         Ok(TenantRead { tx, org: scope.org(), now: scope.now() })
     }
 
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         tracing::trace!(transaction = name, "write");
-        let tx = self.pool.begin_with(AssertSqlSafe(scope.opening("BEGIN"))).await?;
+        let tx = self.begin(scope.opening("BEGIN")).await?;
         Ok(TenantTx {
             read: TenantRead { tx, org: scope.org(), now: scope.now() },
             origin: scope.origin().clone(),
@@ -52,6 +55,29 @@ impl Db {
             chance: self.chance.clone(),
             name,
         })
+    }
+}
+
+/// A BEGIN without an answer yet. Dropped like that (its caller hung up), it may have opened a
+/// transaction that nobody knows of: from then on every connection is rolled back when it comes back.
+struct Opening<'a>(&'a AtomicBool);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if !self.0.swap(true, Ordering::Release) {
+            tracing::warn!("a caller hung up on a BEGIN: connections are rolled back on return from now on");
+        }
+    }
+}
+
+impl Db {
+    pub(crate) async fn begin(&self, opening: String) -> Result<Transaction<'static, Postgres>> {
+        let mut begun = std::pin::pin!(self.pool.begin_with(AssertSqlSafe(opening)));
+        // Declared after, so dropped before: the flag is up when the connection goes back.
+        let unanswered = Opening(&self.hung_up);
+        let begun = begun.as_mut().await;
+        std::mem::forget(unanswered);
+        Ok(begun?)
     }
 }
 

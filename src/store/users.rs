@@ -191,16 +191,14 @@ impl TenantTx {
         connection: ConnectionId,
         subject: &str,
     ) -> Result<Option<User>> {
-        let id: Option<Uuid> =
-            sqlx::query_scalar("SELECT user_id FROM identities WHERE con_id = $1 AND subject = $2")
-                .bind(connection.uuid())
-                .bind(subject)
-                .fetch_optional(self.sql())
-                .await?;
-        match id {
-            Some(id) => self.share_user(UserId::from_uuid(id)).await,
-            None => Ok(None),
-        }
+        let row: Option<StoredUser> = sqlx::query_as(select_user!(
+            "WHERE user_id = (SELECT user_id FROM identities WHERE con_id = $1 AND subject = $2) FOR SHARE"
+        ))
+        .bind(connection.uuid())
+        .bind(subject)
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(row.map(User::from))
     }
 
     /// Locks the seat FOR SHARE: minting and signing in wait for a revocation, and it for them.
