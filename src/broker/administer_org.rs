@@ -245,6 +245,7 @@ pub async fn remove_host(
     scope: &OrgScope<Administrator>,
     host: String,
 ) -> Result<(), FlowError> {
+    let host = dns_name_of("host", &host).map_err(|_| FlowError::Missing)?;
     let mut tx = gw.db.write(scope, "host.remove").await?;
     if !tx.remove_host(&host).await? {
         return Err(FlowError::Missing);

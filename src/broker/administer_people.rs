@@ -228,8 +228,9 @@ fn checked(mappings: &[GroupMapping]) -> Result<(), FlowError> {
         return wrong("group_id", "each group once");
     }
     for mapping in mappings {
-        if mapping.group_id.is_empty() || mapping.group_id.chars().count() > GROUP_ID_CHARS_MAX {
-            return wrong("group_id", "1 to 256 characters");
+        let chars = mapping.group_id.chars().count();
+        if chars == 0 || chars > GROUP_ID_CHARS_MAX || mapping.group_id.contains(char::is_control) {
+            return wrong("group_id", "1 to 256 characters, none of them a control character");
         }
         known_roles(&mapping.roles)?;
     }
@@ -290,6 +291,7 @@ mod tests {
         assert_eq!(code(&[mapping("a", "admin"), mapping("b", "viewer")]), Ok(()));
         assert_eq!(code(&[mapping("a", "admin"), mapping("a", "viewer")]), Err("mapping.malformed"));
         assert_eq!(code(&[mapping("", "admin")]), Err("mapping.malformed"));
+        assert_eq!(code(&[mapping("a\0", "admin")]), Err("mapping.malformed"));
         assert_eq!(code(&[mapping("a", "root")]), Err("role.unknown"));
         let many: Vec<_> = (0..=MAPPINGS_MAX).map(|n| mapping(&n.to_string(), "admin")).collect();
         assert_eq!(code(&many[1..]), Ok(()));

@@ -116,7 +116,14 @@ impl Ask {
     }
 
     fn known_query(&self) -> Result<(), Problem> {
-        for (at, (name, _)) in self.query.iter().enumerate() {
+        for (at, (name, value)) in self.query.iter().enumerate() {
+            if value.contains('\0') {
+                return Err(self.refuse(FlowError::invalid(
+                    "api.query_malformed",
+                    echo(name),
+                    "no NUL byte",
+                )));
+            }
             if !self.operation.query.contains(&name.as_str()) {
                 let right = format!("this call knows: {}", self.operation.query.join(", "));
                 return Err(self.refuse(FlowError::invalid("api.query_unknown", echo(name), right)));

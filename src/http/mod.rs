@@ -22,7 +22,8 @@ pub mod scim_error;
 pub mod signin;
 pub mod token;
 
-use actix_web::{HttpResponse, Route, http::Method, web::ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, http::Method, web::ServiceConfig};
+use broker::FlowError;
 
 /// Who may pass: what the test of every route × {no credential, another org's, wrong door} expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +60,22 @@ pub fn configure(config: &mut ServiceConfig) {
     for entry in routes() {
         config.route(entry.path, (entry.route)().method(entry.method.clone()));
     }
-    config.default_service(actix_web::web::to(|req: actix_web::HttpRequest| async move {
-        if req.path().starts_with("/scim/")
-            || req.path().starts_with("/api/")
-            || req.path().starts_with("/oauth2/")
-        {
-            problem::Problem::of(&req, broker::FlowError::Missing).response()
-        } else {
-            HttpResponse::NotFound().content_type("text/html; charset=utf-8").body(pages::not_found())
-        }
-    }));
+    config.default_service(actix_web::web::to(|req: HttpRequest| async move { nowhere(&req) }));
+}
+
+/// No such path, or not by this method: said as whoever asks there is spoken to.
+fn nowhere(req: &HttpRequest) -> HttpResponse {
+    let path = req.path();
+    let of_org = path.strip_prefix("/orgs/").and_then(|rest| rest.split_once('/'));
+    if path.starts_with("/scim/") || of_org.is_some_and(|(_, rest)| rest.starts_with("scim/")) {
+        scim_error::Refused::from(FlowError::Missing).error_response()
+    } else if path.starts_with("/api/") {
+        problem::Problem::of(req, FlowError::Missing).response()
+    } else if path.starts_with("/oauth2/") && !path.starts_with("/oauth2/authorize") {
+        oauth_error::nowhere()
+    } else {
+        HttpResponse::NotFound().content_type("text/html; charset=utf-8").body(pages::not_found())
+    }
 }
 
 /// The operator's own listener: health, readiness, metrics.
@@ -83,11 +90,11 @@ pub fn configure_ops(config: &mut ServiceConfig) {
 /// transaction half-way. (A dropped `BEGIN` could otherwise leave an org's transaction to the next
 /// borrower of the connection.)
 pub async fn shielded<T: Send + 'static>(
-    story: impl Future<Output = Result<T, broker::FlowError>> + Send + 'static,
-) -> Result<T, broker::FlowError> {
+    story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
+) -> Result<T, FlowError> {
     use tracing::Instrument;
     match tokio::spawn(story.in_current_span()).await {
         Ok(done) => done,
-        Err(panicked) => Err(broker::FlowError::Fault(panicked.to_string())),
+        Err(panicked) => Err(FlowError::Fault(panicked.to_string())),
     }
 }

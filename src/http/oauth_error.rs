@@ -25,6 +25,13 @@ pub fn code(error: &FlowError) -> &'static str {
     }
 }
 
+/// Nothing is at this path, or not by this method.
+pub fn nowhere() -> HttpResponse {
+    HttpResponse::NotFound()
+        .insert_header(("Cache-Control", "no-store"))
+        .json(json!({"error": "invalid_request", "error_description": "not_found"}))
+}
+
 pub fn response(error: &FlowError) -> HttpResponse {
     let code = code(error);
     let status = match code {

@@ -6,13 +6,13 @@ use super::{
     back::{Back, SESSION_COOKIE, add_attempt, add_cookie, answered, cookie_name, cookies, see_other},
     guard::{Facts, facts},
     pages, shielded,
-    token::pairs,
+    token::{Body, pairs, whole},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::{Cookie, SameSite},
     http::Method,
-    web::{self, Bytes, Data, Path},
+    web::{self, Data, Path},
 };
 use broker::{
     FlowError, Gateway, arrive,
@@ -106,10 +106,16 @@ async fn continue_js() -> HttpResponse {
         .body(pages::CONTINUE_JS)
 }
 
-async fn authorize(req: HttpRequest, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
-    let text =
-        if req.method() == Method::POST { body.to_vec() } else { req.query_string().as_bytes().to_vec() };
-    match try_authorize(&req, &gw, &text).await {
+async fn authorize(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
+    let text = match *req.method() {
+        Method::POST => whole(&body).map(|body| body.to_vec()),
+        _ => Ok(req.query_string().as_bytes().to_vec()),
+    };
+    let answer = match text {
+        Ok(text) => try_authorize(&req, &gw, &text).await,
+        Err(error) => Err(error),
+    };
+    match answer {
         Ok(response) => response,
         Err(error) => pages::refused(&req, &error),
     }
@@ -238,7 +244,7 @@ async fn authorize_verified(
     })
 }
 
-async fn acs(req: HttpRequest, path: Path<String>, body: Bytes, gw: Data<Gateway>) -> HttpResponse {
+async fn acs(req: HttpRequest, path: Path<String>, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let finished = async {
         let connection: ConnectionId = path.parse().map_err(|_| FlowError::Missing)?;
         let form = super::token::form(&req, &body)?;

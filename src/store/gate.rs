@@ -147,6 +147,8 @@ impl Db {
             OrgRef::Id(id) => {
                 sqlx::query_as("SELECT * FROM gate_org($1)").bind(id.uuid()).fetch_optional(&self.pool).await
             }
+            // Nothing is named so, and Postgres takes no such text.
+            OrgRef::Slug(slug) if slug.contains('\0') => Ok(None),
             OrgRef::Slug(slug) => {
                 sqlx::query_as("SELECT * FROM gate_slug($1)").bind(slug).fetch_optional(&self.pool).await
             }
