@@ -121,6 +121,8 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     pub body_bytes_max: usize,
+    pub credential_requests_per_sec: u32,
+    pub org_requests_per_sec: u32,
 }
 
 impl Default for Settings {
@@ -188,7 +190,7 @@ impl Default for Log {
 }
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 1_048_576 }
+        Self { body_bytes_max: 1_048_576, credential_requests_per_sec: 100, org_requests_per_sec: 200 }
     }
 }
 

@@ -17,7 +17,10 @@ use model::{
     ids::{KeyId, random32},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use store::{Db, DbOptions, live::Live};
+use store::{
+    Db, DbOptions,
+    live::{Live, Rates},
+};
 use token::{
     credential::{UnboundKind, bearer},
     key_ring::{KeyRing, SigningKey},
@@ -185,6 +188,10 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
             refresh_absolute_secs: settings.tokens.refresh_absolute_secs,
             session_idle_secs: settings.sessions.idle_secs,
             session_absolute_secs: settings.sessions.absolute_secs,
+        },
+        rates: Rates {
+            credential_per_sec: settings.limits.credential_requests_per_sec,
+            org_per_sec: settings.limits.org_requests_per_sec,
         },
         allow_loopback: settings.egress.allow_loopback,
     })

@@ -18,6 +18,7 @@ mod enclosure;
 mod exports;
 mod fetched;
 mod house;
+mod limits;
 mod login;
 mod login_oidc;
 mod mappings;

@@ -25,6 +25,9 @@ pub enum FlowError {
     /// Try again later.
     #[error("busy")]
     Busy { retry_after_secs: u32 },
+    /// More requests than this credential or its org may make.
+    #[error("rate limited")]
+    Limited { retry_after_secs: u32 },
     /// Our own fault; the cause is for the log.
     #[error("fault: {0}")]
     Fault(String),
@@ -39,6 +42,7 @@ impl FlowError {
             Self::Closed(_) => "not_found",
             Self::Conflict { code, .. } | Self::Invalid { code, .. } => code,
             Self::Busy { .. } => "busy",
+            Self::Limited { .. } => "rate_limited",
             Self::Fault(_) => "internal",
         }
     }

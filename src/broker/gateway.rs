@@ -6,7 +6,10 @@ use model::{
     ids::{ConnectionId, EventId},
 };
 use std::{pin::Pin, sync::Arc};
-use store::{Call, Db, live::Live};
+use store::{
+    Call, Db,
+    live::{Live, Rates},
+};
 use token::{key_ring::KeyRing, refresh::RefreshKey};
 
 /// How long things live, in seconds.
@@ -118,6 +121,7 @@ pub struct Gateway {
     pub links: Links,
     pub strangers: Arc<Strangers>,
     pub lifetimes: Lifetimes,
+    pub rates: Rates,
     /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.
     pub allow_loopback: bool,
 }

@@ -1,7 +1,7 @@
 //! The doors: from a request's credential to a scope. A credential of another kind, of another org,
 //! expired or revoked is unknown here, and all of these look the same from outside.
 
-use super::guard::facts;
+use super::guard::{facts, limited};
 use actix_web::{HttpRequest, http::header};
 use broker::{FlowError, Gateway};
 use model::Refusal;
@@ -37,7 +37,11 @@ pub async fn scim(
     let scope = gw.db.scim_client(&credential.digest, &facts(req).call).await.map_err(shut)?;
     // The token names its org in the clear; the look-up is what proves it.
     let agrees = credential.org == Some(scope.org()) && slug.is_none_or(|slug| slug == scope.facts().slug);
-    if agrees { Ok(scope) } else { Err(unauthorized()) }
+    if !agrees {
+        return Err(unauthorized());
+    }
+    limited(req, gw, &scope, scope.door().key).await?;
+    Ok(scope)
 }
 
 /// The platform's operator.
@@ -70,6 +74,7 @@ pub async fn administrator(
             if !same {
                 return Err(FlowError::Missing);
             }
+            limited(req, gw, &scope, scope.door().key).await?;
             scope
         }
         _ => {

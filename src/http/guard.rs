@@ -9,9 +9,9 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use broker::Gateway;
-use model::ids::EventId;
-use store::{Call, GateError, OrgRef};
+use broker::{FlowError, Gateway};
+use model::ids::{EventId, KeyId};
+use store::{Call, Door, GateError, OrgRef, OrgScope, live::Quota};
 use tracing::{Instrument, Span, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,6 +36,35 @@ pub fn facts(req: &HttpRequest) -> Facts {
         },
         host_org: None,
     })
+}
+
+/// Takes one request out of the buckets of a proven credential and its org. Without Redis nothing
+/// is limited. Errors: `rate_limited`.
+pub async fn limited<D: Door>(
+    req: &HttpRequest,
+    gw: &Gateway,
+    scope: &OrgScope<D>,
+    credential: KeyId,
+) -> Result<(), FlowError> {
+    let Some(live) = &gw.live else { return Ok(()) };
+    let Some(quota) = live.throttle(scope, credential, &gw.rates).await else { return Ok(()) };
+    req.extensions_mut().insert(quota);
+    match quota.retry_after_secs {
+        None => Ok(()),
+        Some(retry_after_secs) => Err(FlowError::Limited { retry_after_secs }),
+    }
+}
+
+fn tell_quota(response: &mut ServiceResponse<impl MessageBody>) {
+    let Some(quota) = response.request().extensions().get::<Quota>().copied() else { return };
+    let told = [
+        ("x-ratelimit-limit", quota.limit),
+        ("x-ratelimit-remaining", quota.remaining),
+        ("x-ratelimit-reset", quota.reset_secs),
+    ];
+    for (name, value) in told {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
 }
 
 pub async fn guard(
@@ -80,6 +109,7 @@ pub async fn guard(
     let id = HeaderValue::from_str(&call.request_id).unwrap_or(HeaderValue::from_static("invalid"));
     req.extensions_mut().insert(Facts { call, host_org });
     let mut response = next.call(req).instrument(span.clone()).await?;
+    tell_quota(&mut response);
     let status = response.status().as_u16();
     span.record("status", status).record("route", response.request().match_pattern());
     let headers = response.headers_mut();

@@ -41,7 +41,7 @@ impl Problem {
             members.insert("facts".to_owned(), facts.collect::<serde_json::Map<_, _>>().into());
         }
         let mut response = HttpResponse::build(status);
-        if let FlowError::Busy { retry_after_secs } = &self.error {
+        if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.error {
             response.insert_header(("Retry-After", retry_after_secs.to_string()));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -77,6 +77,12 @@ impl Problem {
             FlowError::Invalid { field, detail, .. } => {
                 (StatusCode::BAD_REQUEST, "Invalid request", Some(field.as_ref()), detail.clone())
             }
+            FlowError::Limited { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+                None,
+                "Wait for Retry-After; X-RateLimit headers on every answer say what is left.".to_owned(),
+            ),
             FlowError::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Busy", None, "Try again shortly.".to_owned())
             }

@@ -33,6 +33,7 @@ fn rendered(error: &FlowError) -> ScimError {
         FlowError::Closed(_) => ScimError::of(Problem::Unauthorized, "the org does not provision"),
         FlowError::Conflict { .. } => ScimError::of(Problem::Taken, "this is in conflict with what is here"),
         FlowError::Invalid { detail, .. } => ScimError::of(Problem::ValueWrong, detail),
+        FlowError::Limited { .. } => ScimError::of(Problem::Throttled, "too many requests; wait for Retry-After"),
         FlowError::Busy { .. } => ScimError::of(Problem::Unavailable, "try again shortly"),
         FlowError::Fault(_) => ScimError::of(Problem::Internal, "something failed on our side"),
     }
@@ -57,7 +58,7 @@ impl ResponseError for Refused {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"vestibule\""));
         }
-        if let FlowError::Busy { retry_after_secs } = &self.0 {
+        if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.0 {
             response.insert_header((header::RETRY_AFTER, retry_after_secs.to_string()));
         }
         response
@@ -81,6 +82,7 @@ mod tests {
             (FlowError::Missing, 404),
             (FlowError::conflict("x", "users_pkey"), 409),
             (FlowError::Busy { retry_after_secs: 1 }, 503),
+            (FlowError::Limited { retry_after_secs: 1 }, 429),
             (FlowError::Fault("secret".to_owned()), 500),
             (ScimError::of(Problem::Taken, "userName is taken").into(), 409),
             (ScimError::of(Problem::BodyTooLarge, "").into(), 413),

@@ -49,6 +49,8 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("log.format", Shape::OneOf(&["json", "text"])),
     ("log.level", Shape::Text),
     ("limits.body_bytes_max", Shape::Number(65_536, 16_777_216)),
+    ("limits.credential_requests_per_sec", Shape::Number(25, 100_000)),
+    ("limits.org_requests_per_sec", Shape::Number(25, 100_000)),
 ];
 
 impl Egress {

@@ -50,6 +50,8 @@ static ORGS: AtomicU32 = AtomicU32::new(0);
 pub struct Site {
     pub data: PathBuf,
     pub redis_url: Option<String>,
+    /// What a credential and an org may ask a second: more than any test asks, but that of limits.
+    pub requests_per_sec: u32,
     /// The public URL of a node that stands beside another; its own address otherwise.
     pub public_url: Option<String>,
 }
@@ -58,7 +60,7 @@ impl Site {
     /// A folder of this run. Two sites of one name share their stores.
     pub fn named(name: &str) -> Self {
         let folder = format!("vestibule-{name}-{}", std::process::id());
-        Self { data: std::env::temp_dir().join(folder), redis_url: None, public_url: None }
+        Self { data: std::env::temp_dir().join(folder), redis_url: None, requests_per_sec: 100_000, public_url: None }
     }
 
     /// Starts the gateway; it serves until the run ends.
@@ -92,6 +94,8 @@ async fn start(site: Site) -> (House, wiring::Running, wiring::Stores) {
         ("VESTIBULE_DATA_DIR".to_owned(), site.data.display().to_string()),
         ("VESTIBULE_EGRESS__ALLOW_LOOPBACK".to_owned(), "true".to_owned()),
         ("VESTIBULE_EGRESS__NAME_SERVERS".to_owned(), dns.address.to_string()),
+        ("VESTIBULE_LIMITS__CREDENTIAL_REQUESTS_PER_SEC".to_owned(), site.requests_per_sec.to_string()),
+        ("VESTIBULE_LIMITS__ORG_REQUESTS_PER_SEC".to_owned(), site.requests_per_sec.to_string()),
     ];
     given.extend(site.redis_url.map(|url| ("REDIS_URL".to_owned(), url)));
     let settings = Settings::load(None, given).unwrap();

@@ -3,8 +3,10 @@
 //! Every key is made here, from an `&OrgScope`, under the hash tag `{org}`; `guard.rs` has the one of no org.
 
 mod guard;
+mod throttle;
 
 pub use guard::{Guard, Held, Loss};
+pub use throttle::{Quota, Rates};
 
 use crate::{Door, OrgScope, SessionRow};
 use model::{TokenDigest, ids::SessionId, revocation::Scope};

@@ -1,0 +1,151 @@
+//! Rate limits, at a node of their own that shares the stores of the run: buckets per credential and
+//! per org, told on every limited answer, refused in the caller's dialect, open when Redis is away.
+
+use crate::house::{House, Site, Tenant, house, walk::text};
+use serde_json::{Value, json};
+use std::{sync::OnceLock, time::Duration};
+
+const PER_SEC: u32 = 25;
+/// Five seconds' worth.
+const BUCKET: usize = 125;
+
+/// A second node, with the least that a setting allows.
+fn strict() -> &'static House {
+    static NODE: OnceLock<&'static House> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let public_url = Some(house().base.clone());
+        Site { requests_per_sec: PER_SEC, public_url, ..Site::named("test") }.open()
+    })
+}
+
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    fn number(&self, name: &str) -> i64 {
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {:?}", self.headers));
+        value.to_str().unwrap().parse().unwrap()
+    }
+}
+
+async fn get(node: &House, key: &str, path: &str) -> Answer {
+    let sent = node.http.get(node.url(path)).bearer_auth(key).send().await.unwrap();
+    let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
+    let text = sent.text().await.unwrap();
+    Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}
+
+fn teams(tenant: &Tenant) -> String {
+    format!("/api/v1/orgs/{}/teams", tenant.org)
+}
+
+/// As many as come at once, and how many of them were refused.
+async fn flood(node: &'static House, key: &str, path: &str, count: usize) -> Vec<Answer> {
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let (key, path) = (key.to_owned(), path.to_owned());
+        asked.spawn(async move { get(node, &key, &path).await });
+    }
+    asked.join_all().await
+}
+
+fn refused(answers: &[Answer]) -> usize {
+    answers.iter().filter(|answer| answer.status == 429).count()
+}
+
+#[tokio::test]
+async fn a_bucket_runs_dry_is_told_and_fills_again() {
+    let node = strict();
+    let tenant = node.tenant().await;
+    let first = get(node, &tenant.org_key, &teams(&tenant)).await;
+    assert_eq!((first.status, first.number("x-ratelimit-limit")), (200, 125));
+    assert_eq!((first.number("x-ratelimit-remaining"), first.number("x-ratelimit-reset")), (124, 1));
+    let answers = flood(node, &tenant.org_key, &teams(&tenant), 2 * BUCKET).await;
+    let over = refused(&answers);
+    assert!(over > 0 && answers.len() - over >= BUCKET - 1, "{over} of {}", answers.len());
+    for answer in &answers {
+        assert!(answer.number("x-ratelimit-remaining") >= 0 && answer.number("x-ratelimit-reset") <= 5);
+        match answer.status {
+            200 => assert!(answer.headers.get("retry-after").is_none()),
+            429 => {
+                assert_eq!(
+                    (text(&answer.body, "code"), answer.number("x-ratelimit-remaining")),
+                    ("rate_limited", 0)
+                );
+                assert_eq!(answer.headers["content-type"], "application/problem+json");
+                assert_eq!(answer.number("retry-after"), 1);
+            }
+            other => panic!("{other} {}", answer.body),
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(get(node, &tenant.org_key, &teams(&tenant)).await.status, 200, "Retry-After keeps its word");
+}
+
+#[tokio::test]
+async fn an_orgs_credentials_share_its_bucket_and_no_other_org_feels_it() {
+    let node = strict();
+    let (loud, quiet) = (node.tenant().await, node.tenant().await);
+    let users = "/scim/v2/Users?count=1";
+    let own = teams(&loud);
+    let (by_key, by_token) = tokio::join!(
+        flood(node, &loud.org_key, &own, BUCKET),
+        flood(node, &loud.scim_token, users, BUCKET)
+    );
+    let over = refused(&by_key) + refused(&by_token);
+    assert!(over > 0, "neither alone is too much, both together are");
+    let fresh = get(node, &loud.scim_token, users).await;
+    assert!([200, 429].contains(&fresh.status));
+    let others = flood(node, &quiet.org_key, &teams(&quiet), 50).await;
+    assert_eq!(refused(&others), 0, "another org has its own");
+    let dialect = by_token.iter().chain([&fresh]).find(|answer| answer.status == 429);
+    let dialect = match dialect {
+        Some(answer) => answer,
+        None => {
+            let more = flood(node, &loud.scim_token, users, 2 * BUCKET).await;
+            &*Box::leak(Box::new(more.into_iter().find(|answer| answer.status == 429).unwrap()))
+        }
+    };
+    assert_eq!(dialect.body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
+    assert_eq!(dialect.body["status"], json!("429"));
+    assert!(text(&dialect.body, "detail").contains("scim.throttled"));
+    assert!(dialect.number("retry-after") >= 1 && dialect.headers["content-type"] == "application/scim+json");
+}
+
+#[tokio::test]
+async fn what_is_not_proven_takes_nothing_from_anybody() {
+    let node = strict();
+    let tenant = node.tenant().await;
+    let forged = format!("{}x", &tenant.org_key[..tenant.org_key.len() - 1]);
+    for answer in flood(node, &forged, &teams(&tenant), BUCKET).await {
+        assert_eq!(answer.status, 401);
+        assert!(answer.headers.get("x-ratelimit-limit").is_none());
+    }
+    let other = node.tenant().await;
+    for answer in flood(node, &other.org_key, &teams(&tenant), 20).await {
+        assert_eq!(answer.status, 404, "another org's key");
+    }
+    assert_eq!(get(node, &tenant.org_key, &teams(&tenant)).await.number("x-ratelimit-remaining"), 124);
+    let platform = get(node, &node.platform_key, &teams(&tenant)).await;
+    assert!(
+        platform.status == 200 && platform.headers.get("x-ratelimit-limit").is_none(),
+        "the operator's own"
+    );
+}
+
+#[tokio::test]
+async fn without_redis_nothing_is_limited_and_nobody_waits() {
+    let public_url = Some(house().base.clone());
+    // Nobody listens there.
+    let redis_url = Some("redis://127.0.0.1:1".to_owned());
+    let node = Site { requests_per_sec: PER_SEC, redis_url, public_url, ..Site::named("test") }.open();
+    let tenant = node.tenant().await;
+    let began = std::time::Instant::now();
+    let one = get(node, &tenant.org_key, &teams(&tenant)).await;
+    assert!(one.status == 200 && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(one.headers.get("x-ratelimit-limit").is_none());
+    assert_eq!(refused(&flood(node, &tenant.org_key, &teams(&tenant), 2 * BUCKET).await), 0);
+}
