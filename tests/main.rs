@@ -12,6 +12,8 @@
 mod administer;
 mod administer_calls;
 mod arrive;
+mod bad_bodies;
+mod bad_input;
 mod docs;
 mod domains;
 mod enclosure;
@@ -29,6 +31,7 @@ mod operations;
 mod policies;
 mod provision;
 mod provision_dialogues;
+mod raw_http;
 mod redis_guard;
 mod redis_lost;
 mod refresh;
