@@ -12,6 +12,7 @@
 mod administer;
 mod administer_calls;
 mod arrive;
+mod browser;
 mod bad_bodies;
 mod bad_input;
 mod docs;

@@ -53,6 +53,11 @@ pub fn cookie_name(id: AttemptId) -> String {
     format!("vst_{id}")
 }
 
+/// The attempt that a cookie of this name keeps.
+pub fn id_of(cookie_name: &str) -> Option<AttemptId> {
+    cookie_name.strip_prefix("vst_")?.parse().ok()
+}
+
 impl LoginAttempt {
     pub fn seal(&self, gw: &Gateway) -> Result<SealedAttempt, FlowError> {
         let plain = serde_json::to_vec(self).map_err(|e| FlowError::Fault(e.to_string()))?;

@@ -7,7 +7,13 @@ use actix_web::{
     cookie::{Cookie, SameSite, time::Duration},
     http::header,
 };
-use broker::{FlowError, Gateway, admit::Admitted, attempt::SealedAttempt};
+use broker::{
+    FlowError, Gateway,
+    admit::Admitted,
+    attempt::{self, SealedAttempt},
+    inspect::BrowserSession,
+};
+use model::ids::AttemptId;
 use std::collections::BTreeMap;
 
 pub(super) const SESSION_COOKIE: &str = "vst_session";
@@ -77,7 +83,21 @@ pub(super) fn answered(gw: &Gateway, admitted: Admitted) -> HttpResponse {
     response
 }
 
-pub(super) fn add_attempt(gw: &Gateway, response: &mut HttpResponse, attempt: SealedAttempt) {
+/// Attempts that one browser keeps at once: so many tabs. Older ones are taken away, lest their cookies
+/// outgrow what proxies let through.
+const ATTEMPTS_MAX: usize = 5;
+
+pub(super) fn add_attempt(
+    req: &HttpRequest,
+    gw: &Gateway,
+    response: &mut HttpResponse,
+    attempt: SealedAttempt,
+) {
+    // Ids sort by their birth.
+    let mut held: Vec<AttemptId> = cookies(req, gw).keys().filter_map(|name| attempt::id_of(name)).collect();
+    held.sort_by_key(|id| id.uuid());
+    let over = (held.len() + 1).saturating_sub(ATTEMPTS_MAX);
+    held.iter().take(over).for_each(|id| drop_attempt(gw, response, *id));
     // A SAML answer is a cross-site POST: only None lets the cookie come along. On a loopback http
     // URL browsers refuse None without Secure, and every party there is on one site.
     let same_site = if gw.links.is_https() { SameSite::None } else { SameSite::Lax };
@@ -91,6 +111,18 @@ pub(super) fn add_attempt(gw: &Gateway, response: &mut HttpResponse, attempt: Se
     add_cookie(response, &cookie);
 }
 
+/// Takes an attempt's cookie back.
+fn drop_attempt(gw: &Gateway, response: &mut HttpResponse, id: AttemptId) {
+    let mut gone = Cookie::build(cookie_name(gw, &attempt::cookie_name(id)), "")
+        .path("/")
+        .http_only(true)
+        .secure(gw.links.is_https())
+        .same_site(if gw.links.is_https() { SameSite::None } else { SameSite::Lax })
+        .finish();
+    gone.make_removal();
+    add_cookie(response, &gone);
+}
+
 pub(super) fn add_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
     if response.add_cookie(cookie).is_err() {
         tracing::error!("a cookie could not be set");
@@ -101,11 +133,23 @@ pub(super) fn cookie_name(gw: &Gateway, name: &str) -> String {
     if gw.links.is_https() { format!("__Host-{name}") } else { name.to_owned() }
 }
 
-/// All cookies of the request, by name, without our prefix.
+/// The request's cookies of ours, without the prefix, as they were sent: nothing is decoded (`%5F_Host-`
+/// is no `__Host-`), and a name that comes twice is nobody's: a browser sends ours once.
 pub(super) fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, String> {
-    let Ok(all) = req.cookies() else { return BTreeMap::new() };
     let prefix = if gw.links.is_https() { "__Host-" } else { "" };
-    all.iter()
-        .filter_map(|c| Some((c.name().strip_prefix(prefix)?.to_owned(), c.value().to_owned())))
-        .collect()
+    let mut seen: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let pairs = req.headers().get_all(header::COOKIE).flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+    for pair in pairs.filter_map(|pair| std::str::from_utf8(pair).ok()) {
+        let Some((name, value)) = pair.trim().split_once('=') else { continue };
+        if let Some(name) = name.strip_prefix(prefix) {
+            let first = !seen.contains_key(name);
+            seen.insert(name.to_owned(), first.then(|| value.to_owned()));
+        }
+    }
+    seen.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// This browser's session cookie, if it is well-formed.
+pub(super) fn session(req: &HttpRequest, gw: &Gateway) -> Option<BrowserSession> {
+    cookies(req, gw).get(SESSION_COOKIE).and_then(|value| BrowserSession::read(value))
 }

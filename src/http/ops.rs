@@ -87,7 +87,7 @@ async fn discovery(gw: Data<Gateway>) -> HttpResponse {
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "scopes_supported": super::signin::SCOPES,
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "email",
             "name", "given_name", "family_name", "org_id", "team_ids", "roles", "session_expiry"],
         "prompt_values_supported": ["none", "login"],

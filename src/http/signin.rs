@@ -3,7 +3,9 @@
 
 use super::{
     DoorKind, Entry,
-    back::{Back, SESSION_COOKIE, add_attempt, add_cookie, answered, cookie_name, cookies, see_other},
+    back::{
+        Back, SESSION_COOKIE, add_attempt, add_cookie, answered, cookie_name, cookies, see_other, session,
+    },
     guard::{Facts, facts},
     pages, shielded,
     token::{Body, pairs, whole},
@@ -21,7 +23,6 @@ use broker::{
     end,
     finish_oidc::{self, CallbackAnswer},
     finish_saml::{self, Finished, PostedAnswer},
-    inspect::BrowserSession,
 };
 use model::{
     Refusal,
@@ -88,6 +89,18 @@ pub const ROUTES: &[Entry] = &[
         route: || web::route().to(continue_js),
     },
 ];
+
+/// What a client may ask for. The person at the browser could write anything else into the request, so
+/// what is not understood is left out (OIDC Core 3.1.2.1), and the token's answer says what was given.
+pub const SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+fn understood(scope: &str) -> String {
+    let asked: Vec<&str> = scope.split(' ').collect();
+    SCOPES.into_iter().filter(|known| asked.contains(known)).collect::<Vec<_>>().join(" ")
+}
+
+/// The app's own words travel in the attempt's cookie.
+const CARRIED_BYTES_MAX: usize = 2 * 1024;
 
 /// 32 KiB of parameters is more than any client sends.
 const QUERY_BYTES_MAX: usize = 32 * 1024;
@@ -212,17 +225,21 @@ async fn authorize_verified(
         max_age_secs,
         acr_values: get("acr_values"),
     };
+    let carried = [&back.state, &get("nonce"), &get("scope")];
+    if carried.into_iter().flatten().map(String::len).sum::<usize>() > CARRIED_BYTES_MAX {
+        return Err(invalid("state", "state, nonce and scope have room for 2 KiB together"));
+    }
     let request = AppRequest {
         app: app.id,
         redirect_uri: back.redirect_uri.clone(),
         state: back.state.clone(),
         nonce: get("nonce"),
         code_challenge: challenge.as_str().to_owned(),
-        scope: get("scope").unwrap_or_else(|| "openid".to_owned()),
+        scope: understood(&get("scope").unwrap_or_else(|| "openid".to_owned())),
         form_post: back.form_post,
     };
     let Facts { call, host_org } = facts(req);
-    let session = req.cookie(&cookie_name(gw, SESSION_COOKIE)).and_then(|c| BrowserSession::read(c.value()));
+    let session = session(req, gw);
     let (story, own_app) = (gw.get_ref().clone(), app.clone());
     let begun = shielded(async move {
         begin::begin(&story, &own_app, request, wishes, host_org.as_ref(), session.as_ref(), &call).await
@@ -231,12 +248,12 @@ async fn authorize_verified(
     Ok(match begun {
         Begun::Redirect { url, attempt } => {
             let mut response = see_other(&url);
-            add_attempt(gw, &mut response, attempt);
+            add_attempt(req, gw, &mut response, attempt);
             response
         }
         Begun::Post { url, fields, attempt } => {
             let mut response = pages::auto_post(&url, &fields);
-            add_attempt(gw, &mut response, attempt);
+            add_attempt(req, gw, &mut response, attempt);
             response
         }
         Begun::AskEmail { unknown } => pages::ask_email(asked, unknown.as_deref()),
@@ -334,9 +351,7 @@ async fn logout_page() -> HttpResponse {
 }
 
 async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
-    let name = cookie_name(&gw, SESSION_COOKIE);
-    let cookie = req.cookie(&name).and_then(|c| BrowserSession::read(c.value()));
-    if let Some(cookie) = cookie {
+    if let Some(cookie) = session(&req, &gw) {
         let (story, call) = (gw.get_ref().clone(), facts(&req).call);
         match shielded(async move { end::end(&story, &cookie, &call).await }).await {
             Ok(()) | Err(FlowError::Missing | FlowError::Closed(_)) => {}
@@ -344,7 +359,7 @@ async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
         }
     }
     let mut response = pages::signed_out();
-    let mut gone = Cookie::build(name, "")
+    let mut gone = Cookie::build(cookie_name(&gw, SESSION_COOKIE), "")
         .path("/")
         .http_only(true)
         .secure(gw.links.is_https())
