@@ -11,7 +11,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --profile dist --package vestibule --bin vestibule --no-default-features --features second-opinion \
+    cargo build --locked --profile dist --package vestibule --bin vestibule --no-default-features --features second-opinion,otlp \
  && cp target/dist/vestibule /vestibule
 
 FROM debian:bookworm-slim

@@ -66,10 +66,13 @@ pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(
         Embedded::reset(&settings.data_dir)?;
         eprintln!("The demo's data is forgotten.");
     }
-    crate::telemetry::start(&settings.log)?;
-    let stores = wiring::Stores::open(settings, true, |line| eprintln!("{line}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let telemetry = {
+        let _within = runtime.enter();
+        crate::telemetry::start(settings)?
+    };
+    let stores = wiring::Stores::open(settings, true, |line| eprintln!("{line}"))?;
+    let ended = runtime.block_on(async {
         store::migrate(&stores.migrate_url).await?;
         let mut running = wiring::serve(settings, &stores).await?;
         let stage = set(&running.gateway, port).await?;
@@ -99,7 +102,9 @@ pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(
         drop(desk);
         running.stop().await;
         Ok(())
-    })
+    });
+    telemetry.stop();
+    ended
 }
 
 fn prefixed(detail: &str) -> String {

@@ -68,9 +68,13 @@ fn progress(line: &str) {
 
 /// Serves until told to stop, then drains.
 fn serve(settings: Settings) -> Result<(), Stopped> {
-    vestibule::telemetry::start(&settings.log)?;
+    let runtime = runtime()?;
+    let telemetry = {
+        let _within = runtime.enter();
+        vestibule::telemetry::start(&settings)?
+    };
     let stores = wiring::Stores::open(&settings, true, progress)?;
-    runtime()?.block_on(async {
+    let served = runtime.block_on(async {
         wiring::migrate_own(&settings, &stores).await?;
         let mut running = wiring::serve(&settings, &stores).await?;
         tokio::select! {
@@ -79,7 +83,9 @@ fn serve(settings: Settings) -> Result<(), Stopped> {
         }
         running.stop().await;
         Ok(())
-    })
+    });
+    telemetry.stop();
+    served
 }
 
 #[cfg(feature = "demo")]

@@ -4,9 +4,13 @@
 //! Loopback (and then plain http) only where the settings say so: the demo and tests.
 
 mod addresses;
+#[cfg(feature = "otlp")]
+mod collector;
 mod dns;
 mod request;
 
+#[cfg(feature = "otlp")]
+pub(crate) use collector::Collector;
 pub use request::{Answer, Method, Request};
 
 use addresses::judge;
@@ -114,6 +118,15 @@ const URL_BYTES_MAX: usize = 2_048;
 /// An error's text names at most this much of what the other side caused.
 const WHY_CHARS_MAX: usize = 200;
 
+fn tls() -> Result<ClientConfig, OutboundError> {
+    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|why| failed(&why))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 /// Real sockets, behind the guard.
 #[derive(Clone)]
 pub struct Sockets {
@@ -140,21 +153,15 @@ impl Sockets {
         self
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one client there is")]
+    #[expect(clippy::disallowed_methods, reason = "the one client for what others name")]
     fn with(
         allow_loopback: bool,
         chance: Arc<dyn Chance>,
         bounds: Bounds,
         lookup: Lookup,
     ) -> Result<Self, OutboundError> {
-        let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|why| failed(&why))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let client = reqwest::Client::builder()
-            .use_preconfigured_tls(tls)
+            .use_preconfigured_tls(tls()?)
             .dns_resolver(Arc::new(Guard { allow_loopback, lookup }))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

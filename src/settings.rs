@@ -14,6 +14,11 @@ use toml::{Table, Value};
 use url::{Host, Url};
 
 pub mod keys;
+mod retention;
+mod telemetry;
+
+pub use retention::Retention;
+pub use telemetry::Telemetry;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +37,7 @@ pub struct Settings {
     pub retention: Retention,
     pub egress: Egress,
     pub log: Log,
+    pub telemetry: Telemetry,
     pub limits: Limits,
 }
 
@@ -82,17 +88,6 @@ pub struct Sessions {
     pub absolute_secs: i64,
 }
 
-/// How long things are kept after their end.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retention {
-    pub sweep_every_secs: i64,
-    pub ended_sessions_secs: i64,
-    pub delivered_secs: i64,
-    pub dead_deliveries_secs: i64,
-    pub refusals_secs: i64,
-}
-
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Egress {
@@ -141,6 +136,7 @@ impl Default for Settings {
             retention: Retention::default(),
             egress: Egress::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
             limits: Limits::default(),
         }
     }
@@ -170,17 +166,6 @@ impl Default for Tokens {
 impl Default for Sessions {
     fn default() -> Self {
         Self { idle_secs: 28_800, absolute_secs: 86_400 }
-    }
-}
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            sweep_every_secs: 60,
-            ended_sessions_secs: 604_800,
-            delivered_secs: 604_800,
-            dead_deliveries_secs: 2_592_000,
-            refusals_secs: 2_592_000,
-        }
     }
 }
 impl Default for Log {
@@ -277,6 +262,7 @@ impl Settings {
         if self.sessions.idle_secs > self.sessions.absolute_secs {
             return Err(wrong("sessions.idle_secs", "at most sessions.absolute_secs"));
         }
+        self.telemetry.agree()?;
         Ok(())
     }
 

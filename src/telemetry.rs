@@ -2,7 +2,10 @@
 //! people, so that stdout stays a command's own answer. Decides which events by the settings'
 //! level; holds no event back and adds none.
 
-use crate::settings::{Log, LogFormat};
+#[cfg(feature = "otlp")]
+mod otlp;
+
+use crate::settings::{Log, LogFormat, Settings};
 use std::io::IsTerminal;
 use tracing_subscriber::{
     Layer, Registry,
@@ -18,16 +21,48 @@ pub enum TelemetryError {
     Level,
     #[error("events are collected already")]
     Twice,
+    #[error("traces cannot be exported: {0}")]
+    Export(String),
 }
 
-/// Starts collecting events, for the whole process.
+/// What runs until the process ends.
+#[must_use]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    export: Option<otlp::Export>,
+}
+
+impl Telemetry {
+    /// Sends the last spans, for a bounded time. Blocks; the runtime must still be there.
+    pub fn stop(self) {
+        #[cfg(feature = "otlp")]
+        if let Some(export) = self.export {
+            export.stop();
+        }
+    }
+}
+
+/// Starts collecting events, for the whole process. Call it inside the runtime that is to send traces.
 ///
 /// # Errors
-/// A level that cannot be read; a second call.
-pub fn start(log: &Log) -> Result<(), TelemetryError> {
+/// A level or a collector that cannot be read; a second call.
+pub fn start(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let layer = layer(log, colour, std::io::stderr)?;
-    tracing_subscriber::registry().with(layer).try_init().map_err(|_| TelemetryError::Twice)
+    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> =
+        vec![Box::new(layer(&settings.log, colour, std::io::stderr)?)];
+    #[cfg(feature = "otlp")]
+    let started = {
+        let (layer, export) = otlp::layer(settings)?.unzip();
+        layers.extend(layer);
+        Telemetry { export }
+    };
+    #[cfg(not(feature = "otlp"))]
+    let started = match &settings.telemetry.otlp_endpoint {
+        None => Telemetry {},
+        Some(_) => return Err(TelemetryError::Export("this build is without the feature `otlp`".to_owned())),
+    };
+    tracing_subscriber::registry().with(layers).try_init().map_err(|_| TelemetryError::Twice)?;
+    Ok(started)
 }
 
 /// The lines of the log, as a layer.

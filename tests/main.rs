@@ -30,6 +30,7 @@ mod mint_pauses;
 mod observed;
 mod operations;
 mod policies;
+mod otlp;
 mod provision;
 mod provision_dialogues;
 mod raw_http;

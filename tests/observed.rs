@@ -4,6 +4,7 @@
 use crate::{
     house::{house, now, walk},
     operations::{DAY_SECS, inside, rows, swept},
+    otlp::Served,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -121,4 +122,67 @@ async fn every_line_of_a_request_says_whose_it_is() {
         let whose = [&span["org"], &span["tier"], &span["region"]].map(|v| v.as_str().unwrap().to_owned());
         assert_eq!(whose, [tenant.org.to_string(), "standard".into(), "eu".into()]);
     }
+}
+
+/// Every metric that the runbook names is on the operator's page, and the page names no other; it stands on
+/// the operator's own listener alone.
+#[tokio::test]
+async fn the_operators_page_holds_what_the_runbook_says() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ops = format!("127.0.0.1:{port}");
+    let served = Served::start(&[("VESTIBULE_OPS_LISTEN", &ops)]).await;
+    let http = &house().http;
+    let mut page = String::new();
+    for _ in 0..100 {
+        page = http.get(format!("http://{ops}/metrics")).send().await.unwrap().text().await.unwrap();
+        if page.contains("timestamp_seconds{job=\"sweep\"}") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(http.get(house().url("/metrics")).send().await.unwrap().status(), 404);
+    served.stopped();
+    let runbook = include_str!("../docs/RUNBOOK.md");
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let told: std::collections::BTreeSet<&str> = runbook
+        .match_indices("`vestibule_")
+        .map(|(at, _)| runbook[at + 1..].split(|c| !is_name(c)).next().unwrap())
+        .collect();
+    let shown: std::collections::BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert_eq!(told, shown);
+    for line in [
+        "vestibule_requests_total{method=\"GET\",route=\"/healthz\",status=\"2xx\"} ",
+        "vestibule_up{store=\"postgres\"} 1",
+        "vestibule_up{store=\"redis\"} 1",
+        "vestibule_pool_connections{state=\"max\"} 16",
+        "vestibule_waiting_items{kind=\"revocation\"} 0",
+        "vestibule_job_success_timestamp_seconds{job=\"sweep\"} ",
+        "vestibule_redis_seconds_count{command=\"ping\"} ",
+    ] {
+        assert!(page.contains(line), "no {line} in {page}");
+    }
+}
+
+/// Who signs in and who is refused is counted by protocol and code; what is minted, by grant.
+#[tokio::test]
+async fn sign_ins_and_tokens_are_counted() {
+    use broker::counted::{LOGINS, TOKENS};
+    let house = house();
+    let of = |series: Vec<u64>| series.iter().sum::<u64>();
+    let accepted =
+        || of(LOGINS.read().iter().filter(|(l, _)| l[..2] == ["saml", "accepted"]).map(|r| r.1).collect());
+    let minted = |grant| of(TOKENS.read().iter().filter(|(l, _)| l[0] == grant).map(|r| r.1).collect());
+    let before = (accepted(), minted("authorization_code"), minted("refresh_token"));
+    let tenant = house.tenant().await;
+    let tokens = walk::tokens(house, &tenant).await;
+    let (status, said) = walk::refresh(house, &tenant, walk::text(&tokens, "refresh_token")).await;
+    assert_eq!(status, 200, "{said}");
+    assert!(
+        accepted() > before.0
+            && minted("authorization_code") > before.1
+            && minted("refresh_token") > before.2
+    );
+    let committed = store::EVENTS.read();
+    assert!(committed.iter().any(|(labels, number)| *labels == ["login.accepted", "done"] && *number > 0));
 }

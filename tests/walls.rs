@@ -48,8 +48,15 @@ fn each_tool_has_its_floor() {
     only_in("reqwest::", &["outbound"]);
     only_in("OrgScope::opened", &["store/gate.rs", "store/scope.rs"]);
     only_in("FirstUse(())", &["store/tx.rs"]);
-    let housekeepers =
-        ["store/tx.rs", "store/idempotency.rs", "jobs/deliver.rs", "jobs/relay.rs", "jobs/sweep.rs", "broker/revoke.rs"];
+    let housekeepers = [
+        "store/tx.rs",
+        "store/idempotency.rs",
+        "jobs/deliver.rs",
+        "jobs/refusals.rs",
+        "jobs/relay.rs",
+        "jobs/sweep.rs",
+        "broker/revoke.rs",
+    ];
     only_in("commit_housekeeping", &housekeepers);
 }
 

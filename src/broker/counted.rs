@@ -1,7 +1,7 @@
 //! What stories and jobs count for the operator's page of metrics (`http/metrics.rs` shows it). The
 //! ledgers' own numbers stand with the ledgers.
 
-use model::count::Series;
+use model::count::{Durations, Series};
 
 /// Answers from upstream, by protocol, outcome (accepted, refused, failed) and code.
 pub static LOGINS: Series<3> = Series::new();
@@ -12,6 +12,14 @@ pub static REFUSALS_UNCOUNTED: Series<0> = Series::new();
 pub static REDIS_LOSSES: Series<1> = Series::new();
 /// 1 while Redis may evict what it holds.
 pub static REDIS_EVICTS: Series<0> = Series::new();
+/// Batches of traces, by how their export ended.
+pub static EXPORTS: Series<1> = Series::new();
+/// Tokens minted, by grant.
+pub static TOKENS: Series<1> = Series::new();
+/// From a revocation's request to the moment Redis had it.
+pub static REVOCATION_LAG: Durations<0> = Durations::new();
+/// Attempts to deliver a webhook, by outcome: delivered, waiting (to be tried again), dead.
+pub static DELIVERIES: Series<1> = Series::new();
 /// By job: when its last round succeeded, in seconds since 1970.
 pub static JOB_SUCCEEDED_AT: Series<1> = Series::new();
 /// By job: rounds that failed.

@@ -1,7 +1,7 @@
 //! A code becomes tokens: consumed in the transaction that makes the refresh family. A code used
 //! twice kills what its first use gave (RFC 9700 2.1.1, RFC 6749 4.1.2).
 
-use crate::{FlowError, Gateway, inspect::over, revoke};
+use crate::{FlowError, Gateway, counted, inspect::over, revoke};
 use model::{
     Refusal, Secret, Timestamp,
     ids::{EventId, FamilyId, OrgId},
@@ -87,6 +87,7 @@ pub async fn redeem(
     tx.create_family(&family, &digest).await?;
     let tokens = mint(gw, app, &scope, &row, &family, code.nonce.clone())?;
     tx.commit(issued(&row, app, "authorization_code")).await?;
+    counted::TOKENS.add(["authorization_code"], 1);
     Ok(tokens)
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
+    counted::TOKENS,
     inspect::over,
     redeem::{Tokens, issued, metered, mint, open_org},
     revoke,
@@ -45,6 +46,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
             let tokens = mint(gw, app, &scope, &row, &family, None)?;
             let record = issued(&row, app, "refresh_token");
             tx.commit(metered(record, format!("{}:{next}", family.id))).await?;
+            TOKENS.add(["refresh_token"], 1);
             Ok(tokens)
         }
         Verdict::Resend { next } => {
@@ -52,6 +54,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
             family.generation = next;
             let tokens = mint(gw, app, &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
+            TOKENS.add(["refresh_token_again"], 1);
             Ok(tokens)
         }
         Verdict::Replay => Err(replayed(gw, &scope, tx, &family).await?.into()),

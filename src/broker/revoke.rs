@@ -2,7 +2,7 @@
 //! are one transaction; after its commit Redis is told, and if the process dies before that, a job
 //! tells it.
 
-use crate::{FlowError, Gateway};
+use crate::{FlowError, Gateway, counted::REVOCATION_LAG};
 use model::{
     Refusal,
     ids::{DeprovisioningId, SessionId, UserId},
@@ -47,7 +47,12 @@ pub async fn tell<D: Door + Clone>(
     let reached_at = match (&gw.live, revoked.action) {
         (_, Action::Reassert) => Some(committed_at),
         (Some(live), Action::Terminate) => match live.raise(scope, &about, revoked.seq).await {
-            Ok(()) => Some(gw.now()),
+            Ok(()) => {
+                let reached_at = gw.now();
+                let lag = reached_at.micros().saturating_sub(scope.now().micros());
+                REVOCATION_LAG.note([], u64::try_from(lag).unwrap_or(0));
+                Some(reached_at)
+            }
             Err(error) => {
                 tracing::warn!(%error, org = %scope.org(), "revocation not in redis yet; a job will bring it");
                 None

@@ -11,6 +11,7 @@ use actix_web::{
 };
 use broker::{FlowError, Gateway};
 use model::ids::{EventId, KeyId};
+use std::time::Instant;
 use store::{Call, Door, GateError, OrgRef, OrgScope, live::Quota};
 use tracing::{Instrument, Span, field::Empty};
 
@@ -105,21 +106,19 @@ pub async fn guard(
                 .map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>);
         }
     };
-    let (began, path) = (call.at, req.path().to_owned());
+    let (began, method) = (Instant::now(), req.method().clone());
     let id = HeaderValue::from_str(&call.request_id).unwrap_or(HeaderValue::from_static("invalid"));
     req.extensions_mut().insert(Facts { call, host_org });
     let mut response = next.call(req).instrument(span.clone()).await?;
     tell_quota(&mut response);
     let status = response.status().as_u16();
-    span.record("status", status).record("route", response.request().match_pattern());
+    let pattern = response.request().match_pattern();
+    span.record("status", status).record("route", pattern.as_deref());
+    super::metrics::count(&method, pattern.as_deref(), status, began.elapsed());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if let Some(gw) = &gw {
-        let micros = u64::try_from(gw.now().micros() - began.micros()).unwrap_or(0);
-        super::metrics::count(&path, status, micros);
-    }
     if gw.is_some_and(|gw| gw.links.is_https()) {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,

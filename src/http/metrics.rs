@@ -1,61 +1,165 @@
-//! What the process counts, in Prometheus' text format: requests by face and status class, how long
-//! they took, refused sign-ins by standing. Labels are of fixed sets: nothing a caller sends makes
-//! a new series.
+//! The operator's page, in Prometheus' text format: what the process counts, and how its stores stand.
+//! Labels are the source's own words (a route's pattern, an action, a code): nothing a caller sends makes a
+//! new series. A store that does not answer leaves out its lines, and says so by `vestibule_up`.
 
-use actix_web::HttpResponse;
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering},
+use super::routes;
+use actix_web::{HttpResponse, http::Method, web::Data};
+use broker::{
+    Gateway,
+    counted::{
+        AUDIT_DEFAULT_BYTES, AUDIT_MONTHS_AHEAD, DELIVERIES, EXPORTS, JOB_FAILURES, JOB_SUCCEEDED_AT, LOGINS,
+        REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REVOCATION_LAG, TOKENS,
+    },
 };
+use model::count::{BOUNDS_MICROS, Durations, Series};
+use std::{collections::BTreeSet, fmt::Write, sync::LazyLock, time::Duration};
+use store::{EVENTS, OPENINGS, SWEPT, live};
 
-const FACES: [&str; 6] = ["api", "scim", "oauth2", "saml", "oidc", "other"];
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// Upper bounds in microseconds.
-const BUCKETS_MICROS: [u64; 10] =
-    [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
+static REQUESTS: Series<3> = Series::new();
+static TOOK: Durations<2> = Durations::new();
 
-struct Face {
-    by_class: [AtomicU64; CLASSES.len()],
-    buckets: [AtomicU64; BUCKETS_MICROS.len()],
-    count: AtomicU64,
-    sum_micros: AtomicU64,
+/// Counts one request, by its route's pattern; `pattern` is none where no route fits.
+pub(super) fn count(method: &Method, pattern: Option<&str>, status: u16, took: Duration) {
+    static PATTERNS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| routes().map(|e| e.path).collect());
+    let route = pattern.and_then(|pattern| PATTERNS.get(pattern).copied()).unwrap_or("none");
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    let method = known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other");
+    let class = match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    REQUESTS.add([method, route, class], 1);
+    TOOK.note([method, route], u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 }
 
-impl Face {
-    const fn new() -> Self {
-        Self {
-            by_class: [const { AtomicU64::new(0) }; CLASSES.len()],
-            buckets: [const { AtomicU64::new(0) }; BUCKETS_MICROS.len()],
-            count: AtomicU64::new(0),
-            sum_micros: AtomicU64::new(0),
-        }
-    }
-}
-
-static COUNTED: [Face; FACES.len()] = [const { Face::new() }; FACES.len()];
-
-/// Counts one request, by its path's first segment.
-pub(super) fn count(path: &str, status: u16, micros: u64) {
-    let first = path.split('/').nth(1).unwrap_or_default();
-    let place = FACES.iter().position(|face| *face == first).unwrap_or(FACES.len() - 1);
-    let Some(face) = COUNTED.get(place) else { return };
-    if let Some(class) = face.by_class.get(usize::from(status / 100).saturating_sub(1)) {
-        class.fetch_add(1, Ordering::Relaxed);
-    }
-    for (bound, bucket) in BUCKETS_MICROS.iter().zip(&face.buckets) {
-        if micros <= *bound {
-            bucket.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    face.count.fetch_add(1, Ordering::Relaxed);
-    face.sum_micros.fetch_add(micros, Ordering::Relaxed);
-}
-
-pub(super) async fn metrics() -> HttpResponse {
+pub(super) async fn metrics(gw: Data<Gateway>) -> HttpResponse {
+    let mut page = Page::default();
+    counted(&mut page);
+    stores(&mut page, &gw).await;
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .insert_header(("Cache-Control", "no-store"))
-        .body(text())
+        .body(page.0)
+}
+
+fn counted(page: &mut Page) {
+    page.counter("requests_total", ["method", "route", "status"], "Requests answered", &REQUESTS);
+    page.histogram("request_seconds", ["method", "route"], "From the guard to the answer", &TOOK);
+    page.counter("logins_total", ["protocol", "outcome", "code"], "Answers from upstream", &LOGINS);
+    page.counter(
+        "refusals_uncounted_total",
+        [],
+        "Strangers' refusals not kept for their org",
+        &REFUSALS_UNCOUNTED,
+    );
+    page.counter("tokens_total", ["grant"], "Access tokens minted", &TOKENS);
+    page.counter("audit_events_total", ["action", "outcome"], "Audit events committed", &EVENTS);
+    page.gauge("audit_months_ahead", [], "Months after this one with a partition", &AUDIT_MONTHS_AHEAD);
+    page.gauge("audit_default_bytes", [], "Caught by the default partition", &AUDIT_DEFAULT_BYTES);
+    page.histogram(
+        "revocation_seconds",
+        [],
+        "From a revocation's request until Redis had it",
+        &REVOCATION_LAG,
+    );
+    page.counter("deliveries_total", ["outcome"], "Attempts to deliver a webhook", &DELIVERIES);
+    page.counter("swept_rows_total", ["table"], "Rows taken away after their time", &SWEPT);
+    page.gauge(
+        "job_success_timestamp_seconds",
+        ["job"],
+        "When a job's last round succeeded",
+        &JOB_SUCCEEDED_AT,
+    );
+    page.counter("job_failures_total", ["job"], "Rounds of a job that failed", &JOB_FAILURES);
+    page.histogram("transaction_open_seconds", [], "Waiting for a connection and BEGIN", &OPENINGS);
+    page.histogram("redis_seconds", ["command"], "Redis' answers", &live::COMMANDS);
+    page.counter("redis_failures_total", ["command"], "Commands without an answer", &live::FAILURES);
+    page.counter("redis_losses_total", ["how"], "Times Redis had lost what it held", &REDIS_LOSSES);
+    page.gauge("redis_evicts", [], "1 while maxmemory-policy is not noeviction", &REDIS_EVICTS);
+    page.counter("trace_exports_total", ["outcome"], "Batches of traces sent to the collector", &EXPORTS);
+}
+
+async fn stores(page: &mut Page, gw: &Gateway) {
+    let pool = gw.db.pool();
+    page.head("pool_connections", "Connections to Postgres", "gauge");
+    let idle = u32::try_from(pool.idle).unwrap_or(u32::MAX);
+    for (state, number) in [("idle", idle), ("in_use", pool.open.saturating_sub(idle)), ("max", pool.max)] {
+        page.line("pool_connections", &format!("state=\"{state}\""), number);
+    }
+    let waiting = gw.db.waiting(gw.now()).await;
+    let redis = match &gw.live {
+        Some(live) => live.ping().await.is_ok(),
+        None => false,
+    };
+    page.head("up", "1 while the store answers", "gauge");
+    page.line("up", "store=\"postgres\"", u8::from(waiting.is_ok()));
+    page.line("up", "store=\"redis\"", u8::from(redis));
+    let Ok(waiting) = waiting else { return };
+    page.head("waiting_items", "Due, and not done by a job yet", "gauge");
+    for of in &waiting {
+        page.line("waiting_items", &format!("kind=\"{}\"", of.kind), of.items);
+    }
+    page.head("waiting_oldest_seconds", "How long the oldest has been due", "gauge");
+    for of in &waiting {
+        page.line("waiting_oldest_seconds", &format!("kind=\"{}\"", of.kind), of.oldest_secs);
+    }
+}
+
+/// The page as it grows. Writing to a String cannot fail.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.0, "# HELP vestibule_{name} {help}.\n# TYPE vestibule_{name} {kind}");
+    }
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = match labels {
+            "" => writeln!(self.0, "vestibule_{name} {value}"),
+            _ => writeln!(self.0, "vestibule_{name}{{{labels}}} {value}"),
+        };
+    }
+    fn counter<const N: usize>(&mut self, name: &str, labels: [&str; N], help: &str, series: &Series<N>) {
+        self.series(name, labels, help, "counter", series);
+    }
+    fn gauge<const N: usize>(&mut self, name: &str, labels: [&str; N], help: &str, series: &Series<N>) {
+        self.series(name, labels, help, "gauge", series);
+    }
+    fn series<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [&str; N],
+        help: &str,
+        kind: &str,
+        series: &Series<N>,
+    ) {
+        self.head(name, help, kind);
+        for (values, number) in series.read() {
+            self.line(name, &pairs(labels, values), number);
+        }
+    }
+    fn histogram<const N: usize>(&mut self, name: &str, labels: [&str; N], help: &str, of: &Durations<N>) {
+        self.head(name, help, "histogram");
+        for (values, histogram) in of.read() {
+            let own = pairs(labels, values);
+            let joint = if own.is_empty() { "" } else { "," };
+            let bounds = BOUNDS_MICROS.iter().map(|bound| secs(*bound)).chain(["+Inf".to_owned()]);
+            for (bound, number) in bounds.zip(histogram.buckets.into_iter().chain([histogram.count])) {
+                self.line(&format!("{name}_bucket"), &format!("{own}{joint}le=\"{bound}\""), number);
+            }
+            self.line(&format!("{name}_sum"), &own, secs(histogram.sum_micros));
+            self.line(&format!("{name}_count"), &own, histogram.count);
+        }
+    }
+}
+
+/// Label pairs; a value is a word of the source, without a quote or a backslash.
+fn pairs<const N: usize>(labels: [&str; N], values: [&'static str; N]) -> String {
+    let pairs = labels.iter().zip(values).map(|(label, value)| format!("{label}=\"{value}\""));
+    pairs.collect::<Vec<_>>().join(",")
 }
 
 /// Seconds, to the microsecond, without a float.
@@ -63,50 +167,32 @@ fn secs(micros: u64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-fn text() -> String {
-    let mut out = String::from(
-        "# HELP vestibule_requests_total Requests answered, by face and status class.\n\
-         # TYPE vestibule_requests_total counter\n",
-    );
-    // Writing to a String cannot fail.
-    for (name, face) in FACES.iter().zip(&COUNTED) {
-        for (class, counted) in CLASSES.iter().zip(&face.by_class) {
-            let counted = counted.load(Ordering::Relaxed);
-            let _ = writeln!(out, "vestibule_requests_total{{face=\"{name}\",status=\"{class}\"}} {counted}");
-        }
-    }
-    out.push_str(
-        "# HELP vestibule_request_seconds Time from the guard to the answer, by face.\n\
-         # TYPE vestibule_request_seconds histogram\n",
-    );
-    for (name, face) in FACES.iter().zip(&COUNTED) {
-        for (bound, bucket) in BUCKETS_MICROS.iter().zip(&face.buckets) {
-            let (le, counted) = (secs(*bound), bucket.load(Ordering::Relaxed));
-            let _ =
-                writeln!(out, "vestibule_request_seconds_bucket{{face=\"{name}\",le=\"{le}\"}} {counted}");
-        }
-        let count = face.count.load(Ordering::Relaxed);
-        let sum = secs(face.sum_micros.load(Ordering::Relaxed));
-        let _ = writeln!(out, "vestibule_request_seconds_bucket{{face=\"{name}\",le=\"+Inf\"}} {count}");
-        let _ = writeln!(out, "vestibule_request_seconds_sum{{face=\"{name}\"}} {sum}");
-        let _ = writeln!(out, "vestibule_request_seconds_count{{face=\"{name}\"}} {count}");
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn page() -> String {
+        let mut page = Page::default();
+        counted(&mut page);
+        page.0
+    }
+
     #[test]
-    fn a_strange_path_makes_no_new_series() {
-        let before = text().lines().count();
-        count("/saml/con_x/acs", 303, 3_000);
-        count("/no/such/face", 404, 10);
-        count("/api/v1/orgs", 999, u64::MAX);
-        let after = text();
+    fn a_strange_path_or_method_makes_no_new_series() {
+        let took = Duration::from_millis(3);
+        count(&Method::POST, Some("/saml/{con}/acs"), 303, took);
+        count(&Method::GET, None, 404, took);
+        count(&Method::TRACE, None, 404, took);
+        let before = page().lines().count();
+        count(&Method::GET, Some("/a/path/of/nobody"), 404, took);
+        count(&Method::from_bytes(b"BREW").unwrap(), None, 404, took);
+        let after = page();
         assert_eq!(after.lines().count(), before);
-        assert!(after.contains("vestibule_requests_total{face=\"saml\",status=\"3xx\"} 1"));
-        assert!(after.contains("vestibule_request_seconds_bucket{face=\"saml\",le=\"0.005000\"} 1"));
+        assert!(!after.contains("BREW") && !after.contains("nobody"));
+        let route = "method=\"POST\",route=\"/saml/{con}/acs\"";
+        assert!(after.contains(&format!("vestibule_requests_total{{{route},status=\"3xx\"}} 1")), "{after}");
+        assert!(after.contains(&format!("vestibule_request_seconds_bucket{{{route},le=\"0.002500\"}} 0")));
+        assert!(after.contains(&format!("vestibule_request_seconds_bucket{{{route},le=\"0.005000\"}} 1")));
+        assert!(after.contains(&format!("vestibule_request_seconds_bucket{{{route},le=\"+Inf\"}} 1")));
     }
 }

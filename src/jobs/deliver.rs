@@ -5,7 +5,7 @@
 
 use super::ORGS_A_ROUND;
 use audit::webhook::WebhookSecret;
-use broker::{FlowError, Gateway, OutboundRequest};
+use broker::{FlowError, Gateway, OutboundRequest, counted::DELIVERIES};
 use model::{Timestamp, ids::OrgId};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -92,6 +92,7 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
             let mut tx = gw.db.write(&scope, "deliver.note").await?;
             tx.note_delivery(delivery.id, state, next, attempted.status, attempted.error.as_deref()).await?;
             tx.commit_housekeeping().await?;
+            DELIVERIES.add([state], 1);
             Ok::<_, FlowError>(())
         });
     }

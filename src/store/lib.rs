@@ -17,6 +17,7 @@ mod months;
 mod orgs;
 mod outbox;
 mod provisioning;
+mod pulse;
 mod record;
 mod refresh_families;
 mod refusals;
@@ -40,7 +41,8 @@ pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
 pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
 pub use provisioning::Membership;
-pub use record::{AuditFilter, EventRow, UsageRow};
+pub use pulse::{Pool, Waiting};
+pub use record::{AuditFilter, EVENTS, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, Refusals};
 pub use revocations::{Admission, AsOf, Receipt, Revoked};
@@ -51,7 +53,7 @@ pub use scope::{
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
-pub use tx::{FirstUse, TenantRead, TenantTx};
+pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
 pub use users::{Adopted, User, UserFilter, departed_identity};
 
 use model::Chance;

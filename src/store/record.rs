@@ -6,6 +6,7 @@ use crate::{Error, Result, TenantRead, TenantTx};
 use audit::leaf::{LeafMeta, commit, leaf};
 use model::{
     Chance, Timestamp,
+    count::Series,
     ids::{EventId, Id, Kind, OrgId},
     record::{AuditEvent, Effect, Outcome, Record},
 };
@@ -17,6 +18,22 @@ use token::seal::SealKeys;
 use uuid::Uuid;
 
 const SALT_BYTES: usize = 16;
+
+/// Events of the audit, by action and outcome, as they were committed.
+pub static EVENTS: Series<2> = Series::new();
+
+pub(crate) fn count(record: &Record) {
+    for event in record.events() {
+        EVENTS.add([event.action, outcome(event.outcome)], 1);
+    }
+}
+
+const fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Refused => "refused",
+    }
+}
 
 #[derive(Default)]
 struct Events {
@@ -117,10 +134,6 @@ fn push(
         rows.value_path.push((*path).to_owned());
         rows.value_sealed.push(seals.seal("audit.value", &binding(tx.org(), id, path), &plain, chance)?);
     }
-    let outcome = match event.outcome {
-        Outcome::Done => "done",
-        Outcome::Refused => "refused",
-    };
     let meta = LeafMeta {
         event: id,
         org: tx.org(),
@@ -134,7 +147,7 @@ fn push(
     };
     rows.id.push(id.uuid());
     rows.action.push(event.action.to_owned());
-    rows.outcome.push(outcome.to_owned());
+    rows.outcome.push(outcome(event.outcome).to_owned());
     rows.target_kind.push(event.target.as_ref().map(|t| t.0.to_owned()));
     rows.target_id.push(event.target.as_ref().map(|t| t.1.clone()));
     rows.leaf.push(leaf(&meta, &commitments));

@@ -5,6 +5,7 @@
 use crate::{Db, Door, Error, OrgScope, Result, record};
 use model::{
     Timestamp,
+    count::Durations,
     ids::OrgId,
     record::{Origin, Record},
 };
@@ -15,6 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 use token::seal::SealKeys;
 
@@ -58,6 +60,9 @@ impl Db {
     }
 }
 
+/// From the wish for a transaction to its first statement: the wait for a connection is in it.
+pub static OPENINGS: Durations<0> = Durations::new();
+
 /// A BEGIN without an answer yet. Dropped like that (its caller hung up), it may have opened a
 /// transaction that nobody knows of: from then on every connection is rolled back when it comes back.
 struct Opening<'a>(&'a AtomicBool);
@@ -75,8 +80,10 @@ impl Db {
         let mut begun = std::pin::pin!(self.pool.begin_with(AssertSqlSafe(opening)));
         // Declared after, so dropped before: the flag is up when the connection goes back.
         let unanswered = Opening(&self.hung_up);
+        let began = Instant::now();
         let begun = begun.as_mut().await;
         std::mem::forget(unanswered);
+        OPENINGS.note([], u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         Ok(begun?)
     }
 }
@@ -139,6 +146,7 @@ impl TenantTx {
         record::write(&mut self, &record).await?;
         let name = self.name;
         self.read.tx.commit().await.map_err(Error::from)?;
+        record::count(&record);
         tracing::debug!(transaction = name, action = record.first.action, "committed");
         Ok(())
     }

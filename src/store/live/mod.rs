@@ -9,9 +9,13 @@ pub use guard::{Guard, Held, Loss};
 pub use throttle::{Quota, Rates};
 
 use crate::{Door, OrgScope, SessionRow};
+use model::count::{Durations, Series};
 use model::{TokenDigest, ids::SessionId, revocation::Scope};
 use redis::{AsyncCommands, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// Redis is asked at most this long; then Postgres is.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -30,6 +34,21 @@ pub enum Seen {
     Dead,
     /// Not here, or Redis is away.
     Unknown,
+}
+
+/// How long Redis took, by command, and how often it did not answer.
+pub static COMMANDS: Durations<1> = Durations::new();
+pub static FAILURES: Series<1> = Series::new();
+
+async fn timed<T>(
+    name: &'static str,
+    command: impl Future<Output = Result<T, redis::RedisError>>,
+) -> Result<T, redis::RedisError> {
+    let began = Instant::now();
+    let done = command.await;
+    COMMANDS.note([name], u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    FAILURES.add([name], u64::from(done.is_err()));
+    done
 }
 
 static CHECK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("session_check.lua")));
@@ -51,7 +70,7 @@ impl Live {
 
     pub async fn ping(&self) -> Result<(), redis::RedisError> {
         let mut redis = self.redis.clone();
-        redis::cmd("PING").query_async::<()>(&mut redis).await
+        timed("ping", redis::cmd("PING").query_async::<()>(&mut redis)).await
     }
 
     /// Keeps a session until it ends.
@@ -64,7 +83,7 @@ impl Live {
         let mut redis = self.redis.clone();
         let key = session_key(scope, digest);
         let secs = session.expires_at.secs().saturating_sub(scope.now().secs()).max(1);
-        redis::pipe()
+        let kept = redis::pipe()
             .hset_multiple(
                 &key,
                 &[
@@ -77,15 +96,16 @@ impl Live {
             .ignore()
             .expire(&key, secs)
             .ignore()
-            .query_async::<()>(&mut redis)
-            .await
+            .to_owned();
+        timed("put_session", kept.query_async::<()>(&mut redis)).await
     }
 
     /// One script call: the session and the watermarks it names.
     pub async fn session<D: Door>(&self, scope: &OrgScope<D>, digest: &TokenDigest) -> Seen {
         let mut redis = self.redis.clone();
-        let asked: Result<String, _> =
-            CHECK.key(session_key(scope, digest)).key(watermark_key(scope)).invoke_async(&mut redis).await;
+        let mut check = CHECK.prepare_invoke();
+        check.key(session_key(scope, digest)).key(watermark_key(scope));
+        let asked = timed("session", check.invoke_async::<String>(&mut redis)).await;
         match asked.as_deref() {
             Ok("dead") => Seen::Dead,
             Ok(id) => id.parse().map_or(Seen::Unknown, Seen::Alive),
@@ -104,7 +124,9 @@ impl Live {
         seq: i64,
     ) -> Result<(), redis::RedisError> {
         let mut redis = self.redis.clone();
-        RAISE.key(watermark_key(org)).arg(scope.to_string()).arg(seq).invoke_async::<()>(&mut redis).await
+        let mut raise = RAISE.prepare_invoke();
+        raise.key(watermark_key(org)).arg(scope.to_string()).arg(seq);
+        timed("raise", raise.invoke_async::<()>(&mut redis)).await
     }
 
     pub async fn drop_session<D: Door>(
@@ -113,7 +135,7 @@ impl Live {
         digest: &TokenDigest,
     ) -> Result<(), redis::RedisError> {
         let mut redis = self.redis.clone();
-        redis.del(session_key(scope, digest)).await
+        timed("drop_session", redis.del(session_key(scope, digest))).await
     }
 }
 

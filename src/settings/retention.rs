@@ -1,0 +1,26 @@
+//! How long what is over is kept before the sweep takes it away; in seconds.
+
+use serde::{Deserialize, Serialize};
+
+/// How long things are kept after their end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    pub sweep_every_secs: i64,
+    pub ended_sessions_secs: i64,
+    pub delivered_secs: i64,
+    pub dead_deliveries_secs: i64,
+    pub refusals_secs: i64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            sweep_every_secs: 60,
+            ended_sessions_secs: 604_800,
+            delivered_secs: 604_800,
+            dead_deliveries_secs: 2_592_000,
+            refusals_secs: 2_592_000,
+        }
+    }
+}
