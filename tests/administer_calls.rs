@@ -48,7 +48,7 @@ async fn fifty_at_once_with_one_key_are_one_act() {
     let path = format!("/orgs/{org}/keys");
     let body = r#"{"name":"one","scopes":["users:read"]}"#;
     let asked = (0..50).map(|_| keyed(house, "k-1", &path, body));
-    let answers = futures_of(asked).await;
+    let answers = all_of(asked).await;
     let given: BTreeSet<&str> =
         answers.iter().filter(|(status, _)| *status == 201).map(|(_, text)| text.as_str()).collect();
     assert_eq!(given.len(), 1, "one answer, to whoever got one");
@@ -74,7 +74,8 @@ async fn fifty_at_once_with_one_key_are_one_act() {
     assert_ne!(sent.text().await.unwrap(), elsewhere.1, "another caller's key is another key");
 }
 
-async fn futures_of<T>(asked: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+/// All at once; their answers in the order they were asked.
+pub async fn all_of<T>(asked: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = asked.map(Box::pin).collect();
     let mut done: Vec<Option<T>> = running.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {

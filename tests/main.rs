@@ -15,6 +15,7 @@ mod arrive;
 mod browser;
 mod bad_bodies;
 mod bad_input;
+mod described;
 mod docs;
 mod domains;
 mod enclosure;

@@ -22,7 +22,8 @@ pub const OPERATIONS: &[Operation] = &[
         to(create)
     })
     .reading(body::<NewConnection>(&[
-        r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","metadata_xml":null,"groups_attribute":"groups","attribute_map":{"email":"mail"},"jit":true,"allow_idp_initiated":false}"#,
+        r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","groups_attribute":"groups","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"jit":true,"allow_idp_initiated":false}"#,
+        r#"{"type":"saml","name":"Okta","metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"type":"saml","name":"ADFS","idp_entity_id":"http://adfs.acme.example/trust","sso_url":"https://adfs.acme.example/ls","certificates":["MIIC…"]}"#,
         r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true}"#,
     ])),
@@ -33,7 +34,9 @@ pub const OPERATIONS: &[Operation] = &[
         to(change)
     })
     .reading(body::<ConnectionPatch>(&[
-        r#"{"name":"Okta","jit":true,"metadata_xml":"<EntityDescriptor/>","metadata_url":"https://acme.okta.example/metadata","sso_url":"https://acme.okta.example/sso","certificates":["MIIC…"],"attribute_map":{"email":"mail"},"groups_attribute":"groups","allow_idp_initiated":false}"#,
+        r#"{"name":"Okta","metadata_url":"https://acme.okta.example/metadata","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"groups_attribute":"groups","jit":true,"allow_idp_initiated":false}"#,
+        r#"{"metadata_xml":"<EntityDescriptor/>"}"#,
+        r#"{"sso_url":"https://acme.okta.example/sso","certificates":["MIIC…"]}"#,
         r#"{"name":"Entra","jit":true,"client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups"}"#,
     ])),
     operation(

@@ -12,7 +12,6 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.invalid_grant" => "invalid_grant",
             "oauth.login_required" => "login_required",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
-            "oauth.invalid_scope" => "invalid_scope",
             code if code.starts_with("token.") => "invalid_token",
             code if code.starts_with("oauth.") => "invalid_request",
             _ => "access_denied",

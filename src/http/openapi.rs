@@ -216,9 +216,12 @@ fn describe_body(body: &Body) -> Value {
     let read = |text: &&str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let examples: Vec<Value> = body.examples.iter().map(read).collect();
     let mut schemas: Vec<Value> = examples.iter().map(|example| schema(example, body, true)).collect();
+    // Any, not one: a body with only what the forms share fits several of them.
     let schema =
-        if schemas.len() > 1 { json!({"oneOf": schemas}) } else { schemas.pop().unwrap_or_default() };
-    json!({"required": true, "content": {"application/json": {"schema": schema}}})
+        if schemas.len() > 1 { json!({"anyOf": schemas}) } else { schemas.pop().unwrap_or_default() };
+    let named = |(at, value): (usize, Value)| ((at + 1).to_string(), json!({"value": value}));
+    let examples: Map<String, Value> = examples.into_iter().enumerate().map(named).collect();
+    json!({"required": true, "content": {"application/json": {"schema": schema, "examples": examples}}})
 }
 
 /// A schema of an example's form. At the top, a field without which the reader refuses is required.
@@ -296,7 +299,7 @@ mod tests {
             document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone()
         };
         assert_eq!(body("/api/v1/orgs")["required"], json!(["name", "slug"]));
-        assert_eq!(body("/api/v1/orgs/{org}/connections")["oneOf"].as_array().unwrap().len(), 3);
+        assert_eq!(body("/api/v1/orgs/{org}/connections")["anyOf"].as_array().unwrap().len(), 4);
         let create = &document["paths"]["/api/v1/orgs/{org}/teams"]["post"];
         assert_eq!(create["parameters"][0]["name"], "org");
         assert!(create["responses"]["201"].is_object());

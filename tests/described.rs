@@ -1,0 +1,228 @@
+//! `GET /api/openapi.json` held to the service: each operation is sent as it is described, with its
+//! own examples and query fields, on an org and things of its own, and answers the status it promises.
+
+use crate::{
+    administer_calls::all_of,
+    house::{
+        House, Tenant,
+        dns::Zone,
+        house,
+        served::{Reply, Served},
+        walk::{claims, text, tokens},
+    },
+};
+use idp_fixtures::{OidcIdp, OidcIdpSettings};
+use serde_json::{Value, json};
+
+/// What the examples name, and what stands for it here.
+struct Stage {
+    tenant: Tenant,
+    metadata: Served,
+    /// An OpenID issuer, one for all.
+    issuer: String,
+}
+
+impl Stage {
+    async fn set(house: &'static House, issuer: &str) -> Self {
+        let tenant = house.tenant().await;
+        let xml = tenant.idp.metadata_xml();
+        let metadata = Served::start(move |_| Reply::text("application/xml", xml.clone())).await;
+        Self { tenant, metadata, issuer: issuer.to_owned() }
+    }
+
+    async fn made(&self, house: &House, path: &str, body: Value) -> Value {
+        let path = format!("/orgs/{}{path}", self.tenant.org);
+        let (status, made) = house.api("POST", &house.platform_key, &path, Some(body)).await;
+        assert!((200..300).contains(&status), "{path}: {status} {made}");
+        made
+    }
+
+    /// An example of the document, with what can be reached instead of what is only named.
+    fn real(&self, example: &Value, team: &str) -> Value {
+        let xml = self.tenant.idp.metadata_xml();
+        let certificate = xml.split("X509Certificate>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+        let slug = self.tenant.slug.replace("org", "new");
+        let escaped = |text: &str| json!(text).to_string().trim_matches('"').to_owned();
+        let text = example.to_string();
+        let text = text.replace("https://acme.okta.example/metadata", &self.metadata.url);
+        let text =
+            text.replace("<EntityDescriptor/>", &escaped(&xml)).replace("MIIC…", &escaped(&certificate));
+        let text = text.replace("https://login.example/tenant/v2.0", &self.issuer);
+        let text = text.replace("team_00000000000000000000000000", team);
+        let text = text.replace("\"slug\":\"acme\"", &format!("\"slug\":\"{slug}\""));
+        let text = text.replace("login.acme.example", &format!("login.{slug}.example"));
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// A thing of this org for a parameter of the path.
+    async fn thing(
+        &self,
+        house: &'static House,
+        name: &str,
+        path: &str,
+        example: &Value,
+        so_far: &str,
+    ) -> String {
+        let id = |made: Value| text(&made, "id").to_owned();
+        let xml = self.tenant.idp.metadata_xml();
+        match name {
+            "org" => self.tenant.org.to_string(),
+            "con" if example.get("client_id").is_some() => id(self
+                .made(
+                    house,
+                    "/connections",
+                    json!({"type": "oidc", "name": "E", "issuer": self.issuer,
+                    "client_id": "c", "client_secret": "s"}),
+                )
+                .await),
+            "con" => id(self
+                .made(house, "/connections", json!({"type": "saml", "name": "O", "metadata_xml": xml}))
+                .await),
+            "dir" => self.tenant.directory.to_string(),
+            "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
+            "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
+            "host" => {
+                let host = format!("{}.hosts.example", self.tenant.slug);
+                self.made(house, "/hosts", json!({"host": host})).await;
+                host
+            }
+            "dom" => {
+                let made = self.made(house, "/domains", json!({"name": "more.example"})).await;
+                house.dns.tell(
+                    text(&made, "txt_name"),
+                    Zone::Texts(vec![vec![text(&made, "txt_value").to_owned()]]),
+                );
+                id(made)
+            }
+            "team" => id(self.made(house, "/teams", json!({"slug": "t", "name": "T"})).await),
+            "usr" | "ses" => {
+                let said = claims(text(&tokens(house, &self.tenant).await, "access_token"));
+                text(&said, if name == "usr" { "sub" } else { "sid" }).to_owned()
+            }
+            "whk" => id(self
+                .made(house, "/webhooks", json!({"url": "https://hooks.example/", "events": ["*"]}))
+                .await),
+            "evt" => self.dead_delivery(house, so_far).await,
+            other => panic!("nothing stands for {{{other}}} of {path}"),
+        }
+    }
+
+    /// A delivery of this webhook that is dead: the webhook was shut while it waited.
+    async fn dead_delivery(&self, house: &House, deliveries: &str) -> String {
+        self.made(
+            house,
+            "/domains",
+            json!({"name": format!("{}.more.example", self.tenant.slug), "trusted": true}),
+        )
+        .await;
+        let (webhook, _) = deliveries.rsplit_once('/').unwrap();
+        let webhook = format!("/orgs/{}/{webhook}", self.tenant.org);
+        for state in ["disabled", "enabled"] {
+            let said = house.api("PATCH", &house.platform_key, &webhook, Some(json!({"state": state}))).await;
+            assert_eq!(said.0, 200, "{}", said.1);
+        }
+        let (_, list) =
+            house.api("GET", &house.platform_key, &format!("{webhook}/deliveries?state=dead"), None).await;
+        text(&list["data"][0], "id").to_owned()
+    }
+}
+
+/// A value that each field of a query takes.
+fn sample(field: &str) -> &'static str {
+    match field {
+        "limit" => "2",
+        "email" => "ada@acme.example",
+        "active" => "true",
+        "state" => "dead",
+        "actor" | "target" => "usr_00000000000000000000000000",
+        "action" => "login.accepted",
+        "from" => "2026-01-01T00:00:00Z",
+        "to" => "2031-01-01T00:00:00%2B02:00",
+        "format" => "csv",
+        "metric" => "auth.login",
+        "bucket" => "day",
+        other => panic!("no sample of ?{other}="),
+    }
+}
+
+/// Sends one operation as it is described; answers how often it was sent.
+async fn try_out(
+    house: &'static House,
+    issuer: &str,
+    (path, verb, operation): (&str, &str, &Value),
+) -> usize {
+    let (promised, answer) =
+        operation["responses"].as_object().unwrap().iter().find(|(s, _)| *s != "default").unwrap();
+    let bodies = operation["requestBody"]["content"]["application/json"]["examples"].as_object();
+    let bodies: Vec<Value> = bodies
+        .map_or_else(|| vec![Value::Null], |named| named.values().map(|e| e["value"].clone()).collect());
+    let parameters = operation["parameters"].as_array().unwrap();
+    let query: Vec<String> = parameters
+        .iter()
+        .filter(|p| p["in"] == "query" && p["name"] != "cursor")
+        .map(|p| format!("{}={}", text(p, "name"), sample(text(p, "name"))))
+        .collect();
+    for body in &bodies {
+        let stage = Stage::set(house, issuer).await;
+        let mut filled: Vec<String> = Vec::new();
+        for part in path.trim_start_matches('/').split('/') {
+            let so_far = filled.get(4..).unwrap_or_default().join("/");
+            filled.push(match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+                Some(name) => stage.thing(house, name, path, body, &so_far).await,
+                None => part.to_owned(),
+            });
+        }
+        let target = format!("/{}", filled.get(2..).unwrap_or_default().join("/"));
+        prepare(house, verb, path, &target).await;
+        let team = if body.to_string().contains("team_0000") {
+            stage.thing(house, "team", path, body, "").await
+        } else {
+            String::new()
+        };
+        let sent = (!body.is_null()).then(|| stage.real(body, &team));
+        let target = if query.is_empty() { target } else { format!("{target}?{}", query.join("&")) };
+        let (status, said) = house.api(&verb.to_uppercase(), &house.platform_key, &target, sent).await;
+        assert_eq!(status.to_string(), *promised, "{verb} {target}: {said}");
+        if status == 204 {
+            assert_eq!(said, json!(""), "{verb} {path}");
+        }
+        if answer["content"].is_object() {
+            assert!(said["data"].is_array() && said.get("next_cursor").is_some(), "{path}: {said}");
+        }
+    }
+    bodies.len()
+}
+
+/// What has to be so before: a restored org deleted, a member who leaves in the team.
+async fn prepare(house: &House, verb: &str, path: &str, target: &str) {
+    let before = match (verb, path) {
+        ("post", path) if path.ends_with("/restore") => Some(("DELETE", target.trim_end_matches("/restore"))),
+        ("delete", path) if path.contains("/members/") => Some(("PUT", target)),
+        _ => None,
+    };
+    if let Some((method, target)) = before {
+        assert_eq!(house.api(method, &house.platform_key, target, None).await.0, 204);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_does_what_its_description_says() {
+    let house = house();
+    let sent = house.http.get(house.url("/api/openapi.json")).send().await.unwrap();
+    let document: Value = serde_json::from_str(&sent.text().await.unwrap()).unwrap();
+    let idp = OidcIdp::start(OidcIdpSettings::default()).await.unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let described = paths.filter(|(path, _)| *path != "/api/openapi.json").flat_map(|(path, verbs)| {
+        verbs
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(move |(verb, operation)| (path.as_str(), verb.as_str(), operation))
+    });
+    let described: Vec<_> = described.collect();
+    let mut sent = Vec::new();
+    for some in described.chunks(6) {
+        sent.extend(all_of(some.iter().map(|one| try_out(house, idp.issuer(), *one))).await);
+    }
+    assert!(sent.len() >= 50 && sent.iter().sum::<usize>() > sent.len(), "{} operations", sent.len());
+}
