@@ -172,6 +172,7 @@ pub fn fault(path: &str, said: &Said) -> Option<String> {
         // Not a request at all: the server has read no path that it could answer by.
         400 | 414 | 431 if said.body.is_empty() && said.header("X-Request-Id").is_empty() => return None,
         501 if dialect == Dialect::Scim => {}
+        429 => return Some("limited: what stands behind the door was not reached".to_owned()),
         200..=499 => {}
         other => return Some(format!("status {other}")),
     }
@@ -191,7 +192,7 @@ pub fn fault(path: &str, said: &Said) -> Option<String> {
         Dialect::Scim => {
             let code = json["detail"].as_str().and_then(|d| d.rsplit_once('[')?.1.strip_suffix(']'));
             kind == "application/scim+json"
-                && json["status"] == said.status.to_string()
+                && json["status"].as_str() == Some(said.status.to_string().as_str())
                 && json["schemas"][0] == "urn:ietf:params:scim:api:messages:2.0:Error"
                 && listed(code.unwrap_or_default())
         }
