@@ -106,13 +106,20 @@ async fn what_redis_lost_is_noticed_and_brought_again() {
 fn a_redis_that_evicts_is_refused_at_the_start() {
     let redis = Redis::start("allkeys-lru");
     let data = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
         .args(["serve"])
         .env("REDIS_URL", redis.url())
         .env("VESTIBULE_LISTEN", "127.0.0.1:0")
         .env("VESTIBULE_DATA_DIR", data.path())
-        .output()
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let run = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(!run.status.success() && said.contains("maxmemory-policy allkeys-lru"), "{said}");
 }
