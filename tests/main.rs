@@ -15,6 +15,7 @@ mod arrive;
 mod bad_bodies;
 mod bad_input;
 mod browser;
+mod chooser;
 mod described;
 mod docs;
 mod domains;

@@ -35,6 +35,8 @@ pub enum Begun {
     Post { url: String, fields: Vec<(&'static str, String)>, attempt: SealedAttempt },
     /// Nobody can tell the org yet: ask for the work email.
     AskEmail { unknown: Option<String> },
+    /// The org has several ways in, and nobody has said which: ask, in the order they were made.
+    Choose { connections: Vec<(ConnectionId, String)> },
     /// A session lives already: straight back to the app.
     Answered(Box<Admitted>),
 }
@@ -166,7 +168,11 @@ pub async fn begin(
         }
     }
     let mut tx = gw.db.read(&scope, "login.begin").await?;
-    let connection = choose(tx.connections().await?, wishes.connection)?;
+    let mut open = enabled(tx.connections().await?, wishes.connection);
+    if open.len() > 1 {
+        return Ok(Begun::Choose { connections: open.into_iter().map(|c| (c.id, c.name)).collect() });
+    }
+    let connection = open.pop().ok_or(Refusal::stranger("login.no_connection"))?;
     let rs = tx.head().await?;
     drop(tx);
     let attempt = LoginAttempt {
@@ -187,15 +193,13 @@ pub async fn begin(
     }
 }
 
-fn choose(connections: Vec<Connection>, wished: Option<ConnectionId>) -> Result<Connection, FlowError> {
+/// The connections by which people may come in now; the one that is wished for, if one is.
+fn enabled(mut connections: Vec<Connection>, wished: Option<ConnectionId>) -> Vec<Connection> {
+    connections.retain(|c| match c.state {
+        ConnectionState::Enabled => wished.is_none_or(|id| c.id == id),
+        ConnectionState::Draft | ConnectionState::Disabled => false,
+    });
     connections
-        .into_iter()
-        .filter(|c| match c.state {
-            ConnectionState::Enabled => true,
-            ConnectionState::Draft | ConnectionState::Disabled => false,
-        })
-        .find(|c| wished.is_none_or(|id| c.id == id))
-        .ok_or_else(|| Refusal::stranger("login.no_connection").into())
 }
 
 /// An NCName of 256 random bits: it must not begin with a digit.

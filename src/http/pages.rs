@@ -4,6 +4,7 @@
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
 use broker::{FlowError, arrive::Arrival};
+use model::ids::ConnectionId;
 use std::collections::BTreeMap;
 
 pub const STYLE: &str = include_str!("style.css");
@@ -83,15 +84,42 @@ pub fn auto_post(url: &str, fields: &[(&'static str, String)]) -> HttpResponse {
     answer(StatusCode::OK, &origin(url)).body(page("Continue", &main))
 }
 
-/// Asks for the work email, to find the org; carries the app's request along unchanged.
-pub fn ask_email(asked: &BTreeMap<String, String>, unknown: Option<&str>) -> HttpResponse {
-    let hidden: String = asked
-        .iter()
-        .filter(|(name, _)| name.as_str() != "login_hint")
+/// The app's request, carried along unchanged but for what the page itself asks.
+fn carried(asked: &BTreeMap<String, String>, but: &str) -> String {
+    let others = asked.iter().filter(|(name, _)| name.as_str() != but);
+    others
         .map(|(name, value)| {
             format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">\n", escape(name), escape(value))
         })
+        .collect()
+}
+
+/// Our own form whose next page is the identity provider's, after a redirect: browsers hold that to
+/// form-action too.
+const ON_TO_ANYBODY: &str = "'self' https: http://localhost:* http://127.0.0.1:*";
+
+/// Asks by which of its org's connections a person signs in.
+pub fn choose(asked: &BTreeMap<String, String>, connections: &[(ConnectionId, String)]) -> HttpResponse {
+    let buttons: String = connections
+        .iter()
+        .map(|(id, name)| {
+            format!(
+                "<p><button name=\"connection\" value=\"{id}\">Continue with {}</button></p>\n",
+                escape(name)
+            )
+        })
         .collect();
+    let main = format!(
+        "<h1>Sign in</h1>\n<p>Your organization has several ways to sign in. If you do not know which is yours, ask \
+         your administrator.</p>\n<form method=\"get\" action=\"/oauth2/authorize\">\n{}{buttons}</form>",
+        carried(asked, "connection")
+    );
+    answer(StatusCode::OK, ON_TO_ANYBODY).body(page("Sign in", &main))
+}
+
+/// Asks for the work email, to find the org.
+pub fn ask_email(app: &str, asked: &BTreeMap<String, String>, unknown: Option<&str>) -> HttpResponse {
+    let hidden = carried(asked, "login_hint");
     let (error, value) = match unknown {
         Some(email) => (
             "<p id=\"email-error\" class=\"bad\" role=\"alert\">No organization signs in here with this address. \
@@ -103,10 +131,11 @@ pub fn ask_email(asked: &BTreeMap<String, String>, unknown: Option<&str>) -> Htt
     let described =
         if unknown.is_some() { " aria-describedby=\"email-error\" aria-invalid=\"true\"" } else { "" };
     let main = format!(
-        "<h1>Sign in</h1>\n<p>Your company's own sign-in page comes next.</p>\n\
+        "<h1>Sign in</h1>\n<p>to {}. Your company's own sign-in page comes next.</p>\n\
          <form method=\"get\" action=\"/oauth2/authorize\">\n{hidden}<label for=\"email\">Work email</label>\n{error}\
          <input id=\"email\" name=\"login_hint\" type=\"email\" inputmode=\"email\" autocomplete=\"username\" \
-         autofocus required value=\"{value}\"{described}>\n<button>Continue</button>\n</form>"
+         autofocus required value=\"{value}\"{described}>\n<button>Continue</button>\n</form>",
+        escape(app)
     );
     // The next page is the identity provider's, after a redirect: browsers hold that to form-action too.
     answer(StatusCode::OK, "'self' https: http://localhost:* http://127.0.0.1:*").body(page("Sign in", &main))

@@ -257,6 +257,7 @@ async fn authorize_verified(
             response
         }
         Begun::AskEmail { unknown } => pages::ask_email(asked, unknown.as_deref()),
+        Begun::Choose { connections } => pages::choose(asked, &connections),
         Begun::Answered(admitted) => answered(gw, *admitted),
     })
 }
