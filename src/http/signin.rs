@@ -256,7 +256,7 @@ async fn authorize_verified(
             add_attempt(req, gw, &mut response, attempt);
             response
         }
-        Begun::AskEmail { unknown } => pages::ask_email(asked, unknown.as_deref()),
+        Begun::AskEmail { unknown } => pages::ask_email(&app.name, asked, unknown.as_deref()),
         Begun::Choose { connections } => pages::choose(asked, &connections),
         Begun::Answered(admitted) => answered(gw, *admitted),
     })
