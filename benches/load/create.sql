@@ -1,0 +1,33 @@
+-- The statements of a SCIM create, as the gateway sends them; {org}, {dir} and {digest} are filled in.
+\set n random(1, 281474976710655)
+SELECT * FROM gate_credential('\x{digest}'::bytea, 'scim');
+BEGIN\; SET LOCAL app.org_id = '{org}'\; SET LOCAL app.reach = 'org';
+SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name, dir_id, attributes, version, created_at, modified_at FROM users WHERE user_name_norm = :n || '@pg.example' FOR UPDATE;
+INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm, display_name, given_name, family_name, attributes, dir_id, version, created_at, modified_at, display_name_norm)
+VALUES ('{org}', ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, :n || '@pg.example', :n || '@pg.example', NULL, true, :n || '@pg.example', :n || '@pg.example', NULL, NULL, NULL,
+        '{"active": true, "emails": [{"type": "work", "value": "user@acme.example", "primary": true}], "userName": "user@acme.example"}',
+        '{dir}', 1, now(), now(), NULL);
+DELETE FROM user_emails e WHERE user_id = ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid
+   AND NOT EXISTS (SELECT 1 FROM UNNEST(ARRAY[:n || '@pg.example'], ARRAY['work']) AS n(value, kind)
+                    WHERE n.value = e.value_norm AND n.kind = e.kind_norm);
+INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
+SELECT '{org}'::uuid, ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, n.value, n.kind FROM UNNEST(ARRAY[:n || '@pg.example'], ARRAY['work']) AS n(value, kind)
+ON CONFLICT DO NOTHING;
+DELETE FROM departed WHERE name_norm = ANY (ARRAY[:n || '@pg.example']);
+WITH kept AS (
+    INSERT INTO audit_events (org_id, evt_id, at, actor_kind, actor_id, action, outcome, target_kind, target_id, request_id, session_id, leaf)
+    SELECT '{org}'::uuid, ('00000001-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, now(), 'directory', 'dir_01m7zjq0qpft18eck4kz5kwveb', 'user.created', 'done', 'user', 'usr_' || :n, 'evt_' || :n, NULL, decode(repeat('7b', 700), 'hex')
+), valued AS (
+    INSERT INTO audit_values (org_id, evt_id, path, sealed)
+    SELECT '{org}'::uuid, ('00000001-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, v.path, decode(repeat('5b', 160), 'hex')
+      FROM UNNEST(ARRAY['after', 'ip', 'user_agent']) AS v(path)
+), metered AS (
+    INSERT INTO usage_events (org_id, event_id, meter, value, at)
+    SELECT '{org}'::uuid, :n || ':directory.user', 'directory.user', 1, now()
+    ON CONFLICT DO NOTHING
+)
+SELECT whk_id, event_type
+  FROM webhooks
+  JOIN UNNEST(ARRAY['user.created']) AS event_type ON '*' = ANY (events) OR event_type = ANY (events)
+ WHERE state = 'enabled';
+COMMIT;

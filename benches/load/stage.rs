@@ -1,0 +1,133 @@
+//! An org with everything that a login takes, and the login itself.
+
+use crate::gateway::{Gateway, client};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use idp_fixtures::{Person, ResponseParams, SamlIdp, SamlIdpSettings, ServiceProvider};
+use serde_json::{Value, json};
+
+const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters-long";
+const CALLBACK: &str = "http://localhost:1/callback";
+
+/// An org with everything a login needs.
+pub struct Stage {
+    pub http: reqwest::Client,
+    pub base: String,
+    idp: SamlIdp,
+    connection: String,
+    app: (String, String),
+}
+
+pub async fn post(http: &reqwest::Client, url: String, key: &str, body: Value) -> Value {
+    let sent =
+        http.post(url).bearer_auth(key).header("content-type", "application/json").body(body.to_string());
+    let text = sent.send().await.unwrap().text().await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+pub fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
+}
+
+pub async fn set(gateway: &Gateway, key: &str, orgs: usize) -> Stage {
+    let http = client();
+    let api = |path: &str| format!("{}/api/v1{path}", gateway.base);
+    for n in 1..orgs {
+        post(&http, api("/orgs"), key, json!({"slug": format!("other{n}"), "name": format!("Other {n}")}))
+            .await;
+    }
+    post(&http, api("/orgs"), key, json!({"slug": "acme", "name": "Acme"})).await;
+    let domain = json!({"name": "acme.example", "trusted": true});
+    post(&http, api("/orgs/acme/domains"), key, domain).await;
+    let people = vec![Person::new("ada@acme.example", "pw", "Ada", "Lovelace")];
+    let idp = SamlIdp::start(SamlIdpSettings { people, ..SamlIdpSettings::default() }).await.unwrap();
+    let connection = json!({"type": "saml", "name": "Okta", "metadata_xml": idp.metadata_xml()});
+    let made = post(&http, api("/orgs/acme/connections"), key, connection).await;
+    let connection = text(&made, "id");
+    post(&http, api(&format!("/orgs/acme/connections/{connection}/enable")), key, json!({})).await;
+    idp.set_sp(ServiceProvider {
+        entity_id: text(&made["sp"], "entity_id"),
+        acs_url: text(&made["sp"], "acs_url"),
+    });
+    let app = json!({"name": "load", "redirect_uris": [CALLBACK]});
+    let app = post(&http, api("/apps"), key, app).await;
+    Stage {
+        http,
+        base: gateway.base.clone(),
+        idp,
+        connection,
+        app: (text(&app, "client_id"), text(&app, "client_secret")),
+    }
+}
+
+impl Stage {
+    pub async fn as_app(&self, path: &str, form: &[(&str, &str)]) -> Value {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let sent = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .basic_auth(&self.app.0, Some(&self.app.1))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
+        let answer = sent.send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null)
+    }
+
+    /// Authorize, ACS, token: the gateway's three requests of a SAML sign-in.
+    pub async fn login(&self) -> Value {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
+        let challenge = URL_SAFE_NO_PAD.encode(digest.as_ref());
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("client_id", self.app.0.as_str()),
+                ("redirect_uri", CALLBACK),
+                ("response_type", "code"),
+                ("scope", "openid offline_access"),
+                ("code_challenge", &challenge),
+                ("code_challenge_method", "S256"),
+                ("organization", "acme"),
+            ])
+            .finish();
+        let sent = self.http.get(format!("{}/oauth2/authorize?{query}", self.base)).send().await.unwrap();
+        let header = |name: &str| sent.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        let (location, cookie) = (header("location"), header("set-cookie"));
+        let upstream: Vec<(String, String)> =
+            form_urlencoded::parse(location.split_once('?').unwrap().1.as_bytes()).into_owned().collect();
+        let find = |name: &str| upstream.iter().find(|(n, _)| n == name).unwrap().1.clone();
+        let request_id = request_id(&find("SAMLRequest"));
+        let acs = format!("{}/saml/{}/acs", self.base, self.connection);
+        let audience = format!("{}/saml/{}/metadata", self.base, self.connection);
+        let params = ResponseParams::new(&acs, &audience, Some(&request_id), idp_fixtures::now());
+        let response = self.idp.response_for("ada@acme.example", &params).unwrap();
+        let form = [("SAMLResponse", response.as_str()), ("RelayState", &find("RelayState"))];
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let sent = self
+            .http
+            .post(&acs)
+            .header("cookie", cookie.split(';').next().unwrap())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let Some(location) = sent.headers().get("location") else {
+            panic!("refused: {} {:?}", sent.status(), sent.headers().get("x-vestibule-code"))
+        };
+        let location = location.to_str().unwrap().to_owned();
+        let code = form_urlencoded::parse(location.split_once('?').unwrap().1.as_bytes())
+            .find(|(n, _)| n == "code")
+            .unwrap()
+            .1
+            .into_owned();
+        let form = [("grant_type", "authorization_code"), ("code", &code), ("code_verifier", VERIFIER)];
+        let tokens = self.as_app("/oauth2/token", &form).await;
+        assert!(tokens["access_token"].is_string(), "{tokens}");
+        tokens
+    }
+}
+
+/// The ID inside a deflated AuthnRequest.
+fn request_id(deflated: &str) -> String {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(deflated).unwrap();
+    let xml = String::from_utf8(miniz_oxide::inflate::decompress_to_vec(&bytes).unwrap()).unwrap();
+    xml.split(" ID=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
