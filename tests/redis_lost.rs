@@ -148,6 +148,17 @@ impl Someone {
         let (scope, live) = (house.visitor(&self.tenant).await, house.gw.live.clone().unwrap());
         house.on(async move { live.session(&scope, &session.digest).await }).await
     }
+    /// Does Redis come to see it so, within the time of a recovery?
+    async fn is_seen(&self, house: &'static House, wanted: fn(&Seen) -> bool) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < RECOVERY_MAX {
+            if wanted(&self.in_redis(house).await) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
     async fn leave(&self, house: &House) {
         let gone = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -184,8 +195,20 @@ async fn recovered(house: &'static House, when: &str) {
         assert!(start.elapsed() < RECOVERY_MAX, "{when}: not ready after {:?}", start.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let new = someone(house).await;
+    let new = kept(house).await;
     assert!(matches!(new.in_redis(house).await, Seen::Alive(_)), "{when}: a new session is kept");
+}
+
+/// Someone whose session Redis has. A put that a busy machine was too slow for is no fault of anybody:
+/// Postgres has it.
+async fn kept(house: &'static House) -> Someone {
+    for _ in 0..5 {
+        let one = someone(house).await;
+        if one.is_seen(house, |seen| matches!(seen, Seen::Alive(_))).await {
+            return one;
+        }
+    }
+    panic!("redis keeps no session")
 }
 
 /// Those who live and those who were ended, each in another way.
@@ -210,10 +233,9 @@ async fn whatever_happens_to_redis_nothing_revoked_revives_and_what_lives_goes_o
     let house = site.open();
     let mut ended = Vec::new();
     for _ in 0..4 {
-        ended.push(someone(house).await);
+        ended.push(kept(house).await);
     }
-    let mut company = Company { alive: someone(house).await, ended };
-    assert!(matches!(company.alive.in_redis(house).await, Seen::Alive(_)));
+    let mut company = Company { alive: kept(house).await, ended };
     assert_eq!(redis.say("SAVE").unwrap().trim(), "+OK");
     let before = std::fs::read(redis.dump()).unwrap();
     std::fs::remove_file(redis.dump()).unwrap();
@@ -225,7 +247,7 @@ async fn whatever_happens_to_redis_nothing_revoked_revives_and_what_lives_goes_o
     session.operate(house, "DELETE", &format!("/sessions/{}", text(&claims, "sid"))).await;
     whole.operate(house, "POST", "/revoke").await;
     for one in &company.ended {
-        assert_eq!(one.in_redis(house).await, Seen::Dead, "Redis was told");
+        assert!(one.is_seen(house, |seen| *seen == Seen::Dead).await, "Redis was told");
     }
     company.is_as_it_was(house, "Redis in order").await;
 
@@ -256,10 +278,9 @@ async fn whatever_happens_to_redis_nothing_revoked_revives_and_what_lives_goes_o
     redis.kill();
     std::fs::write(redis.dump(), &before).unwrap();
     redis.restart();
-    recovered(house, "restored from an old dump").await;
-    let [gone, ..] = company.ended.as_slice() else { panic!() };
-    assert!(matches!(gone.in_redis(house).await, Seen::Alive(_)), "the dump is as old as it should be");
     company.is_as_it_was(house, "restored from an old dump").await;
+    recovered(house, "restored from an old dump").await;
+    company.is_as_it_was(house, "restored and recovered").await;
 }
 
 #[tokio::test]
@@ -267,7 +288,7 @@ async fn what_was_revoked_without_redis_is_brought_to_it_when_it_is_back() {
     let mut redis = Redis::start();
     let site = Site { redis_url: Some(redis.url()), ..Site::named("redis-back") };
     let house = site.open();
-    let gone = someone(house).await;
+    let gone = kept(house).await;
     assert_eq!(redis.say("SAVE").unwrap().trim(), "+OK");
     redis.kill();
     gone.leave(house).await;
