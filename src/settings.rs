@@ -118,6 +118,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     pub credential_requests_per_sec: u32,
     pub org_requests_per_sec: u32,
+    /// From a request's head to the end of its body.
+    pub body_secs: u64,
 }
 
 impl Default for Settings {
@@ -175,7 +177,12 @@ impl Default for Log {
 }
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 1_048_576, credential_requests_per_sec: 100, org_requests_per_sec: 200 }
+        Self {
+            body_bytes_max: 1_048_576,
+            body_secs: 30,
+            credential_requests_per_sec: 100,
+            org_requests_per_sec: 200,
+        }
     }
 }
 

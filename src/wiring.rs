@@ -272,10 +272,13 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
     let addr = settings.listen;
     let data = web::Data::new(gateway.clone());
     let body_bytes_max = settings.limits.body_bytes_max;
+    let body_deadline = http::late::BodyDeadline(Duration::from_secs(settings.limits.body_secs));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
             .app_data(web::PayloadConfig::new(body_bytes_max))
+            .app_data(body_deadline)
+            .wrap(middleware::from_fn(http::late::hurry))
             .wrap(middleware::from_fn(http::guard::guard))
             .configure(http::configure)
     })

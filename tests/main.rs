@@ -22,6 +22,7 @@ mod domains;
 mod enclosure;
 mod exports;
 mod fetched;
+mod hardening;
 mod house;
 mod limits;
 mod login;

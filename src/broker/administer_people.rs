@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{
-    Administrator, BY_API, GroupMapping, OrgScope, Receipt, Revoked, SessionRow, Team, TeamMember, User,
-    UserFilter, scopes_of,
+    Administrator, BY_API, Documents, GroupMapping, OrgScope, Receipt, Revoked, SessionRow, Team, TeamMember,
+    User, UserFilter, Window, scopes_of,
 };
 
 #[derive(Debug, Deserialize)]
@@ -47,7 +47,8 @@ pub async fn users(
     filter: UserFilter,
     page: Page<ids::User>,
 ) -> Result<Vec<User>, FlowError> {
-    Ok(gw.db.read(scope, "user.list").await?.users(&filter, page.after, 0, page.rows()).await?)
+    let window = Window { after: page.after, offset: 0, limit: page.rows(), documents: Documents::Unread };
+    Ok(gw.db.read(scope, "user.list").await?.users(&filter, &window).await?)
 }
 
 pub async fn user(gw: &Gateway, scope: &OrgScope<Administrator>, id: UserId) -> Result<UserView, FlowError> {

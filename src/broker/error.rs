@@ -65,6 +65,10 @@ impl From<store::Error> for FlowError {
                 tracing::error!(%cause, "postgres is unavailable");
                 Self::Busy { retry_after_secs: 1 }
             }
+            store::Error::Crowded => Self::Busy { retry_after_secs: 1 },
+            // As at the door, for whoever was inside when it shut.
+            store::Error::CredentialGone => Refusal::stranger("api.unauthorized").into(),
+            store::Error::OrgClosed(state) => Self::Closed(state),
             store::Error::Conflict(constraint) => Self::Conflict { code: "conflict", detail: constraint },
             other => Self::Fault(format!("{other}: {}", cause_of(&other))),
         }

@@ -26,6 +26,7 @@ pub mod idempotent;
 pub mod inspect;
 pub mod provision;
 pub mod provision_group;
+pub mod provision_list;
 pub mod provision_user;
 pub mod read_audit;
 pub mod redeem;

@@ -1,11 +1,11 @@
 //! A directory creates, changes and takes away people. Whatever turns a person inactive (PATCH, PUT,
 //! DELETE, an adopting POST) ends their sessions in the very transaction that says so. A person is
-//! seen by every directory of the org and changed by the one that owns them, or by any while none
-//! does. Never told from a missing one: a person of another org. RFC 7644 3.3 to 3.6.
+//! seen by every directory of the org and changed by the one that owns them; a seat that a sign-in made
+//! is taken over where the org lets a directory do that, and else left alone. Never told from a missing one: a person of another org. RFC 7644 3.3 to 3.6.
 
 use crate::{
     FlowError, Gateway,
-    provision::{Asked, Page, differences, fit, or_taken, record, refused},
+    provision::{Asked, differences, or_taken, record, refused},
     revoke,
 };
 use model::{
@@ -15,16 +15,12 @@ use model::{
     user::normalised,
 };
 use scim::{
-    ListQuery, Object, Problem, Projection, ScimError, UserTerm,
+    Object, Problem, Projection, ScimError,
     patch::{self, PatchOutcome},
-    served,
     user::{self, UserDocument},
 };
 use serde_json::{Value, json};
-use store::{Membership, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User, UserFilter};
-
-/// Most people that one address is looked up to: an address names a person, not a company.
-const PEOPLE_AT_MAX: i64 = 1_000;
+use store::{Membership, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User};
 
 /// A person as a directory reads one.
 #[derive(Debug)]
@@ -62,10 +58,10 @@ pub async fn create(
         forget_departure(&mut tx, &draft.user_name, draft.email.as_deref()).await?;
         let before = document_of(&present)?;
         // A seat that an administrator closed stays closed unless the directory says otherwise.
-        let (next, outcome) = draft.replace(&before);
+        let (next, outcome) = draft.replace(&before)?;
         return write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await;
     }
-    let document = draft.create();
+    let document = draft.create()?;
     let now = tx.now();
     let blank = User {
         id: UserId::new(now, gw.chance.as_ref()),
@@ -106,34 +102,6 @@ pub async fn get(
     seat(&mut tx, scope, projection, (user, document)).await
 }
 
-/// GET of the list, narrowed by the filters that are served. Errors: `scim.filter_unserved`.
-pub async fn list(
-    gw: &Gateway,
-    scope: &OrgScope<ScimClient>,
-    query: &ListQuery,
-) -> Result<Page<Seat>, FlowError> {
-    let terms = query.filter.as_ref().map(served::users).transpose()?.unwrap_or_default();
-    let mut page = Page { total: 0, start_index: query.paging.start_index, items: Vec::new() };
-    let mut tx = gw.db.read(scope, "scim.user.list").await?;
-    let Some(filter) = narrowed(&mut tx, terms).await? else { return Ok(page) };
-    page.total = u64::try_from(tx.count_users(&filter).await?).unwrap_or_default();
-    if query.paging.count == 0 {
-        return Ok(page);
-    }
-    let users = tx.users(&filter, None, query.paging.offset(), i64::from(query.paging.count)).await?;
-    let mut groups = Vec::new();
-    if query.projection.wants("groups") {
-        let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
-        groups = tx.groups_of_people(&ids, scope.door().directory).await?;
-    }
-    for user in users {
-        let document = document_of(&user)?;
-        let groups = groups.iter().filter(|one| one.user == user.id).cloned().collect();
-        page.items.push(Seat { user, document, groups });
-    }
-    Ok(page)
-}
-
 /// PUT: the whole document anew.
 pub async fn replace(
     gw: &Gateway,
@@ -143,7 +111,7 @@ pub async fn replace(
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
     let draft = user::parse(body)?;
-    change(gw, scope, id, asked, |present| Ok(draft.replace(present))).await
+    change(gw, scope, id, asked, |present| draft.replace(present)).await
 }
 
 /// PATCH. What changes nothing writes nothing.
@@ -169,7 +137,7 @@ pub async fn delete(
     let mut tx = gw.db.write(scope, "scim.user.delete").await?;
     tx.lock_belongings(id).await?;
     let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
-    owned(&present, scope)?;
+    takes_over(&mut tx, &present, scope).await?;
     asked.agrees(present.version)?;
     tx.note_departed(&present).await?;
     let ended = revoke::end_person(gw, &mut tx, id, "scim_deleted").await?;
@@ -195,14 +163,13 @@ async fn change(
 ) -> Result<Seat, FlowError> {
     let mut tx = gw.db.write(scope, "scim.user.change").await?;
     let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
-    owned(&present, scope)?;
+    let adopts = takes_over(&mut tx, &present, scope).await?;
     asked.agrees(present.version)?;
     let before = document_of(&present)?;
     let (next, outcome) = judge(&before)?;
     if !outcome.changed {
         return seat(&mut tx, scope, &asked.projection, (present, before)).await;
     }
-    let adopts = present.directory.is_none() && tx.own_org().await?.scim_adopts;
     write(gw, scope, tx, Change { present, before, next, outcome, adopts }, asked).await
 }
 
@@ -303,14 +270,24 @@ async fn forget_departure(tx: &mut TenantTx, name: &str, email: Option<&str>) ->
     Ok(tx.forget_departed(&names).await?)
 }
 
-/// Only the directory that owns a person changes them, or any while none does.
-fn owned(user: &User, scope: &OrgScope<ScimClient>) -> Result<(), FlowError> {
+/// Only the directory that owns a person changes them. A seat that a sign-in made is nobody's: true, and
+/// the change takes it over, where the org has consented to that.
+async fn takes_over(
+    tx: &mut TenantRead,
+    user: &User,
+    scope: &OrgScope<ScimClient>,
+) -> Result<bool, FlowError> {
     match user.directory {
-        Some(owner) if owner != scope.door().directory => Err(refused(
+        Some(owner) if owner == scope.door().directory => Ok(false),
+        Some(_) => Err(refused(
             Problem::OtherDirectory,
             "this person is provisioned by another directory of the org",
         )),
-        Some(_) | None => Ok(()),
+        None if tx.own_org().await?.scim_adopts => Ok(true),
+        None => Err(refused(
+            Problem::NotAdopted,
+            "a sign-in made this person's seat, and the org lets no directory take one over",
+        )),
     }
 }
 
@@ -327,8 +304,9 @@ async fn seat(
     Ok(Seat { user, document, groups })
 }
 
-/// The stored document; of a seat that no directory wrote, the one its columns make.
-fn document_of(user: &User) -> Result<UserDocument, FlowError> {
+/// The stored document; of a seat that no directory wrote, and where it was not read, the one its columns
+/// make.
+pub(crate) fn document_of(user: &User) -> Result<UserDocument, FlowError> {
     let mut attributes = user.attributes.as_object().cloned().unwrap_or_default();
     if !attributes.contains_key("userName") {
         let mut name = Object::new();
@@ -336,6 +314,7 @@ fn document_of(user: &User) -> Result<UserDocument, FlowError> {
             name.extend(part.as_ref().map(|part| (key.to_owned(), json!(part))));
         }
         attributes.insert("userName".to_owned(), json!(user.user_name));
+        attributes.extend(user.external_id.as_ref().map(|id| ("externalId".to_owned(), json!(id))));
         attributes.extend((!name.is_empty()).then_some(("name".to_owned(), Value::Object(name))));
         attributes.extend(user.display_name.as_ref().map(|name| ("displayName".to_owned(), json!(name))));
         let primary = |email| ("emails".to_owned(), json!([{"value": email, "primary": true}]));
@@ -362,29 +341,4 @@ fn filled(user: User, document: &UserDocument) -> User {
 
 fn emails(document: &UserDocument) -> Vec<(&str, Option<&str>)> {
     document.emails().map(|email| (email.value, email.kind)).collect()
-}
-
-/// The store's filter of a conjunction; `None` when nothing can match it.
-async fn narrowed(tx: &mut TenantRead, terms: Vec<UserTerm>) -> Result<Option<UserFilter>, FlowError> {
-    let mut filter = UserFilter::default();
-    for term in terms {
-        let fits = match term {
-            UserTerm::UserName(name) => fit(&mut filter.user_name, normalised(&name)),
-            UserTerm::ExternalId(id) => fit(&mut filter.external_id, id),
-            UserTerm::DisplayName(name) => fit(&mut filter.display_name, normalised(&name)),
-            UserTerm::Active(active) => fit(&mut filter.active, active),
-            UserTerm::Id(id) => id.parse().is_ok_and(|id| fit(&mut filter.id, id)),
-            UserTerm::Email { value, kind } => {
-                let mut found = tx.people_at(&value, kind.as_deref(), PEOPLE_AT_MAX).await?;
-                found.retain(|id| filter.among.as_ref().is_none_or(|among| among.contains(id)));
-                let some = !found.is_empty();
-                filter.among = Some(found);
-                some
-            }
-        };
-        if !fits {
-            return Ok(None);
-        }
-    }
-    Ok(Some(filter))
 }

@@ -63,7 +63,7 @@ pub async fn tell<D: Door + Clone>(
     let (gw, scope) = (gw.clone(), scope.clone());
     tokio::spawn(async move {
         let noted = async {
-            let mut tx = gw.db.write(&scope, "revocation.told").await?;
+            let mut tx = gw.db.write_after(&scope, "revocation.told").await?;
             if let Some(receipt) = receipt {
                 tx.note_reached(receipt, committed_at, reached_at).await?;
             }

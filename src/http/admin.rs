@@ -27,7 +27,12 @@ use model::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::{borrow::Cow, pin::Pin, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::{Cell, OnceCell},
+    future::{Ready, ready},
+    sync::Arc,
+};
 use store::{Administrator, Call, Door, Operator, OrgRef, OrgScope};
 
 pub type Reply = Result<HttpResponse, Problem>;
@@ -45,32 +50,39 @@ pub struct Ask {
     gw: Arc<Gateway>,
     operation: &'static Operation,
     query: Vec<(String, String)>,
-    body: Option<Bytes>,
+    payload: Cell<Option<web::Payload>>,
+    body: OnceCell<Body>,
+}
+
+/// A body as it arrived.
+enum Body {
+    Whole(Bytes),
+    TooLarge,
+    Late,
 }
 
 impl FromRequest for Ask {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = web::Payload::from_request(req, payload).into_inner();
-        let req = req.clone();
-        Box::pin(async move {
-            let fault = |why: &str| Problem::of(&req, FlowError::Fault(why.to_owned()));
-            let gw = req.app_data::<Data<Gateway>>().cloned().ok_or_else(|| fault("no gateway"))?;
-            let pattern = req.match_pattern().unwrap_or_default();
-            let operation = operations()
-                .find(|o| o.path == pattern && o.verb.as_str() == req.method().as_str())
-                .ok_or_else(|| fault("no such operation"))?;
-            let payload = body.map_err(|_| fault("no payload"))?;
-            // An oversized or broken body is refused by whoever reads it, after the door.
-            let body = match payload.to_bytes_limited(BODY_BYTES_MAX).await {
-                Ok(Ok(bytes)) => Some(bytes),
-                Ok(Err(_)) | Err(_) => None,
-            };
-            let query = form_urlencoded::parse(req.query_string().as_bytes()).into_owned().collect();
-            Ok(Self { gw: gw.into_inner(), operation, query, body, req })
-        })
+        ready(Self::begun(req, payload))
+    }
+}
+
+impl Ask {
+    fn begun(req: &HttpRequest, payload: &mut Payload) -> Result<Self, Problem> {
+        let fault = |why: &str| Problem::of(req, FlowError::Fault(why.to_owned()));
+        let payload =
+            web::Payload::from_request(req, payload).into_inner().map_err(|_| fault("no payload"))?;
+        let gw = req.app_data::<Data<Gateway>>().cloned().ok_or_else(|| fault("no gateway"))?;
+        let pattern = req.match_pattern().unwrap_or_default();
+        let operation = operations()
+            .find(|o| o.path == pattern && o.verb.as_str() == req.method().as_str())
+            .ok_or_else(|| fault("no such operation"))?;
+        let query = form_urlencoded::parse(req.query_string().as_bytes()).into_owned().collect();
+        let (payload, body) = (Cell::new(Some(payload)), OnceCell::new());
+        Ok(Self { gw: gw.into_inner(), operation, query, payload, body, req: req.clone() })
     }
 }
 
@@ -106,13 +118,41 @@ impl Ask {
             }
         }?;
         self.known_query()?;
+        self.read_body().await;
         Ok(scope)
     }
 
     pub async fn platform(&self) -> Result<Operator, Problem> {
         let by = doors::platform(&self.req, &self.gw).await.map_err(|e| self.refuse(e))?;
         self.known_query()?;
+        self.read_body().await;
         Ok(by)
+    }
+
+    /// Behind the door: what a stranger sends is not kept in memory.
+    async fn read_body(&self) {
+        let Some(payload) = self.payload.take() else { return };
+        let body = match payload.to_bytes_limited(BODY_BYTES_MAX).await {
+            Ok(Ok(bytes)) => Body::Whole(bytes),
+            Ok(Err(_)) => Body::Late,
+            Err(_) => Body::TooLarge,
+        };
+        // Taken once, so set once.
+        let _ = self.body.set(body);
+    }
+
+    fn bytes(&self) -> Result<&[u8], FlowError> {
+        match self.body.get() {
+            Some(Body::Whole(bytes)) => Ok(bytes),
+            Some(Body::TooLarge) => {
+                let most = format!("at most {BODY_BYTES_MAX} bytes");
+                Err(FlowError::invalid("api.body_too_large", "body", most))
+            }
+            Some(Body::Late) => {
+                Err(FlowError::invalid("api.body_late", "body", "it did not arrive whole in time"))
+            }
+            None => Err(FlowError::Fault("the body was asked for before the door".to_owned())),
+        }
     }
 
     fn known_query(&self) -> Result<(), Problem> {
@@ -161,9 +201,7 @@ impl Ask {
 
     /// The body. Unknown fields are refused by name.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let too_large =
-            || FlowError::invalid("api.body_too_large", "body", format!("at most {BODY_BYTES_MAX} bytes"));
-        let bytes = self.body.as_ref().ok_or_else(|| self.refuse(too_large()))?;
+        let bytes = self.bytes().map_err(|error| self.refuse(error))?;
         serde_json::from_slice(bytes).map_err(|error| self.refuse(misread(&error.to_string())))
     }
 
@@ -172,7 +210,7 @@ impl Ask {
             return Ok(None);
         }
         let Some(header) = self.req.headers().get("Idempotency-Key") else { return Ok(None) };
-        let body = self.body.as_deref().unwrap_or_default();
+        let body = self.bytes()?;
         let asked = format!("{} {}\n{}", self.req.method(), self.req.uri(), String::from_utf8_lossy(body));
         Key::read(header.to_str().unwrap_or_default(), &asked).map(Some)
     }

@@ -11,6 +11,7 @@ pub mod audit;
 mod back;
 pub mod doors;
 pub mod guard;
+pub mod late;
 mod metrics;
 pub mod oauth_error;
 pub mod openapi;

@@ -12,6 +12,7 @@ use broker::{
     FlowError, Gateway,
     provision::{Asked, Page},
     provision_group::{self, GroupView},
+    provision_list,
     provision_user::{self, Seat},
 };
 use scim::{
@@ -138,7 +139,7 @@ fn asked(req: &HttpRequest) -> Result<Asked, FlowError> {
 async fn body(payload: Payload) -> Result<Vec<u8>, FlowError> {
     match payload.to_bytes_limited(BODY_BYTES_MAX).await {
         Ok(Ok(bytes)) => Ok(bytes.to_vec()),
-        Ok(Err(_)) => Err(ScimError::of(Problem::NotJson, "the body did not arrive whole").into()),
+        Ok(Err(_)) => Err(ScimError::of(Problem::BodyLate, "the body did not arrive whole in time").into()),
         Err(_) => Err(ScimError::of(Problem::BodyTooLarge, format!("at most {BODY_BYTES_MAX} bytes")).into()),
     }
 }
@@ -232,7 +233,7 @@ async fn list_users(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     let query = query(&req, &[])?;
     let projection = query.projection.clone();
     let (gw, scope) = caller.outside();
-    let page = caller.runs(async move { provision_user::list(&gw, &scope, &query).await }).await?;
+    let page = caller.runs(async move { provision_list::people(&gw, &scope, &query).await }).await?;
     Ok(listed(&page, |seat| user(&caller.base, seat, &projection).1))
 }
 

@@ -11,7 +11,7 @@ use model::{Timestamp, ids::UserId};
 use serde_json::{Value, json};
 
 pub(crate) fn created(body: &Value) -> UserDocument {
-    user::parse(body.to_string().as_bytes()).unwrap().create()
+    user::parse(body.to_string().as_bytes()).unwrap().create().unwrap()
 }
 fn code(body: &Value) -> &'static str {
     user::parse(body.to_string().as_bytes()).unwrap_err().code
@@ -65,10 +65,10 @@ fn oktas_put_echoes_the_document_it_read_and_changes_nothing() {
     assert_eq!(echoed["groups"][0]["value"], "grp_1");
     assert_eq!(echoed["meta"]["version"], "W/\"3\"");
     let again = user::parse(echoed.to_string().as_bytes()).unwrap();
-    let (same, outcome) = again.replace(&user);
+    let (same, outcome) = again.replace(&user).unwrap();
     assert_eq!((same, outcome.changed), (user.clone(), false));
     echoed["active"] = json!(false);
-    let (_, outcome) = user::parse(echoed.to_string().as_bytes()).unwrap().replace(&user);
+    let (_, outcome) = user::parse(echoed.to_string().as_bytes()).unwrap().replace(&user).unwrap();
     assert!(outcome.turned_inactive && outcome.changed);
 }
 
@@ -77,11 +77,11 @@ fn a_put_without_active_keeps_the_present_value_and_clears_what_it_leaves_out() 
     let gone = created(&json!({"userName": "a", "active": "False", "title": "T", "externalId": "e"}));
     assert!(!gone.active);
     for body in [json!({"userName": "a"}), json!({"userName": "a", "active": null})] {
-        let (next, outcome) = user::parse(body.to_string().as_bytes()).unwrap().replace(&gone);
+        let (next, outcome) = user::parse(body.to_string().as_bytes()).unwrap().replace(&gone).unwrap();
         assert!(!next.active && !outcome.turned_active, "a leaver does not come back");
         assert_eq!((next.external_id, next.attributes.get("title")), (None, None));
     }
-    let (_, outcome) = user::parse(br#"{"userName":"a","active":"True"}"#).unwrap().replace(&gone);
+    let (_, outcome) = user::parse(br#"{"userName":"a","active":"True"}"#).unwrap().replace(&gone).unwrap();
     assert!(outcome.turned_active);
 }
 

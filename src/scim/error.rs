@@ -9,6 +9,8 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Problem {
     BodyTooLarge,
+    /// The body broke off, or did not arrive in time.
+    BodyLate,
     NotJson,
     NotAnObject,
     DuplicateKey,
@@ -18,6 +20,8 @@ pub enum Problem {
     ValueWrong,
     ValueTooLong,
     TooManyValues,
+    /// A user's document beyond its bound.
+    DocumentTooLarge,
     FilterSyntax,
     FilterTooComplex,
     FilterUnserved,
@@ -38,6 +42,8 @@ pub enum Problem {
     Unavailable,
     /// The person belongs to another directory of the same org.
     OtherDirectory,
+    /// Nobody's seat, and the org lets no directory take one over.
+    NotAdopted,
     /// A part of the protocol that is not served here.
     NotServed,
     MethodNotAllowed,
@@ -47,8 +53,9 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::BodyTooLarge,
+        Self::BodyLate,
         Self::NotJson,
         Self::NotAnObject,
         Self::DuplicateKey,
@@ -58,6 +65,7 @@ impl Problem {
         Self::ValueWrong,
         Self::ValueTooLong,
         Self::TooManyValues,
+        Self::DocumentTooLarge,
         Self::FilterSyntax,
         Self::FilterTooComplex,
         Self::FilterUnserved,
@@ -77,6 +85,7 @@ impl Problem {
         Self::Throttled,
         Self::Unavailable,
         Self::OtherDirectory,
+        Self::NotAdopted,
         Self::NotServed,
         Self::MethodNotAllowed,
         Self::TooManyMembers,
@@ -87,6 +96,7 @@ impl Problem {
     const fn row(self) -> (&'static str, u16, Option<&'static str>) {
         match self {
             Self::BodyTooLarge => ("scim.body_too_large", 413, None),
+            Self::BodyLate => ("scim.body_late", 408, None),
             Self::NotJson => ("scim.not_json", 400, Some("invalidSyntax")),
             Self::NotAnObject => ("scim.not_an_object", 400, Some("invalidSyntax")),
             Self::DuplicateKey => ("scim.duplicate_key", 400, Some("invalidSyntax")),
@@ -96,6 +106,7 @@ impl Problem {
             Self::ValueWrong => ("scim.value_wrong", 400, Some("invalidValue")),
             Self::ValueTooLong => ("scim.value_too_long", 400, Some("invalidValue")),
             Self::TooManyValues => ("scim.too_many_values", 400, Some("invalidValue")),
+            Self::DocumentTooLarge => ("scim.document_too_large", 413, None),
             Self::FilterSyntax => ("scim.filter_syntax", 400, Some("invalidFilter")),
             Self::FilterTooComplex => ("scim.filter_too_complex", 400, Some("invalidFilter")),
             Self::FilterUnserved => ("scim.filter_unserved", 400, Some("invalidFilter")),
@@ -115,6 +126,7 @@ impl Problem {
             Self::Throttled => ("scim.throttled", 429, None),
             Self::Unavailable => ("scim.unavailable", 503, None),
             Self::OtherDirectory => ("scim.other_directory", 409, None),
+            Self::NotAdopted => ("scim.not_adopted", 403, None),
             Self::NotServed => ("scim.not_served", 501, None),
             Self::MethodNotAllowed => ("scim.method_not_allowed", 405, None),
             Self::TooManyMembers => ("scim.too_many_members", 400, Some("tooMany")),

@@ -137,7 +137,7 @@ pub fn apply(patch: &Patch, document: &UserDocument) -> Result<(UserDocument, Pa
             Operation::Remove { path, value } => edit::remove(&mut attributes, path, value.as_ref())?,
         }
     }
-    Ok(UserDraft::promote(attributes)?.replace(document))
+    UserDraft::promote(attributes)?.replace(document)
 }
 
 /// What the patch asks of a group, in order, as changes to rows. Never looks at the group.

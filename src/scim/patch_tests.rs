@@ -283,12 +283,12 @@ fn operations_values_and_the_document_are_bounded() {
     };
     assert!(phones(256).is_ok());
     assert_eq!(phones(257).unwrap_err().code, "scim.too_many_values");
-    let big = json!([{"op": "add", "path": "title", "value": "x".repeat(600_000)}]);
+    let big = json!([{"op": "add", "path": "title", "value": "x".repeat(40_000)}]);
     let (grown, _) = run(&ada(), &big).unwrap();
-    let more = json!([{"op": "add", "path": "nickName", "value": "x".repeat(600_000)}]);
+    let more = json!([{"op": "add", "path": "nickName", "value": "x".repeat(40_000)}]);
     assert_eq!(
         run(&grown, &more).unwrap_err().code,
-        "scim.too_many_values",
+        "scim.document_too_large",
         "patches do not add up without end"
     );
 }
@@ -317,9 +317,9 @@ fn what_a_patch_may_cost_is_bounded() {
     );
     let spread =
         |bytes: usize| json!([{"op": "replace", "path": "emails.display", "value": "x".repeat(bytes - 2)}]);
-    assert_eq!(run(&ada(), &spread(512 * 1024 + 1)).unwrap_err().code, "scim.value_too_long");
+    assert_eq!(run(&ada(), &spread(32 * 1024 + 1)).unwrap_err().code, "scim.value_too_long");
     assert_ne!(
-        run(&ada(), &spread(512 * 1024)).unwrap_err().code,
+        run(&ada(), &spread(32 * 1024)).unwrap_err().code,
         "scim.value_too_long",
         "the document's own bound"
     );

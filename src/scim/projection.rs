@@ -44,6 +44,14 @@ impl Projection {
         }
     }
 
+    /// Is everything that is to be returned among these? Then nobody has to read the rest.
+    pub fn is_among(&self, names: &[&str]) -> bool {
+        let known = |path: &AttrPath| {
+            path.urn.is_none() && names.iter().any(|name| path.name.eq_ignore_ascii_case(name))
+        };
+        matches!(self, Self::Only(paths) if paths.iter().all(known))
+    }
+
     pub(crate) fn apply(&self, resource: Object) -> Value {
         Value::Object(match self {
             Self::All => resource,
@@ -212,5 +220,11 @@ mod tests {
         assert!(!Projection::parse(Some("displayName"), None).unwrap().wants("members"));
         assert!(Projection::parse(Some("members.value"), None).unwrap().wants("Members"));
         assert!(Projection::All.wants("members"));
+        let among = |attributes: &str| {
+            Projection::parse(Some(attributes), None).unwrap().is_among(&["userName", "active"])
+        };
+        assert!(among("USERNAME,active"));
+        assert!(!among("userName,title") && !among(&format!("{ENTERPRISE_URN}:active")));
+        assert!(!Projection::All.is_among(&["userName"]));
     }
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 /// Longest promoted text, in bytes: each stands in an index, whose rows Postgres bounds at 2,704.
 pub const PROMOTED_BYTES_MAX: usize = 1024;
-/// Largest stored document. One body fits; patches upon patches must not grow it without end.
-pub const DOCUMENT_BYTES_MAX: usize = dialect::BODY_BYTES_MAX;
+/// Largest document that is stored, as JSON: a full one of Entra's has 4 KiB. A page holds many at once.
+pub const DOCUMENT_BYTES_MAX: usize = 65_536;
 
 /// What a client says a user is.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,27 +91,25 @@ impl UserDraft {
             bounded("emails.value", Some(email.value))?;
             bounded("emails.type", email.kind)?;
         }
-        let bytes = serde_json::to_vec(&draft.attributes).map_or(usize::MAX, |json| json.len());
-        if bytes > DOCUMENT_BYTES_MAX {
-            let detail = format!("a user has at most {DOCUMENT_BYTES_MAX} bytes");
-            return Err(ScimError::of(Problem::TooManyValues, detail));
-        }
         Ok(draft)
     }
 
-    /// The document of a new user: active unless it says otherwise.
-    pub fn create(self) -> UserDocument {
+    /// The document of a new user: active unless it says otherwise. `scim.document_too_large` beyond
+    /// `DOCUMENT_BYTES_MAX`.
+    pub fn create(self) -> Result<UserDocument, ScimError> {
         let active = self.active.unwrap_or(true);
-        self.settled(active)
+        fits(&self.attributes, None)?;
+        Ok(self.settled(active))
     }
 
     /// PUT over a present user (RFC 7644 3.5.1). Without `active` the present value stays, so that a
-    /// client that leaves it out does not bring a leaver back.
-    pub fn replace(self, present: &UserDocument) -> (UserDocument, PatchOutcome) {
+    /// client that leaves it out does not bring a leaver back. Errors as `create`.
+    pub fn replace(self, present: &UserDocument) -> Result<(UserDocument, PatchOutcome), ScimError> {
         let active = self.active.unwrap_or(present.active);
+        fits(&self.attributes, Some(&present.attributes))?;
         let next = self.settled(active);
         let outcome = PatchOutcome::between(present, &next);
-        (next, outcome)
+        Ok((next, outcome))
     }
 
     fn settled(self, active: bool) -> UserDocument {
@@ -149,6 +147,21 @@ impl PatchOutcome {
             turned_active: !before.active && after.active,
         }
     }
+}
+
+/// A document that is too large already may be changed as long as it does not grow: nothing must keep a
+/// directory from deactivating a person.
+fn fits(next: &Object, present: Option<&Object>) -> Result<(), ScimError> {
+    let bytes = |document: &Object| serde_json::to_vec(document).map_or(usize::MAX, |json| json.len());
+    let size = bytes(next);
+    // `active` may be one that `next` does not name yet.
+    let slack = r#""active":false,"#.len();
+    if size <= DOCUMENT_BYTES_MAX
+        || present.is_some_and(|present| size <= bytes(present).saturating_add(slack))
+    {
+        return Ok(());
+    }
+    Err(ScimError::of(Problem::DocumentTooLarge, format!("a user has at most {DOCUMENT_BYTES_MAX} bytes")))
 }
 
 /// Empty text is unassigned where it would be matched on.

@@ -55,6 +55,7 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("limits.body_bytes_max", Shape::Number(65_536, 16_777_216)),
     ("limits.credential_requests_per_sec", Shape::Number(25, 100_000)),
     ("limits.org_requests_per_sec", Shape::Number(25, 100_000)),
+    ("limits.body_secs", Shape::Number(1, 300)),
 ];
 
 impl Egress {

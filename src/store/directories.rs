@@ -1,10 +1,11 @@
 //! Directories and the bearer credentials of an org: SCIM tokens and org keys. Only digests are
 //! kept; the routing row that a door asks follows by trigger and goes with the revocation.
 
-use crate::{Result, TenantRead, TenantTx};
+use crate::{Error, Result, TenantRead, TenantTx};
 use model::{
     Timestamp, TokenDigest,
     ids::{DirectoryId, KeyId},
+    org::{OrgState, Passage},
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -90,6 +91,23 @@ impl TenantRead {
 }
 
 impl TenantTx {
+    /// Keeps a credential's door open until the end of this transaction, if the credential is good and
+    /// its org still lets this through.
+    pub(crate) async fn hold_door(&mut self, credential: KeyId, passage: Passage) -> Result<()> {
+        let state: Option<String> =
+            sqlx::query_scalar("SELECT hold_door($1)").bind(credential.uuid()).fetch_one(self.sql()).await?;
+        let state =
+            OrgState::parse(&state.ok_or(Error::CredentialGone)?).ok_or(Error::Corrupt("org state"))?;
+        if state.admits(passage) { Ok(()) } else { Err(Error::OrgClosed(state)) }
+    }
+
+    /// Waits for whoever is inside by this credential, or by any of this org; nobody enters until the
+    /// commit.
+    pub(crate) async fn shut_door(&mut self, of: Uuid) -> Result<()> {
+        sqlx::query("SELECT pg_advisory_xact_lock(door($1))").bind(of).execute(self.sql()).await?;
+        Ok(())
+    }
+
     pub async fn create_directory(
         &mut self,
         id: DirectoryId,
@@ -133,6 +151,7 @@ impl TenantTx {
     pub async fn revoke_credential(&mut self, holder: Option<DirectoryId>, id: KeyId) -> Result<bool> {
         let holder = holder.map_or(self.org().uuid(), |d| d.uuid());
         let now = OffsetDateTime::from(self.now());
+        self.shut_door(id.uuid()).await?;
         let gone = sqlx::query(
             "UPDATE credentials SET revoked_at = $3 WHERE holder_id = $1 AND key_id = $2 AND revoked_at IS NULL",
         )

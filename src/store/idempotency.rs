@@ -69,7 +69,7 @@ impl Db {
         request: &TokenDigest,
         answer: Option<&[u8]>,
     ) -> Result<()> {
-        let mut tx = self.write(scope, "idempotent.settle").await?;
+        let mut tx = self.write_after(scope, "idempotent.settle").await?;
         sqlx::query("DELETE FROM idempotent_answers WHERE caller = $1 AND request_key = $2")
             .bind(caller(&tx))
             .bind(key)

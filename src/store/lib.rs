@@ -26,6 +26,7 @@ mod scope;
 mod sessions;
 mod sweep;
 mod teams;
+mod turns;
 mod tx;
 mod users;
 
@@ -54,7 +55,7 @@ pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of}
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
-pub use users::{Adopted, User, UserFilter, departed_identity};
+pub use users::{Adopted, Documents, User, UserFilter, Window, departed_identity};
 
 use model::Chance;
 use sqlx::{
@@ -81,6 +82,14 @@ pub enum Error {
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
     /// A stored value is not what this version writes.
+    /// One org has its share of the connections, and more requests than wait for one in time.
+    #[error("too many requests of this org at once")]
+    Crowded,
+    /// The credential was revoked, or ran out, after its door had opened.
+    #[error("the credential is no longer good")]
+    CredentialGone,
+    #[error("the org is {}", .0.as_str())]
+    OrgClosed(model::org::OrgState),
     #[error("stored value of {0} is unreadable")]
     Corrupt(&'static str),
     #[error("the database refused a statement")]
@@ -108,6 +117,8 @@ impl From<sqlx::Error> for Error {
                     // 40P01 deadlock_detected, 40001 serialization_failure: ours was the victim, and
                     // the same request succeeds when it comes again.
                     Some("40P01" | "40001") => Self::Unavailable(error),
+                    // 57014 query_canceled (statement_timeout), 55P03 lock_not_available: it took too long.
+                    Some("57014" | "55P03") => Self::Unavailable(error),
                     _ => Self::Sql(error),
                 }
             }
@@ -129,7 +140,11 @@ pub struct Db {
     chance: Arc<dyn Chance>,
     /// Set once a caller hung up on a BEGIN: see `tx::Opening`.
     hung_up: Arc<AtomicBool>,
+    turns: Arc<turns::Turns>,
 }
+
+/// A lock is waited for this long: whoever holds one longer is stuck, and who waits holds a connection.
+const LOCK_TIMEOUT: &str = "2s";
 
 /// How to reach Postgres. Connections wait at most `acquire_secs` for a free one.
 pub struct DbOptions {
@@ -148,13 +163,16 @@ impl Db {
             ("role", "vst_app"),
             ("search_path", "vst"),
             ("statement_timeout", &format!("{}s", options.statement_timeout_secs)),
+            ("lock_timeout", LOCK_TIMEOUT),
         ]);
         let connect = connect.disable_statement_logging();
         let hung_up = Arc::new(AtomicBool::new(false));
         let suspect = hung_up.clone();
+        let patience = Duration::from_secs(options.acquire_secs);
+        let turns = turns::Turns::new(options.pool_max, patience);
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_max)
-            .acquire_timeout(Duration::from_secs(options.acquire_secs))
+            .acquire_timeout(patience)
             .test_before_acquire(false)
             .after_release(move |connection, _| {
                 let suspect = suspect.load(Ordering::Acquire);
@@ -169,7 +187,7 @@ impl Db {
             .connect_with(connect)
             .await?;
         refuse_unsafe_role(&pool).await?;
-        Ok(Self { pool, seals, chance, hung_up })
+        Ok(Self { pool, seals, chance, hung_up, turns })
     }
 
     /// Is Postgres there and answering? For readiness.

@@ -108,6 +108,10 @@ impl TenantTx {
     }
 
     pub async fn change_org(&mut self, change: &OrgChange) -> Result<()> {
+        if change.state.is_some() {
+            let org = self.org().uuid();
+            self.shut_door(org).await?;
+        }
         let now = OffsetDateTime::from(self.now());
         sqlx::query(
             "UPDATE orgs

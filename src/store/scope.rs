@@ -34,6 +34,10 @@ pub trait Door: Send + Sync + 'static {
     fn session(&self) -> Option<SessionId> {
         None
     }
+    /// The org's own credential that opened it. Every writing transaction asks whether it is still good.
+    fn credential(&self) -> Option<KeyId> {
+        None
+    }
 }
 
 /// Somebody who is signing in.
@@ -56,6 +60,9 @@ impl Door for ScimClient {
     const PASSAGE: Passage = Passage::Provision;
     fn actor(&self) -> Actor {
         Actor { kind: "directory", id: self.directory.to_string() }
+    }
+    fn credential(&self) -> Option<KeyId> {
+        Some(self.key)
     }
 }
 
@@ -111,6 +118,12 @@ impl Door for Administrator {
             AdminKind::Org => "org_key",
         };
         Actor { kind, id: self.key.to_string() }
+    }
+    fn credential(&self) -> Option<KeyId> {
+        match self.kind {
+            AdminKind::Platform => None,
+            AdminKind::Org => Some(self.key),
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 //! The org and the reach ride in the BEGIN message (no round trip of their own) and are gone with
 //! the transaction. Dropping either kind rolls back.
 
-use crate::{Db, Door, Error, OrgScope, Result, record};
+use crate::{Db, Door, Error, OrgScope, Result, record, turns::Turn};
 use model::{
     Timestamp,
     count::Durations,
     ids::OrgId,
+    org::Passage,
     record::{Origin, Record},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
@@ -25,6 +26,8 @@ pub struct TenantRead {
     tx: Transaction<'static, Postgres>,
     org: OrgId,
     now: Timestamp,
+    /// Given back after the connection is.
+    _turn: Option<Turn>,
 }
 
 /// A transaction of one org. Reads as `TenantRead` does; its writes are kept by `commit` alone.
@@ -43,20 +46,44 @@ pub struct FirstUse(());
 impl Db {
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
         tracing::trace!(transaction = name, "read");
+        let turn = self.turn(scope).await?;
         let tx = self.begin(scope.opening("BEGIN READ ONLY")).await?;
-        Ok(TenantRead { tx, org: scope.org(), now: scope.now() })
+        Ok(TenantRead { tx, org: scope.org(), now: scope.now(), _turn: turn })
     }
 
+    /// A writing transaction, by a credential that is good now and until the commit: whoever revokes it
+    /// waits. `Error::CredentialGone` and `Error::OrgClosed` when it has been meanwhile.
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
+        let mut tx = self.write_after(scope, name).await?;
+        if let Some(credential) = scope.door().credential() {
+            tx.hold_door(credential, D::PASSAGE).await?;
+        }
+        Ok(tx)
+    }
+
+    /// What follows an act that is committed, whatever became of the credential meanwhile: its
+    /// bookkeeping alone.
+    pub async fn write_after<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         tracing::trace!(transaction = name, "write");
+        let turn = self.turn(scope).await?;
         let tx = self.begin(scope.opening("BEGIN")).await?;
         Ok(TenantTx {
-            read: TenantRead { tx, org: scope.org(), now: scope.now() },
+            read: TenantRead { tx, org: scope.org(), now: scope.now(), _turn: turn },
             origin: scope.origin().clone(),
             seals: self.seals.clone(),
             chance: self.chance.clone(),
             name,
         })
+    }
+
+    /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
+    async fn turn<D: Door>(&self, scope: &OrgScope<D>) -> Result<Option<Turn>> {
+        match D::PASSAGE {
+            Passage::Operate => Ok(None),
+            Passage::SignIn | Passage::Provision | Passage::Administer => {
+                Ok(Some(self.turns.take(scope.org()).await?))
+            }
+        }
     }
 }
 

@@ -109,6 +109,24 @@ pub struct UserFilter {
     pub among: Option<Vec<UserId>>,
 }
 
+/// Which part of a list: `offset` rows skipped, or only those after `after`.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub after: Option<UserId>,
+    pub offset: i64,
+    pub limit: i64,
+    pub documents: Documents,
+}
+
+/// What is read of the people's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Documents {
+    /// Nothing: the columns say enough.
+    Unread,
+    /// So many bytes, and the document that reaches them.
+    Bytes(i64),
+}
+
 impl UserFilter {
     fn among(&self) -> Option<Vec<Uuid>> {
         self.among.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect())
@@ -124,37 +142,47 @@ impl TenantRead {
         Ok(row.map(User::from))
     }
 
-    /// Users that match, in order of birth: `offset` rows skipped, or only those after `after`.
-    pub async fn users(
-        &mut self,
-        filter: &UserFilter,
-        after: Option<UserId>,
-        offset: i64,
-        limit: i64,
-    ) -> Result<Vec<User>> {
-        let rows: Vec<StoredUser> = sqlx::query_as(select_user!(
-            "WHERE ($1::text IS NULL OR user_name_norm = $1)
-               AND ($2::text IS NULL OR external_id = $2)
-               AND ($3::text IS NULL OR email_norm = $3)
-               AND ($4::uuid IS NULL OR user_id = $4)
-               AND ($5::boolean IS NULL OR active = $5)
-               AND ($6::uuid IS NULL OR user_id > $6)
-               AND ($9::uuid[] IS NULL OR user_id = ANY ($9))
-               AND ($10::text IS NULL OR display_name_norm = $10)
-             ORDER BY user_id
-            OFFSET $7
-             LIMIT $8"
-        ))
+    /// Users that match, in order of birth. With their documents read, a page ends with the one that
+    /// reaches the bound: at least one, and how large they are is told by the database.
+    pub async fn users(&mut self, filter: &UserFilter, window: &Window) -> Result<Vec<User>> {
+        let rows: Vec<StoredUser> = sqlx::query_as(
+            "SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name,
+                    dir_id, CASE WHEN $11 > 0 THEN attributes ELSE '{}' END AS attributes,
+                    version, created_at, modified_at
+               FROM (SELECT u.*, CASE WHEN $11 > 0 THEN
+                            COALESCE(sum(octet_length(attributes::text))
+                                     OVER (ORDER BY user_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+                            ELSE -1 END AS bytes_before
+                       FROM (SELECT *
+                               FROM users
+                              WHERE ($1::text IS NULL OR user_name_norm = $1)
+                                AND ($2::text IS NULL OR external_id = $2)
+                                AND ($3::text IS NULL OR email_norm = $3)
+                                AND ($4::uuid IS NULL OR user_id = $4)
+                                AND ($5::boolean IS NULL OR active = $5)
+                                AND ($6::uuid IS NULL OR user_id > $6)
+                                AND ($9::uuid[] IS NULL OR user_id = ANY ($9))
+                                AND ($10::text IS NULL OR display_name_norm = $10)
+                              ORDER BY user_id
+                             OFFSET $7
+                              LIMIT $8) u) page
+              WHERE bytes_before < $11
+              ORDER BY user_id",
+        )
         .bind(filter.user_name.as_deref().map(normalised))
         .bind(&filter.external_id)
         .bind(filter.email.as_deref().map(normalised))
         .bind(optional(filter.id))
         .bind(filter.active)
-        .bind(optional(after))
-        .bind(offset)
-        .bind(limit)
+        .bind(optional(window.after))
+        .bind(window.offset)
+        .bind(window.limit)
         .bind(filter.among())
         .bind(filter.display_name.as_deref().map(normalised))
+        .bind(match window.documents {
+            Documents::Unread => 0,
+            Documents::Bytes(most) => most,
+        })
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(User::from).collect())

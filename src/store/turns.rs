@@ -1,0 +1,123 @@
+//! How many of the pool's connections one org may have: a quarter, and two at least. The others of that
+//! org wait here and not in the pool's own line, where everybody else's requests would stand behind
+//! them. Remembers an org only while it has somebody here.
+
+use crate::{Error, Result};
+use model::ids::OrgId;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+/// One org's share of the pool: one in so many, and never fewer than two, because a story that ends what
+/// it began (a receipt) would otherwise wait for itself.
+const SHARE: u32 = 4;
+const LEAST: u32 = 2;
+/// Requests of one org that wait: each holds its body in memory.
+const WAITING_MAX: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Turns {
+    each: usize,
+    patience: Duration,
+    orgs: Mutex<BTreeMap<OrgId, Arc<Semaphore>>>,
+}
+
+/// A connection's worth of an org's share, until dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    org: OrgId,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turns {
+    pub(crate) fn new(pool_max: u32, patience: Duration) -> Arc<Self> {
+        let each = usize::try_from((pool_max / SHARE).max(LEAST)).unwrap_or(2);
+        Arc::new(Self { each, patience, orgs: Mutex::default() })
+    }
+
+    /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
+    /// wait already.
+    pub(crate) async fn take(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+        let semaphore = {
+            let mut orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
+            let semaphore = orgs.entry(org).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
+            // The map's own, one for each that has a turn, one for each that waits.
+            if Arc::strong_count(semaphore) > self.each.saturating_add(WAITING_MAX) {
+                return Err(Error::Crowded);
+            }
+            semaphore.clone()
+        };
+        // Made before the wait: whoever hangs up is forgotten as well.
+        let mut turn = Turn { turns: self.clone(), org, permit: None };
+        let permit = timeout(self.patience, semaphore.acquire_owned()).await;
+        turn.permit = Some(permit.map_err(|_| Error::Crowded)?.map_err(|_| Error::Crowded)?);
+        Ok(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        let mut orgs = self.turns.orgs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(entry) = orgs.entry(self.org)
+            && Arc::strong_count(entry.get()) == 1
+        {
+            entry.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn org(n: u128) -> OrgId {
+        OrgId::from_uuid(Uuid::from_u128(n))
+    }
+
+    #[tokio::test]
+    async fn one_org_has_its_share_and_no_more_and_another_has_its_own() {
+        let turns = Turns::new(16, Duration::from_millis(20));
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(turns.take(org(1)).await.unwrap());
+        }
+        assert!(matches!(turns.take(org(1)).await, Err(Error::Crowded)));
+        assert!(turns.take(org(2)).await.is_ok());
+        held.pop();
+        assert!(turns.take(org(1)).await.is_ok());
+        assert_eq!(Turns::new(3, Duration::ZERO).each, 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_remembered_who_is_not_here() {
+        let turns = Turns::new(8, Duration::from_millis(5));
+        let held = (turns.take(org(1)).await.unwrap(), turns.take(org(1)).await.unwrap());
+        assert!(turns.take(org(1)).await.is_err());
+        drop(Box::pin(turns.take(org(3))));
+        assert_eq!(turns.orgs.lock().unwrap().len(), 1);
+        drop(held);
+        assert!(turns.orgs.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn too_many_are_turned_away_at_once() {
+        let turns = Turns::new(8, Duration::from_secs(60));
+        let mut waiting = Vec::new();
+        for _ in 0..2 + WAITING_MAX {
+            let turns = turns.clone();
+            waiting.push(tokio::spawn(async move { turns.take(org(1)).await.map(std::mem::forget) }));
+        }
+        tokio::task::yield_now().await;
+        assert!(matches!(turns.take(org(1)).await, Err(Error::Crowded)));
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
