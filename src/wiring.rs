@@ -131,6 +131,7 @@ async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError
         pool_max: settings.database.pool_max,
         acquire_secs: settings.database.acquire_timeout_secs,
         statement_timeout_secs: settings.database.statement_timeout_secs,
+        has_redis: stores.redis_url.is_some(),
     };
     Ok(Db::connect(&options, Arc::new(seals(settings)?), Arc::new(SystemChance)).await?)
 }

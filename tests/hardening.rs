@@ -2,9 +2,10 @@
 //! takes all connections, documents that fill the memory, a trust changed while it is enabled.
 
 use crate::house::{
-    House, Tenant, house,
+    House, Tenant, call, house, now,
     walk::{claims, tokens},
 };
+use model::revocation::{Action, Scope};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{
@@ -236,7 +237,8 @@ async fn a_page_ends_by_bytes_and_what_is_not_asked_for_does_not_count() {
     let tenant = house.tenant().await;
     let token = &tenant.scim_token;
     for n in 0..40 {
-        let (status, said) = house.scim("POST", token, "/scim/v2/Users", Some(large(&format!("p{n}"), 60_000))).await;
+        let (status, said) =
+            house.scim("POST", token, "/scim/v2/Users", Some(large(&format!("p{n}"), 60_000))).await;
         assert_eq!(status, 201, "{said}");
     }
     let (mut seen, mut pages) = (BTreeSet::new(), 0);
@@ -277,4 +279,81 @@ async fn a_directory_leaves_a_sign_ins_seat_alone_unless_the_org_lets_it_take_on
     let (status, said) = house.scim("PATCH", token, &path, patch(title)).await;
     assert_eq!(status, 200, "{said}");
     assert_eq!(house.scim("DELETE", token, &path, None).await.0, 204);
+}
+
+/// An org key's change that waits behind the operator's enabling is judged by what is enabled then.
+#[tokio::test]
+async fn what_an_enabled_connection_trusts_is_what_the_operator_enabled() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let path = format!("{}/connections/{}", of(&tenant), tenant.connection);
+    ok(house, "POST", &format!("{path}/disable"), None).await;
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let hold = format!(
+        "BEGIN; SET LOCAL ROLE vst_owner; SET LOCAL search_path = vst; SET LOCAL app.reach = 'org';
+         SET LOCAL app.org_id = '{}'; SELECT 1 FROM connections FOR UPDATE",
+        tenant.org.uuid()
+    );
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut sql).await.unwrap();
+    let (enabling, changing) = (format!("{path}/enable"), path.clone());
+    let enabled = tokio::spawn(async move { ok(house, "POST", &enabling, None).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (key, trust) = (tenant.org_key.clone(), Some(json!({"allow_idp_initiated": true})));
+    let changed = tokio::spawn(async move { house.api("PATCH", &key, &changing, trust).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    sql.close().await.unwrap();
+    assert_eq!(enabled.await.unwrap()["config"]["allow_idp_initiated"], json!(false));
+    let (status, said) = changed.await.unwrap();
+    assert_eq!((status, &said["code"]), (422, &json!("connection.not_rehearsed")), "{said}");
+    let after = ok(house, "GET", &path, None).await;
+    assert_eq!(
+        (&after["state"], &after["config"]["allow_idp_initiated"]),
+        (&json!("enabled"), &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_ends_makes_none_that_goes_on() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let keys = format!("{}/keys", of(&tenant));
+    let (end, later) = ("2099-01-01T00:00:00Z", "2099-01-01T00:00:01Z");
+    let maker = json!({"name": "short", "scopes": ["keys:write", "audit:read"], "expires_at": end});
+    let maker = ok(house, "POST", &keys, Some(maker)).await;
+    let by = text(&maker, "key");
+    let child = |expires_at: Value| {
+        Some(json!({"name": "child", "scopes": ["keys:write"], "expires_at": expires_at}))
+    };
+    let (status, said) = house.api("POST", by, &keys, child(json!(later))).await;
+    assert_eq!((status, &said["code"]), (400, &json!("key.outlives_maker")), "{said}");
+    let (status, said) = house.api("POST", by, &keys, child(Value::Null)).await;
+    assert_eq!((status, text(&said, "expires_at")), (201, text(&maker, "expires_at")));
+    let (_, events) = house.api("GET", by, &format!("{}/audit/events", of(&tenant)), None).await;
+    let made = events["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|event| event["action"] == json!("key.created") && event["target"]["id"] == said["id"]);
+    assert!(made.unwrap().to_string().contains(text(&maker, "id")), "{events}");
+}
+
+/// What waits for Redis is named one by one, and only what ends sessions waits.
+#[tokio::test]
+async fn a_revocation_waits_for_redis_alone_and_a_reassert_does_not_wait() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let org = tenant.org;
+    let waiting = house.on(async move {
+        let scope = house.gw.db.job("test", org, &call()).await.unwrap();
+        let mut tx = house.gw.db.write(&scope, "test.revoke").await.unwrap();
+        let first = tx.revoke(Scope::Org, Action::Terminate, "test").await.unwrap();
+        tx.revoke(Scope::Org, Action::Reassert, "test").await.unwrap();
+        let third = tx.revoke(Scope::Org, Action::Terminate, "test").await.unwrap();
+        let waiting = tx.waiting_for_redis(now(), 10).await.unwrap();
+        assert_eq!(waiting, [(first.item(), Some(first.seq)), (third.item(), Some(third.seq))]);
+        assert_eq!(tx.terminations(&[third.seq]).await.unwrap(), [(third.seq, "org".to_owned())]);
+        tx.settle_told(&[first.item()]).await.unwrap();
+        tx.waiting_for_redis(now(), 10).await.unwrap().len()
+    });
+    assert_eq!(waiting.await, 1);
 }

@@ -25,6 +25,7 @@ mod fetched;
 mod hardening;
 mod house;
 mod limits;
+mod lock_order;
 mod login;
 mod login_oidc;
 mod mappings;

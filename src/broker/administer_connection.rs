@@ -248,12 +248,12 @@ pub async fn enable(
     scope: &OrgScope<Administrator>,
     id: ConnectionId,
 ) -> Result<Connection, FlowError> {
-    let before = read(gw, scope, id).await?;
+    read(gw, scope, id).await?;
     may_decide_trust(scope)?;
     let mut tx = gw.db.write(scope, "connection.enable").await?;
-    if !tx.set_connection_state(id, ConnectionState::Enabled).await? {
-        return Err(FlowError::Missing);
-    }
+    // What is enabled is what this answers: an org key that changes it meanwhile waits, and then may not.
+    let before = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
+    tx.set_connection_state(id, ConnectionState::Enabled).await?;
     let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
     tx.commit(state_record("connection.enabled", &before, after.state)).await?;
     Ok(after)
@@ -275,7 +275,7 @@ pub async fn disable(
     id: ConnectionId,
 ) -> Result<Connection, FlowError> {
     let mut tx = gw.db.write(scope, "connection.disable").await?;
-    let before = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    let before = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
     tx.set_connection_state(id, ConnectionState::Disabled).await?;
     let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
     let about = Scope::Connection(id);
@@ -292,10 +292,11 @@ pub async fn remove(
     id: ConnectionId,
 ) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "connection.remove").await?;
-    let before = tx.connection(id).await?.ok_or(FlowError::Missing)?;
-    tx.remove_connection(id).await?;
+    let before = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
     let about = Scope::Connection(id);
+    // The head before what cascades: a person's removal takes them in the same order.
     let revoked = tx.revoke(about, Action::Terminate, "connection_removed").await?;
+    tx.remove_connection(id).await?;
     let event = AuditEvent::done("connection.removed")
         .on("connection", id)
         .value("before", json!({"name": before.name, "config": before.config}));

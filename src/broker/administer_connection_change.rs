@@ -55,7 +55,7 @@ pub async fn change(
         ConnectionKind::Oidc => changed_oidc(&before, patch)?,
     };
     let mut tx = gw.db.write(scope, "connection.change").await?;
-    let current = tx.connection(id).await?.ok_or(FlowError::Missing)?;
+    let current = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
     if current.config != before.config {
         return Err(FlowError::conflict("connection.changed_meanwhile", "read it again, then change it"));
     }

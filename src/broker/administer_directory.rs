@@ -99,8 +99,9 @@ pub async fn create_token(
     keep(gw, scope, Some(directory), Wanted { name, scopes: Vec::new(), expires_at, text }).await
 }
 
-/// An org's own key. Errors: `key.scope_unknown`, `key.scopes_empty`, `key.expired`, and
-/// `api.scope_missing` when an org key would give away what it does not hold.
+/// An org's own key. One that an org key makes ends with it at the latest. Errors: `key.scope_unknown`,
+/// `key.scopes_empty`, `key.expired`, `key.outlives_maker`, and `api.scope_missing` when an org key would
+/// give away what it does not hold.
 pub async fn create_key(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
@@ -113,6 +114,18 @@ pub async fn create_key(
     }
     let text = org_bearer(OrgBoundKind::OrgKey, scope.org(), gw.chance.as_ref());
     keep(gw, scope, None, Wanted { name, scopes, expires_at: body.expires_at, text }).await
+}
+
+/// When a key ends that this maker makes: as wanted, and with its maker unless it is said sooner.
+fn end_of(wanted: Option<Timestamp>, maker: Option<Timestamp>) -> Result<Option<Timestamp>, FlowError> {
+    match (wanted, maker) {
+        (Some(wanted), Some(maker)) if wanted > maker => {
+            let right = format!("not after {maker}, when the key that makes it ends");
+            Err(FlowError::invalid("key.outlives_maker", "expires_at", right))
+        }
+        (Some(end), _) | (None, Some(end)) => Ok(Some(end)),
+        (None, None) => Ok(None),
+    }
 }
 
 fn key_scopes(door: &Administrator, mut scopes: Vec<String>) -> Result<Vec<String>, FlowError> {
@@ -158,23 +171,30 @@ async fn keep(
     let id = KeyId::new(scope.now(), gw.chance.as_ref());
     let mut tx = gw.db.write(scope, "credential.create").await?;
     holder_exists(&mut tx, holder).await?;
-    room(tx.credentials(holder).await?.len())?;
+    let held = tx.credentials(holder).await?;
+    room(held.len())?;
+    let maker = held.iter().find(|one| holder.is_none() && one.id == scope.door().key);
+    let expires_at = end_of(wanted.expires_at, maker.and_then(|maker| maker.expires_at))?;
     tx.create_credential(&NewCredential {
         id,
         holder,
         name: &wanted.name,
         digest: &TokenDigest::of(wanted.text.reveal()),
         scopes: &wanted.scopes,
-        expires_at: wanted.expires_at,
+        expires_at,
     })
     .await?;
     let event = AuditEvent::done(if holder.is_some() { "directory.token_created" } else { "key.created" })
         .on("key", id)
-        .value("after", json!({
-            "name": wanted.name, "directory": holder, "scopes": wanted.scopes, "expires_at": wanted.expires_at,
-        }));
+        .value(
+            "after",
+            json!({
+                "name": wanted.name, "directory": holder, "scopes": wanted.scopes, "expires_at": expires_at,
+                "made_by": scope.door().key,
+            }),
+        );
     tx.commit(Record::of(event)).await?;
-    Ok(Born { id, text: wanted.text, expires_at: wanted.expires_at })
+    Ok(Born { id, text: wanted.text, expires_at })
 }
 
 /// Live tokens of a directory, or the org's keys: never their text.
@@ -213,6 +233,15 @@ mod tests {
     fn door(kind: AdminKind, scopes: &[&str]) -> Administrator {
         let scopes = scopes.iter().map(|s| (*s).to_owned()).collect();
         Administrator { kind, key: KeyId::from_uuid(uuid::Uuid::nil()), scopes }
+    }
+
+    #[test]
+    fn a_key_ends_with_its_maker_at_the_latest() {
+        let at = |secs| Some(Timestamp::from_secs(secs));
+        assert_eq!(end_of(None, at(9)).unwrap(), at(9));
+        assert_eq!(end_of(at(9), at(9)).unwrap(), at(9));
+        assert_eq!(end_of(at(10), at(9)).unwrap_err().code(), "key.outlives_maker");
+        assert_eq!((end_of(at(10), None).unwrap(), end_of(None, None).unwrap()), (at(10), None));
     }
 
     #[test]

@@ -153,10 +153,11 @@ pub async fn teams(
 /// Removes a team; everybody's tokens are fetched anew, so that none names it.
 pub async fn remove_team(gw: &Gateway, scope: &OrgScope<Administrator>, id: TeamId) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "team.remove").await?;
+    // The head before what cascades: a person's removal takes them in the same order.
+    let revoked = tx.revoke(Scope::Org, Action::Reassert, "team_removed").await?;
     if !tx.remove_team(id).await? {
         return Err(FlowError::Missing);
     }
-    let revoked = tx.revoke(Scope::Org, Action::Reassert, "team_removed").await?;
     tx.commit(Record::of(AuditEvent::done("team.removed").on("team", id))).await?;
     revoke::tell(gw, scope, Scope::Org, revoked, None).await;
     Ok(())

@@ -54,6 +54,9 @@ pub async fn redeem(
     let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, org, call)?);
     let mut tx = gw.db.write(&scope, "token.redeem").await?;
+    // Locks first, the person before what is theirs; then a new statement reads person and stamp as of
+    // one instant.
+    tx.share_user_of_code(&digest).await?.ok_or(Refusal::stranger("oauth.invalid_grant"))?;
     let code = tx
         .lock_code(&digest)
         .await?
@@ -63,8 +66,6 @@ pub async fn redeem(
         return Err(used_twice(gw, &scope, tx, &code).await?.into());
     }
     check(&code, &grant, call.at)?;
-    // Locks first, then a new statement reads person and stamp as of one instant.
-    tx.share_user(code.user).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     let named = scopes_of(code.session, code.user, code.connection, Some(app.id));
     let row = tx.mint_row(code.session, &named).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     if let Some(why) = over(&row, row.terminated, code.rs, call.at) {

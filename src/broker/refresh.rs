@@ -27,7 +27,10 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
     let mut tx = gw.db.write(&scope, "token.refresh").await?;
-    let mut family = tx.lock_family(presented.family).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    let unknown = || FlowError::from(Refusal::proven("oauth.invalid_grant"));
+    // The person before what is theirs.
+    tx.share_user_of_family(presented.family).await?.ok_or_else(unknown)?;
+    let mut family = tx.lock_family(presented.family).await?.ok_or_else(unknown)?;
     let facts = Family {
         client_id: family.app,
         generation: family.generation,
@@ -63,10 +66,9 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     }
 }
 
-/// Locks the person, then reads person and stamp as of one instant.
+/// Reads person and stamp as of one instant; the locks are held already.
 async fn living(tx: &mut TenantTx, app: &App, family: &FamilyRow, call: &Call) -> Result<MintRow, FlowError> {
     let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
-    tx.share_user(family.user).await?.ok_or_else(gone)?;
     let session = tx.session(family.session).await?.ok_or_else(gone)?;
     let named = scopes_of(session.id, session.user, session.connection, Some(app.id));
     let row = tx.mint_row(session.id, &named).await?.ok_or_else(gone)?;

@@ -4,7 +4,6 @@
 
 use crate::{FlowError, Gateway, counted::REVOCATION_LAG};
 use model::{
-    Refusal,
     ids::{DeprovisioningId, SessionId, UserId},
     record::{AuditEvent, Effect, Record},
     revocation::{Action, Scope},
@@ -68,7 +67,7 @@ pub async fn tell<D: Door + Clone>(
                 tx.note_reached(receipt, committed_at, reached_at).await?;
             }
             if reached_at.is_some() {
-                tx.settle("revocation", revoked.pending).await?;
+                tx.settle("revocation", revoked.item()).await?;
             }
             tx.commit_housekeeping().await
         };
@@ -128,10 +127,12 @@ pub async fn refresh_token(gw: &Gateway, client: &Client, text: &str, call: &Cal
         Err(store::GateError::Unknown | store::GateError::Closed(_)) => return Ok(()),
     };
     let mut tx = gw.db.write(&scope, "revoke.refresh_token").await?;
+    if tx.share_user_of_family(presented.family).await?.is_none() {
+        return Ok(());
+    }
     let Some(family) = tx.lock_family(presented.family).await?.filter(|f| f.app == app.id) else {
         return Ok(());
     };
-    tx.share_user(family.user).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     tx.end_family(family.id).await?;
     let about = Scope::Session(family.session);
     let revoked = tx.revoke(about, Action::Reassert, "token_revoked").await?;

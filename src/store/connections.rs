@@ -135,6 +135,21 @@ impl TenantRead {
 }
 
 impl TenantTx {
+    /// The connection, locked: changing it, enabling and disabling it happen one after another. Signing
+    /// in by it waits for none of them.
+    pub async fn lock_connection(&mut self, id: ConnectionId) -> Result<Option<Connection>> {
+        let row: Option<StoredConnection> = sqlx::query_as(
+            "SELECT con_id, kind, name, state, config, secret, created_at
+               FROM connections
+              WHERE con_id = $1
+                FOR NO KEY UPDATE",
+        )
+        .bind(id.uuid())
+        .fetch_optional(self.sql())
+        .await?;
+        row.map(StoredConnection::connection).transpose()
+    }
+
     pub async fn create_connection(&mut self, new: &NewConnection<'_>) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let (seals, chance) = (self.seals(), self.chance());

@@ -141,6 +141,7 @@ pub struct Db {
     /// Set once a caller hung up on a BEGIN: see `tx::Opening`.
     hung_up: Arc<AtomicBool>,
     turns: Arc<turns::Turns>,
+    has_redis: bool,
 }
 
 /// A lock is waited for this long: whoever holds one longer is stuck, and who waits holds a connection.
@@ -152,6 +153,8 @@ pub struct DbOptions {
     pub pool_max: u32,
     pub acquire_secs: u64,
     pub statement_timeout_secs: u64,
+    /// Is there a Redis to be told what ends sessions? Without one nothing waits for it.
+    pub has_redis: bool,
 }
 
 impl Db {
@@ -187,7 +190,7 @@ impl Db {
             .connect_with(connect)
             .await?;
         refuse_unsafe_role(&pool).await?;
-        Ok(Self { pool, seals, chance, hung_up, turns })
+        Ok(Self { pool, seals, chance, hung_up, turns, has_redis: options.has_redis })
     }
 
     /// Is Postgres there and answering? For readiness.

@@ -112,18 +112,6 @@ impl TenantTx {
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 
-    /// Locks what hangs on a person and is deleted with them, before the person is locked: a refresh
-    /// takes the family first and the person second, and so must whoever removes both.
-    pub async fn lock_belongings(&mut self, user: UserId) -> Result<()> {
-        for select in [
-            "SELECT fam_id FROM refresh_families WHERE user_id = $1 ORDER BY fam_id FOR UPDATE",
-            "SELECT ses_id FROM sessions WHERE user_id = $1 ORDER BY ses_id FOR UPDATE",
-        ] {
-            sqlx::query(select).bind(user.uuid()).execute(self.sql()).await?;
-        }
-        Ok(())
-    }
-
     /// Locks the group FOR UPDATE: changes of one group follow one another.
     pub async fn lock_group(&mut self, id: GroupId) -> Result<Option<Group>> {
         let row: Option<StoredGroup> = sqlx::query_as(

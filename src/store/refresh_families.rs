@@ -69,6 +69,19 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Locks the family's person FOR SHARE, before the family itself.
+    pub async fn share_user_of_family(&mut self, family: FamilyId) -> Result<Option<UserId>> {
+        let id: Option<Uuid> = sqlx::query_scalar(
+            "SELECT user_id FROM users
+              WHERE user_id = (SELECT user_id FROM refresh_families WHERE fam_id = $1)
+                FOR SHARE",
+        )
+        .bind(family.uuid())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(id.map(UserId::from_uuid))
+    }
+
     /// The family, locked: refreshes of one family happen one after another.
     pub async fn lock_family(&mut self, id: FamilyId) -> Result<Option<FamilyRow>> {
         let row: Option<StoredFamily> = sqlx::query_as(

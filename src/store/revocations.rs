@@ -5,7 +5,7 @@
 use crate::{Result, TenantRead, TenantTx};
 use model::{
     Timestamp,
-    ids::{ConnectionId, DeprovisioningId, EventId, OrgId, UserId},
+    ids::{ConnectionId, DeprovisioningId, OrgId, UserId},
     revocation::{Action, Scope},
 };
 use serde::Serialize;
@@ -35,8 +35,13 @@ pub struct Admission {
 pub struct Revoked {
     pub seq: i64,
     pub action: Action,
-    /// The row by which a job takes it to Redis, should the process die before it does.
-    pub pending: Uuid,
+}
+
+impl Revoked {
+    /// Its item on the jobs' list.
+    pub fn item(&self) -> Uuid {
+        Uuid::from_u128(u128::try_from(self.seq).unwrap_or_default())
+    }
 }
 
 /// The receipt of a deactivation.
@@ -147,6 +152,35 @@ impl TenantRead {
             .await?)
     }
 
+    /// What waits for Redis: each item of the jobs' list, and which revocation it is. None: all of them.
+    pub async fn waiting_for_redis(
+        &mut self,
+        due: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<(Uuid, Option<i64>)>> {
+        let org = self.org().uuid();
+        let items: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT item_id FROM pending
+              WHERE kind = 'revocation' AND org_id = $1 AND due_at <= $2
+              ORDER BY item_id
+              LIMIT $3",
+        )
+        .bind(org)
+        .bind(OffsetDateTime::from(due))
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        Ok(items.into_iter().map(|item| (item, i64::try_from(item.as_u128()).ok())).collect())
+    }
+
+    /// These terminations: seq and scope.
+    pub async fn terminations(&mut self, seqs: &[i64]) -> Result<Vec<(i64, String)>> {
+        Ok(sqlx::query_as("SELECT seq, scope FROM revocations WHERE seq = ANY ($1) AND action = 'terminate'")
+            .bind(seqs)
+            .fetch_all(self.sql())
+            .await?)
+    }
+
     /// What ended sessions after `seq`, for filling Redis again. A reassert ends none.
     pub async fn terminations_after(&mut self, seq: i64, limit: i64) -> Result<Vec<(i64, String)>> {
         Ok(sqlx::query_as("SELECT seq, scope FROM revocations WHERE seq > $1 AND action = 'terminate' ORDER BY seq LIMIT $2")
@@ -158,29 +192,31 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    /// Writes one revocation. Lock whoever it is about first.
+    /// Writes one revocation. Lock whoever it is about first. What ends sessions stands on the jobs' list
+    /// until Redis has it, if there is one; the item's id is its seq.
     pub async fn revoke(&mut self, scope: Scope, action: Action, reason: &'static str) -> Result<Revoked> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let pending = EventId::new(self.now(), self.chance().as_ref()).uuid();
+        let waits = self.has_redis() && action == Action::Terminate;
         let seq: i64 = sqlx::query_scalar(
-            "WITH waiting AS (
-                 INSERT INTO pending (kind, org_id, item_id, due_at) VALUES ('revocation', $1, $2, $3)
-             ), next AS (
+            "WITH next AS (
                  UPDATE revocation_heads SET head = head + 1 RETURNING head
+             ), waiting AS (
+                 INSERT INTO pending (kind, org_id, item_id, due_at)
+                 SELECT 'revocation', $1, lpad(to_hex(head), 32, '0')::uuid, $2 FROM next WHERE $3
              )
              INSERT INTO revocations (org_id, seq, scope, action, reason, at)
-             SELECT $1, head, $4, $5, $6, $3 FROM next
+             SELECT $1, head, $4, $5, $6, $2 FROM next
              RETURNING seq",
         )
         .bind(org)
-        .bind(pending)
         .bind(now)
+        .bind(waits)
         .bind(scope.to_string())
         .bind(action.as_str())
         .bind(reason)
         .fetch_one(self.sql())
         .await?;
-        Ok(Revoked { seq, action, pending })
+        Ok(Revoked { seq, action })
     }
 
     /// Writes the receipt of a deactivation: how many live sessions and refresh families it ends.
@@ -239,6 +275,17 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Redis has these: they are off the jobs' list.
+    pub async fn settle_told(&mut self, items: &[Uuid]) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query("DELETE FROM pending WHERE kind = 'revocation' AND org_id = $1 AND item_id = ANY ($2)")
+            .bind(org)
+            .bind(items)
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
     /// Takes one item off the jobs' list.
     pub async fn settle(&mut self, kind: &'static str, item: Uuid) -> Result<()> {
         let org = self.org().uuid();
@@ -252,26 +299,13 @@ impl TenantTx {
     }
 }
 
-impl TenantTx {
-    /// Takes every item of this kind that was due by then off the jobs' list.
-    pub async fn settle_all(&mut self, kind: &'static str, due: Timestamp) -> Result<()> {
-        let org = self.org().uuid();
-        sqlx::query("DELETE FROM pending WHERE kind = $1 AND org_id = $2 AND due_at <= $3")
-            .bind(kind)
-            .bind(org)
-            .bind(OffsetDateTime::from(due))
-            .execute(self.sql())
-            .await?;
-        Ok(())
-    }
-}
-
 impl crate::Db {
-    /// Orgs in which something of this kind is due: the jobs' only view across orgs, and it shows
-    /// ids alone.
+    /// Orgs in which something of this kind is due, the one that waits longest first: the jobs' only view
+    /// across orgs, and it shows ids alone.
     pub async fn orgs_with_due(&self, kind: &'static str, now: Timestamp, limit: i64) -> Result<Vec<OrgId>> {
         let rows: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT DISTINCT org_id FROM pending WHERE kind = $1 AND due_at <= $2 LIMIT $3",
+            "SELECT org_id FROM pending WHERE kind = $1 AND due_at <= $2
+              GROUP BY org_id ORDER BY min(due_at) LIMIT $3",
         )
         .bind(kind)
         .bind(OffsetDateTime::from(now))

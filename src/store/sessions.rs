@@ -358,6 +358,17 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Locks the person whom this code was made for FOR SHARE, before the code; nobody if it is none.
+    pub async fn share_user_of_code(&mut self, digest: &TokenDigest) -> Result<Option<UserId>> {
+        let id: Option<Uuid> = sqlx::query_scalar(
+            "SELECT user_id FROM users WHERE user_id = (SELECT user_id FROM codes WHERE digest = $1) FOR SHARE",
+        )
+        .bind(digest.bytes().as_slice())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(id.map(UserId::from_uuid))
+    }
+
     /// The code, locked: of any number of redeemers one goes first and the others then see it redeemed.
     pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
         let row: Option<StoredCode> = sqlx::query_as(

@@ -1,6 +1,7 @@
 //! What is over, taken away in small bites: at most `BITE` rows a transaction, so that nobody waits
-//! for a sweep. Finds the old by the ids' own order (UUID v7 sorts by birth) or by an index that is
-//! there already: no index exists for the sweep that a sign-in would have to feed.
+//! for a sweep; what somebody has locked is passed over. Finds the old by the ids' own order (UUID v7
+//! sorts by birth) or by an index that is there already: no index exists for the sweep that a sign-in
+//! would have to feed.
 
 use crate::{Result, TenantTx};
 use model::{Timestamp, count::Series, ids::EventId};
@@ -70,7 +71,7 @@ impl Shelf {
             Self::Codes => {
                 "DELETE FROM codes
                   WHERE digest IN (SELECT digest FROM codes WHERE ses_id < $3 AND expires_at <= $1
-                                    ORDER BY ses_id LIMIT $2)"
+                                    ORDER BY ses_id LIMIT $2 FOR UPDATE SKIP LOCKED)"
             }
             Self::Answers => {
                 "DELETE FROM idempotent_answers
@@ -85,7 +86,7 @@ impl Shelf {
                                     WHERE f.fam_id < $3
                                       AND (f.expires_at <= $1 OR f.ended_at <= $1
                                            OR s.expires_at <= $1 OR s.ended_at <= $1)
-                                    ORDER BY f.fam_id LIMIT $2)"
+                                    ORDER BY f.fam_id LIMIT $2 FOR UPDATE OF f SKIP LOCKED)"
             }
             Self::Sessions => {
                 "DELETE FROM sessions
@@ -97,7 +98,7 @@ impl Shelf {
                                                        WHERE c.org_id = s.org_id AND c.ses_id = s.ses_id)
                                       AND NOT EXISTS (SELECT 1 FROM refresh_families f
                                                        WHERE f.org_id = s.org_id AND f.ses_id = s.ses_id)
-                                    ORDER BY s.ses_id LIMIT $2)"
+                                    ORDER BY s.ses_id LIMIT $2 FOR UPDATE OF s SKIP LOCKED)"
             }
             Self::Delivered => {
                 "DELETE FROM deliveries

@@ -37,6 +37,7 @@ pub struct TenantTx {
     seals: Arc<SealKeys>,
     chance: Arc<dyn model::Chance>,
     name: &'static str,
+    has_redis: bool,
 }
 
 /// Proof that a single-use key was used for the first time, in this very transaction.
@@ -73,6 +74,7 @@ impl Db {
             seals: self.seals.clone(),
             chance: self.chance.clone(),
             name,
+            has_redis: self.has_redis,
         })
     }
 
@@ -146,6 +148,9 @@ impl TenantTx {
     }
     pub(crate) fn chance(&self) -> Arc<dyn model::Chance> {
         self.chance.clone()
+    }
+    pub(crate) const fn has_redis(&self) -> bool {
+        self.has_redis
     }
     pub const fn origin(&self) -> &Origin {
         &self.origin

@@ -319,13 +319,16 @@ fn config_with_defaults(config: Value) -> broker::begin::SamlConfig {
 
 pub const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters-long";
 
+/// What `VERIFIER` answers (RFC 7636 4.2).
+pub fn challenge() -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest.as_ref())
+}
+
 /// Where an app sends the browser.
 pub fn authorize_url(house: &House, tenant: &Tenant, more: &[(&str, &str)]) -> String {
-    let challenge = {
-        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
-        URL_SAFE_NO_PAD.encode(digest.as_ref())
-    };
+    let challenge = challenge();
     let id = tenant.app.id.to_string();
     let mut query: BTreeMap<&str, &str> = BTreeMap::from([
         ("client_id", id.as_str()),
