@@ -25,17 +25,29 @@ const CLAIM_SECS: i64 = 30;
 const BATCH: i64 = 20;
 /// Connections of the pool that deliveries may hold at a time: sign-ins need the others.
 const CONNECTIONS: usize = 4;
+/// Requests on their way for one org at a time, and orgs that somebody is out for: their product is what
+/// this process opens of sockets. One batch of receivers that all take five seconds ends within its claim.
+const AT_ONCE: usize = 5;
+const ORGS_AT_WORK: usize = 50;
 const ERROR_CHARS_MAX: usize = 300;
 
 /// The orgs whose deliveries are under way in this process.
-#[derive(Default)]
 pub struct Couriers {
     at_work: JoinSet<Result<(), FlowError>>,
     orgs: BTreeMap<Id, OrgId>,
+    connections: Arc<Semaphore>,
+}
+
+impl Default for Couriers {
+    fn default() -> Self {
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { at_work: JoinSet::new(), orgs: BTreeMap::new(), connections }
+    }
 }
 
 impl Couriers {
-    /// Sends somebody to each org in which something is due and nobody is yet. Does not wait for them.
+    /// Sends somebody to each org in which something is due and nobody is yet, those first that wait
+    /// longest, while few enough are out. Does not wait for them.
     pub(super) async fn round(&mut self, gw: &Gateway) -> Result<(), FlowError> {
         while let Some(done) = self.at_work.try_join_next_with_id() {
             let (id, failed) = match done {
@@ -47,10 +59,9 @@ impl Couriers {
                 tracing::warn!(?org, error, "deliveries broke off; they will come again");
             }
         }
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
         for org in gw.db.orgs_with_due("delivery", gw.now(), ORGS_A_ROUND).await? {
-            if !self.orgs.values().any(|busy| *busy == org) {
-                let (gw, connections) = (gw.clone(), connections.clone());
+            if self.orgs.len() < ORGS_AT_WORK && !self.orgs.values().any(|busy| *busy == org) {
+                let (gw, connections) = (gw.clone(), self.connections.clone());
                 let task = self.at_work.spawn(async move { batch(&gw, org, &connections).await });
                 self.orgs.insert(task.id(), org);
             }
@@ -64,7 +75,7 @@ impl Couriers {
     }
 }
 
-/// One batch of one org's due deliveries, all at once.
+/// One batch of one org's due deliveries, a few at once.
 ///
 /// # Errors
 /// Postgres is away: what was claimed comes again when its claim has run out.
@@ -77,14 +88,17 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
         let _held = connections.acquire().await;
         claim(gw, org).await?
     };
-    let mut sends = JoinSet::new();
+    let (mut sends, sockets) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     for (delivery, target) in claimed {
         let (gw, scope, connections) = (gw.clone(), scope.clone(), connections.clone());
+        let sockets = sockets.clone();
         sends.spawn(async move {
+            let socket = sockets.acquire().await;
             let attempted = match &target {
                 Some(target) => attempt(&gw, &delivery, target).await,
                 None => Attempt { status: None, error: Some("the webhook was disabled".to_owned()) },
             };
+            drop(socket);
             let tries = if target.is_some() { delivery.attempts } else { i32::MAX };
             let now = gw.now();
             let (state, next) = outcome(attempted.error.is_none(), tries, now);
