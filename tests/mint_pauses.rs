@@ -324,12 +324,12 @@ async fn a_mint_that_waited_behind_a_deactivation_reads_the_person_as_they_are_t
         let pid = hold.pid;
         let (out, (), ()) = tokio::join!(
             async {
-                waits(house, pid, "WITH waiting AS").await;
+                waits(house, pid, "WITH next AS").await;
                 ready.go(house, &tenant).await
             },
             Revoker::Directory.act(house, &tenant, user),
             async {
-                let revoker = waits(house, pid, "WITH waiting AS").await;
+                let revoker = waits(house, pid, "WITH next AS").await;
                 waits(house, revoker, "SELECT").await;
                 hold.release().await;
             }
