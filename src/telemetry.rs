@@ -48,17 +48,16 @@ impl Telemetry {
 /// A level or a collector that cannot be read; a second call.
 pub fn start(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> =
-        vec![Box::new(layer(&settings.log, colour, std::io::stderr)?)];
+    let lines: Box<dyn Layer<Registry> + Send + Sync> =
+        Box::new(layer(&settings.log, colour, std::io::stderr)?);
     #[cfg(feature = "otlp")]
-    let started = {
-        let (layer, export) = otlp::layer(settings)?.unzip();
-        layers.extend(layer);
-        Telemetry { export }
+    let (layers, started) = {
+        let (spans, export) = otlp::layer(settings)?.unzip();
+        (std::iter::once(lines).chain(spans).collect::<Vec<_>>(), Telemetry { export })
     };
     #[cfg(not(feature = "otlp"))]
-    let started = match &settings.telemetry.otlp_endpoint {
-        None => Telemetry {},
+    let (layers, started) = match &settings.telemetry.otlp_endpoint {
+        None => (vec![lines], Telemetry {}),
         Some(_) => return Err(TelemetryError::Export("this build is without the feature `otlp`".to_owned())),
     };
     tracing_subscriber::registry().with(layers).try_init().map_err(|_| TelemetryError::Twice)?;

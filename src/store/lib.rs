@@ -193,12 +193,6 @@ impl Db {
         Ok(Self { pool, seals, chance, hung_up, turns, has_redis: options.has_redis })
     }
 
-    /// Is Postgres there and answering? For readiness.
-    pub async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
-    }
-
     /// The org that a pooled connection still carries outside any transaction: none, ever.
     pub async fn leaked_scope(&self) -> Result<Option<String>> {
         Ok(sqlx::query_scalar("SELECT current_org()::text").fetch_one(&self.pool).await?)
