@@ -352,7 +352,7 @@ async fn a_revocation_waits_for_redis_alone_and_a_reassert_does_not_wait() {
         let waiting = tx.waiting_for_redis(now(), 10).await.unwrap();
         assert_eq!(waiting, [(first.item(), Some(first.seq)), (third.item(), Some(third.seq))]);
         assert_eq!(tx.terminations(&[third.seq]).await.unwrap(), [(third.seq, "org".to_owned())]);
-        tx.settle_told(&[first.item()]).await.unwrap();
+        tx.settle_told(&[first.item()], now()).await.unwrap();
         tx.waiting_for_redis(now(), 10).await.unwrap().len()
     });
     assert_eq!(waiting.await, 1);

@@ -9,7 +9,7 @@ use crate::house::{
 use broker::inspect::BrowserSession;
 use idp_fixtures::Browser;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
@@ -168,10 +168,11 @@ impl Someone {
         let (status, said) = house.scim("PATCH", &self.tenant.scim_token, &path, Some(gone)).await;
         assert_eq!(status, 200, "{said}");
     }
-    async fn operate(&self, house: &House, method: &str, path: &str) {
+    async fn operate(&self, house: &House, method: &str, path: &str) -> Value {
         let path = format!("/orgs/{}{path}", self.tenant.org);
         let (status, said) = house.api(method, &house.platform_key, &path, None).await;
         assert!(status < 300, "{status} {said}");
+        said
     }
 }
 
@@ -297,6 +298,16 @@ async fn what_was_revoked_without_redis_is_brought_to_it_when_it_is_back() {
     let start = Instant::now();
     while gone.in_redis(house).await != Seen::Dead {
         assert!(start.elapsed() < RECOVERY_MAX, "not told after {:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // And the receipt says since when.
+    loop {
+        let path = format!("/users/{}/deprovisionings", gone.user);
+        let receipts = gone.operate(house, "GET", &path).await;
+        if receipts["data"][0]["reached_at"].is_string() {
+            break;
+        }
+        assert!(start.elapsed() < RECOVERY_MAX, "the receipt is open: {receipts}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
         if reached {
             let items: Vec<_> = waiting.into_iter().map(|(item, _)| item).collect();
             let mut tx = gw.db.write(&scope, "relay.settle").await?;
-            tx.settle_told(&items).await?;
+            tx.settle_told(&items, gw.now()).await?;
             tx.commit_housekeeping().await?;
         }
     }

@@ -275,14 +275,22 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Redis has these: they are off the jobs' list.
-    pub async fn settle_told(&mut self, items: &[Uuid]) -> Result<()> {
+    /// Redis has these: they are off the jobs' list, and their receipts say since when.
+    pub async fn settle_told(&mut self, items: &[Uuid], reached_at: Timestamp) -> Result<()> {
         let org = self.org().uuid();
-        sqlx::query("DELETE FROM pending WHERE kind = 'revocation' AND org_id = $1 AND item_id = ANY ($2)")
-            .bind(org)
-            .bind(items)
-            .execute(self.sql())
-            .await?;
+        let seqs: Vec<i64> = items.iter().filter_map(|item| i64::try_from(item.as_u128()).ok()).collect();
+        sqlx::query(
+            "WITH told AS (
+                 DELETE FROM pending WHERE kind = 'revocation' AND org_id = $1 AND item_id = ANY ($2)
+             )
+             UPDATE deprovisionings SET reached_at = $3 WHERE seq = ANY ($4) AND reached_at IS NULL",
+        )
+        .bind(org)
+        .bind(items)
+        .bind(OffsetDateTime::from(reached_at))
+        .bind(&seqs)
+        .execute(self.sql())
+        .await?;
         Ok(())
     }
 
