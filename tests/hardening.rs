@@ -357,3 +357,19 @@ async fn a_revocation_waits_for_redis_alone_and_a_reassert_does_not_wait() {
     });
     assert_eq!(waiting.await, 1);
 }
+
+#[tokio::test]
+async fn a_stranger_is_answered_before_the_body_is_read() {
+    let house = house();
+    let tenant = house.tenant().await;
+    for path in
+        ["/api/v1/orgs".to_owned(), format!("/api/v1{}/teams", of(&tenant)), "/scim/v2/Users".to_owned()]
+    {
+        let begun = Begun::post(house, &path, "vst_plat_nobody", &json!({"slug": "a", "name": "b"})).await;
+        let mut begun = Begun { rest: Vec::new(), ..begun };
+        let mut head = [0; 12];
+        let answer = begun.socket.read_exact(&mut head);
+        tokio::time::timeout(Duration::from_secs(5), answer).await.expect("waits for no body").unwrap();
+        assert_eq!(&head, b"HTTP/1.1 401", "{path}");
+    }
+}

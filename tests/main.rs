@@ -24,6 +24,7 @@ mod exports;
 mod fetched;
 mod hardening;
 mod house;
+mod in_doubt;
 mod limits;
 mod lock_order;
 mod login;

@@ -28,6 +28,9 @@ pub enum FlowError {
     /// More requests than this credential or its org may make.
     #[error("rate limited")]
     Limited { retry_after_secs: u32 },
+    /// The commit got no answer: it may have happened.
+    #[error("in doubt")]
+    InDoubt,
     /// Our own fault; the cause is for the log.
     #[error("fault: {0}")]
     Fault(String),
@@ -43,6 +46,7 @@ impl FlowError {
             Self::Conflict { code, .. } | Self::Invalid { code, .. } => code,
             Self::Busy { .. } => "busy",
             Self::Limited { .. } => "rate_limited",
+            Self::InDoubt => "in_doubt",
             Self::Fault(_) => "internal",
         }
     }
@@ -64,6 +68,10 @@ impl From<store::Error> for FlowError {
             store::Error::Unavailable(cause) => {
                 tracing::error!(%cause, "postgres is unavailable");
                 Self::Busy { retry_after_secs: 1 }
+            }
+            store::Error::InDoubt(cause) => {
+                tracing::error!(%cause, "a commit got no answer");
+                Self::InDoubt
             }
             store::Error::Crowded => Self::Busy { retry_after_secs: 1 },
             // As at the door, for whoever was inside when it shut.

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the same key and request give the same answer for 24 h. The key is reserved
-//! before the story and the answer kept after it; a story that failed changed nothing, so its key is
-//! free again. A key whose request was never answered (the process died in it) stays shut: rather
-//! never again than twice.
+//! before the story and the answer kept after it; a story that was refused, or did not come to its
+//! commit, changed nothing, so its key is free again. A key whose request may have happened (no answer
+//! to the commit, a fault, a process that died in it) stays shut: rather never again than twice.
 
 use crate::{FlowError, Gateway};
 use model::{Refusal, TokenDigest, ids::OrgId, org::OrgState};
@@ -65,9 +65,26 @@ pub async fn once<D: Door>(
             Ok(answer)
         }
         Err(error) => {
-            gw.db.settle_answer(scope, &key.text, &key.request, None).await?;
+            if changed_nothing(&error)
+                && let Err(error) = gw.db.settle_answer(scope, &key.text, &key.request, None).await
+            {
+                tracing::error!(%error, "an idempotency key was not freed");
+            }
             Err(error)
         }
+    }
+}
+
+fn changed_nothing(error: &FlowError) -> bool {
+    match error {
+        FlowError::Refused(_)
+        | FlowError::Missing
+        | FlowError::Closed(_)
+        | FlowError::Conflict { .. }
+        | FlowError::Invalid { .. }
+        | FlowError::Limited { .. }
+        | FlowError::Busy { .. } => true,
+        FlowError::InDoubt | FlowError::Fault(_) => false,
     }
 }
 

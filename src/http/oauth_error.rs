@@ -19,7 +19,7 @@ pub fn code(error: &FlowError) -> &'static str {
         FlowError::Missing | FlowError::Closed(_) => "access_denied",
         FlowError::Invalid { .. } => "invalid_request",
         FlowError::Conflict { .. } => "invalid_request",
-        FlowError::Busy { .. } | FlowError::Limited { .. } => "temporarily_unavailable",
+        FlowError::Busy { .. } | FlowError::InDoubt | FlowError::Limited { .. } => "temporarily_unavailable",
         FlowError::Fault(_) => "server_error",
     }
 }

@@ -179,7 +179,7 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
             tracing::error!(%reference, %error, "a page failed");
             (StatusCode::INTERNAL_SERVER_ERROR, "Something failed on our side. Try again in a minute.")
         }
-        FlowError::Busy { .. } | FlowError::Limited { .. } => {
+        FlowError::Busy { .. } | FlowError::InDoubt | FlowError::Limited { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "We cannot answer right now. Try again in a minute.")
         }
         FlowError::Missing | FlowError::Closed(_) => {

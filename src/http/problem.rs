@@ -86,6 +86,12 @@ impl Problem {
             FlowError::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Busy", None, "Try again shortly.".to_owned())
             }
+            FlowError::InDoubt => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "In doubt",
+                None,
+                "It may have happened: look before you ask again.".to_owned(),
+            ),
             FlowError::Fault(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal error",

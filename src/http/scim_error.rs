@@ -35,6 +35,9 @@ fn rendered(error: &FlowError) -> ScimError {
         FlowError::Invalid { detail, .. } => ScimError::of(Problem::ValueWrong, detail),
         FlowError::Limited { .. } => ScimError::of(Problem::Throttled, "too many requests; wait for Retry-After"),
         FlowError::Busy { .. } => ScimError::of(Problem::Unavailable, "try again shortly"),
+        FlowError::InDoubt => {
+            ScimError::of(Problem::Unavailable, "it may have happened: read the resource, then try again")
+        }
         FlowError::Fault(_) => ScimError::of(Problem::Internal, "something failed on our side"),
     }
 }

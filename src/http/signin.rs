@@ -163,7 +163,7 @@ async fn try_authorize(
     match authorize_verified(req, gw, &app, &asked, &back).await {
         Ok(response) => Ok(response),
         // What the person can mend here stays here; all else goes back to the app.
-        Err(error @ (FlowError::Fault(_) | FlowError::Busy { .. })) => Err(error),
+        Err(error @ (FlowError::Fault(_) | FlowError::InDoubt | FlowError::Busy { .. })) => Err(error),
         Err(error) => Ok(back.error(&error)),
     }
 }

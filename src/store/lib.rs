@@ -82,6 +82,9 @@ pub enum Error {
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
     /// A stored value is not what this version writes.
+    /// A COMMIT without an answer: it may have happened.
+    #[error("the commit got no answer")]
+    InDoubt(#[source] sqlx::Error),
     /// One org has its share of the connections, and more requests than wait for one in time.
     #[error("too many requests of this org at once")]
     Crowded,

@@ -177,7 +177,7 @@ impl TenantTx {
     pub async fn commit(mut self, record: Record) -> Result<()> {
         record::write(&mut self, &record).await?;
         let name = self.name;
-        self.read.tx.commit().await.map_err(Error::from)?;
+        self.read.tx.commit().await.map_err(unanswered)?;
         record::count(&record);
         tracing::debug!(transaction = name, action = record.first.action, "committed");
         Ok(())
@@ -186,6 +186,14 @@ impl TenantTx {
     /// For jobs whose work is no act of anybody: expiry sweeps, delivery bookkeeping. Its callers
     /// are pinned by tests/walls.rs.
     pub async fn commit_housekeeping(self) -> Result<()> {
-        self.read.tx.commit().await.map_err(Error::from)
+        self.read.tx.commit().await.map_err(unanswered)
     }
+}
+
+/// Whatever Postgres answers to a COMMIT is a refusal, and nothing has happened; but not that it is going
+/// away, nor silence.
+fn unanswered(error: sqlx::Error) -> Error {
+    let refused =
+        error.as_database_error().and_then(|db| db.code()).is_some_and(|code| !code.starts_with("57P"));
+    if refused { error.into() } else { Error::InDoubt(error) }
 }
