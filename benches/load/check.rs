@@ -36,7 +36,7 @@ pub async fn run(gateway: &Gateway, secs: u64) {
     })
     .await;
     let check = timed("session check in Redis", secs, move |_| {
-        let (live, scope, digest) = (live.clone(), scope.clone(), digest.clone());
+        let (live, scope, digest) = (live.clone(), scope.clone(), digest);
         async move { assert!(matches!(live.session(&scope, &digest).await, store::live::Seen::Alive(_))) }
     })
     .await;

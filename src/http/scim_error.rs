@@ -33,7 +33,9 @@ fn rendered(error: &FlowError) -> ScimError {
         FlowError::Closed(_) => ScimError::of(Problem::Unauthorized, "the org does not provision"),
         FlowError::Conflict { .. } => ScimError::of(Problem::Taken, "this is in conflict with what is here"),
         FlowError::Invalid { detail, .. } => ScimError::of(Problem::ValueWrong, detail),
-        FlowError::Limited { .. } => ScimError::of(Problem::Throttled, "too many requests; wait for Retry-After"),
+        FlowError::Limited { .. } => {
+            ScimError::of(Problem::Throttled, "too many requests; wait for Retry-After")
+        }
         FlowError::Busy { .. } => ScimError::of(Problem::Unavailable, "try again shortly"),
         FlowError::InDoubt => {
             ScimError::of(Problem::Unavailable, "it may have happened: read the resource, then try again")

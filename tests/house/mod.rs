@@ -60,7 +60,12 @@ impl Site {
     /// A folder of this run. Two sites of one name share their stores.
     pub fn named(name: &str) -> Self {
         let folder = format!("vestibule-{name}-{}", std::process::id());
-        Self { data: std::env::temp_dir().join(folder), redis_url: None, requests_per_sec: 100_000, public_url: None }
+        Self {
+            data: std::env::temp_dir().join(folder),
+            redis_url: None,
+            requests_per_sec: 100_000,
+            public_url: None,
+        }
     }
 
     /// Starts the gateway; it serves until the run ends.
