@@ -23,7 +23,7 @@ use model::{
     org::OrgState,
     record::{AuditEvent, Record},
 };
-use std::{error::Error, net::TcpListener, sync::Arc};
+use std::{collections::BTreeSet, error::Error, net::TcpListener, sync::Arc};
 use store::{
     App, AuthMethod, Call, ConnectionKind, ConnectionState, GateError, GroupMapping, NewApp, NewConnection,
     NewCredential, NewOrg, Operator, OrgFacts, OrgRef,
@@ -281,7 +281,8 @@ async fn connect(tx: &mut store::TenantTx, seed: &Seed<'_>) -> Result<Connection
                 certificates: found.certificates,
                 attribute_map: AttributeNames::default(),
                 groups_attribute: Some("groups".to_owned()),
-                jit: true,
+                jit: Some(true),
+                subject_is_external_id: false,
                 allow_idp_initiated: false,
             };
             (ConnectionKind::Saml, "Okta", serde_json::to_value(config)?, None)
@@ -290,8 +291,11 @@ async fn connect(tx: &mut store::TenantTx, seed: &Seed<'_>) -> Result<Connection
             let config = OidcConfig {
                 issuer: idp.issuer().to_owned(),
                 client_id: (*client_id).to_owned(),
-                jit: true,
+                jit: Some(true),
+                subject_is_external_id: false,
+                trust_email: false,
                 groups_claim: Some("groups".to_owned()),
+                hosts: BTreeSet::new(),
             };
             (ConnectionKind::Oidc, "Entra", serde_json::to_value(config)?, Some(*secret))
         }

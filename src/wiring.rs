@@ -180,6 +180,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         clock: || SystemClock.now(),
         outbound: Arc::new(Guarded(sockets)),
         links: Links::new(&settings.public_url),
+        providers: Arc::default(),
         strangers: Arc::default(),
         lifetimes: Lifetimes {
             access_token_secs: settings.tokens.access_token_secs,

@@ -13,7 +13,7 @@ async fn second(house: &House, tenant: &Tenant, name: &str) -> (String, SamlIdp)
     let people = vec![Person::new(&format!("ada@{}", tenant.domain), "pw", "Ada", "Lovelace")];
     let idp = SamlIdp::start(SamlIdpSettings { people, ..SamlIdpSettings::default() }).await.unwrap();
     let list = format!("/orgs/{}/connections", tenant.org);
-    let new = json!({"type": "saml", "name": name, "metadata_xml": idp.metadata_xml()});
+    let new = json!({"type": "saml", "name": name, "jit": true, "metadata_xml": idp.metadata_xml()});
     let (status, made) = house.api("POST", &house.platform_key, &list, Some(new)).await;
     assert_eq!(status, 201, "{made}");
     let id = text(&made, "id").to_owned();

@@ -39,7 +39,7 @@ async fn open(house: &'static House, tenant: Arc<Tenant>, user: UserId) -> Opene
         let cookie = org_bearer(OrgBoundKind::Session, tenant.org, &SystemChance).reveal().clone();
         let text = code::issue(tenant.org, &SystemChance);
         let (_, digest) = code::parse(text.reveal()).unwrap();
-        let (id, rs) = (SessionId::new(now(), &SystemChance), tx.head().await.unwrap());
+        let (id, rs) = (SessionId::new(now(), &SystemChance), tx.as_of(&[]).await.unwrap().head);
         let expires_at = now().plus_secs(600);
         let session = NewSession {
             id,

@@ -1,79 +1,13 @@
 //! Signing in by OpenID Connect: the same admission, and what each tie refuses.
 
 use crate::house::{
-    House, Tenant, authorize_url, house, now,
+    house,
+    openid::{at_an_openid_provider, callback_url, walk},
     walk::{claims, param, redeem, text},
 };
-use idp_fixtures::{Browser, OidcClient, OidcFault, OidcIdp, OidcIdpSettings, Page, Person};
-use model::{
-    Secret,
-    ids::ConnectionId,
-    record::{AuditEvent, Record},
-};
+use idp_fixtures::{Browser, OidcFault};
+use model::ids::ConnectionId;
 use serde_json::json;
-use store::{ConnectionKind, ConnectionState, NewConnection};
-use vestibule::seams::SystemChance;
-
-/// The tenant's people sign in at this provider from now on.
-async fn at_an_openid_provider(house: &'static House) -> (Tenant, OidcIdp, String) {
-    let tenant = house.tenant().await;
-    let grace = format!("grace@{}", tenant.domain);
-    let people = vec![Person::new(&grace, "pw", "Grace", "Hopper")];
-    let idp = OidcIdp::start(OidcIdpSettings { people, ..OidcIdpSettings::default() }).await.unwrap();
-    let id = ConnectionId::new(now(), &SystemChance);
-    let config = json!({"issuer": idp.issuer(), "client_id": "vestibule", "groups_claim": "groups"});
-    let (scope, old) = (house.visitor(&tenant).await, tenant.connection);
-    house
-        .on(async move {
-            let mut tx = house.gw.db.write(&scope, "test.connect").await.unwrap();
-            tx.set_connection_state(old, ConnectionState::Disabled).await.unwrap();
-            let secret = Secret::new("upstream-secret".to_owned());
-            let new = NewConnection {
-                id,
-                kind: ConnectionKind::Oidc,
-                name: "Entra",
-                config: &config,
-                secret: Some(&secret),
-            };
-            tx.create_connection(&new).await.unwrap();
-            tx.set_connection_state(id, ConnectionState::Enabled).await.unwrap();
-            tx.commit(Record::of(AuditEvent::done("connection.created"))).await.unwrap();
-        })
-        .await;
-    idp.set_client(OidcClient {
-        client_id: "vestibule".into(),
-        client_secret: "upstream-secret".into(),
-        redirect_uris: vec![house.gw.links.oidc_callback(id)],
-    });
-    (tenant, idp, grace)
-}
-
-/// Walks to the provider and back, up to the page or redirect that the gateway answers with.
-async fn walk(house: &House, tenant: &Tenant, login: &str, browser: &mut Browser) -> Page {
-    let callback = callback_url(house, tenant, login, browser).await;
-    browser.get_once(&callback).await.unwrap()
-}
-
-/// The provider's answer, not yet delivered.
-async fn callback_url(house: &House, tenant: &Tenant, login: &str, browser: &mut Browser) -> String {
-    let page = browser.get(&authorize_url(house, tenant, &[])).await.unwrap();
-    let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {}", page.body));
-    let fields: Vec<(String, String)> = form
-        .fields
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .filter(|(name, _)| !form.visible.iter().any(|(visible, _)| visible == name))
-        .chain(form.visible.iter().map(|(name, kind)| {
-            (name.clone(), if kind == "password" { "pw".to_owned() } else { login.to_owned() })
-        }))
-        .collect();
-    let pairs: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let provider = page.url.split('/').take(3).collect::<Vec<_>>().join("/");
-    let action =
-        if form.action.starts_with('/') { format!("{provider}{}", form.action) } else { form.action };
-    let answered = browser.post_once(&action, &pairs).await.unwrap();
-    answered.header("location").unwrap_or_else(|| panic!("no redirect: {}", answered.body)).to_owned()
-}
 
 #[tokio::test]
 async fn an_openid_sign_in_gives_the_same_tokens() {
@@ -104,7 +38,7 @@ async fn an_answer_is_for_the_browser_and_the_connection_that_asked() {
     let (tenant, _idp, grace) = at_an_openid_provider(house).await;
     let (other, _other_idp, _) = at_an_openid_provider(house).await;
     let mut browser = Browser::new().unwrap();
-    let callback = callback_url(house, &tenant, &grace, &mut browser).await;
+    let callback = callback_url(house, &tenant, &grace, &mut browser, &[]).await;
     let thief = Browser::new().unwrap().get_once(&callback).await.unwrap();
     assert_eq!(thief.header("x-vestibule-code"), Some("login.attempt_unknown"));
     let elsewhere = callback.replace(

@@ -6,7 +6,8 @@ use crate::{
     FlowError, Gateway, OutboundRequest,
     administer::{Loopback, Page, name_of, room, web_url},
     begin::{AttributeNames, SamlConfig},
-    begin_oidc::{OidcConfig, discover},
+    begin_oidc::OidcConfig,
+    providers::{discover, transport},
     revoke,
 };
 use model::{
@@ -42,6 +43,7 @@ pub struct NewSaml {
     pub attribute_map: AttributeNames,
     pub groups_attribute: Option<String>,
     pub jit: Option<bool>,
+    pub subject_is_external_id: Option<bool>,
     pub allow_idp_initiated: Option<bool>,
 }
 
@@ -54,6 +56,8 @@ pub struct NewOidc {
     pub client_secret: String,
     pub groups_claim: Option<String>,
     pub jit: Option<bool>,
+    pub subject_is_external_id: Option<bool>,
+    pub trust_email: Option<bool>,
 }
 
 /// Core 8.3.6; the same bound for a client id.
@@ -164,7 +168,8 @@ async fn saml_config(gw: &Gateway, body: NewSaml, now: Timestamp) -> Result<Saml
         certificates: trust.certificates,
         attribute_map: body.attribute_map,
         groups_attribute: body.groups_attribute,
-        jit: body.jit.unwrap_or(true),
+        jit: body.jit,
+        subject_is_external_id: body.subject_is_external_id.unwrap_or(false),
         allow_idp_initiated: body.allow_idp_initiated.unwrap_or(false),
     })
 }
@@ -174,12 +179,15 @@ async fn oidc_config(gw: &Gateway, body: NewOidc) -> Result<(OidcConfig, Secret<
     text_of("client_id", &body.client_id)?;
     text_of("client_secret", secret.reveal())?;
     body.groups_claim.as_deref().map_or(Ok(()), |name| text_of("groups_claim", name))?;
-    discover(gw, &body.issuer).await?;
+    let provider = discover(gw.outbound.as_ref(), transport(gw), &body.issuer).await?;
     let config = OidcConfig {
         issuer: body.issuer,
         client_id: body.client_id,
-        jit: body.jit.unwrap_or(true),
+        jit: body.jit,
+        subject_is_external_id: body.subject_is_external_id.unwrap_or(false),
+        trust_email: body.trust_email.unwrap_or(false),
         groups_claim: body.groups_claim,
+        hosts: provider.hosts(),
     };
     Ok((config, secret))
 }
@@ -285,22 +293,32 @@ pub async fn disable(
     Ok(after)
 }
 
-/// Removes it for good, with the identities bound by it; ends all that came in by it.
+/// Removes it for good, with the identities bound by it and the teams and roles it gave; ends all that
+/// came in by it.
 pub async fn remove(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
     id: ConnectionId,
 ) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "connection.remove").await?;
+    // A sign-in under way gives what it gives before this, or finds the connection gone.
+    tx.lock_mappings().await?;
     let before = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
+    let lost = tx.gifted_by(id).await?;
+    tx.lock_users(&lost).await?;
     let about = Scope::Connection(id);
     // The head before what cascades: a person's removal takes them in the same order.
-    let revoked = tx.revoke(about, Action::Terminate, "connection_removed").await?;
+    let mut revoked = revoke::reassert_losers(&mut tx, &lost, "connection_removed").await?;
+    revoked.push((about, tx.revoke(about, Action::Terminate, "connection_removed").await?));
+    tx.drop_gifts_of(id).await?;
     tx.remove_connection(id).await?;
     let event = AuditEvent::done("connection.removed")
         .on("connection", id)
-        .value("before", json!({"name": before.name, "config": before.config}));
+        .value("before", json!({"name": before.name, "config": before.config}))
+        .value("people_who_lost", lost.len());
     tx.commit(Record::of(event)).await?;
-    revoke::tell(gw, scope, about, revoked, None).await;
+    for (about, revoked) in revoked {
+        revoke::tell(gw, scope, about, revoked, None).await;
+    }
     Ok(())
 }

@@ -23,6 +23,7 @@ use store::{Administrator, Connection, ConnectionKind, ConnectionState, OrgScope
 pub struct ConnectionPatch {
     pub name: Option<String>,
     pub jit: Option<bool>,
+    pub subject_is_external_id: Option<bool>,
     pub metadata_xml: Option<String>,
     pub metadata_url: Option<String>,
     pub sso_url: Option<String>,
@@ -33,6 +34,7 @@ pub struct ConnectionPatch {
     pub client_id: Option<String>,
     pub client_secret: Option<String>,
     pub groups_claim: Option<String>,
+    pub trust_email: Option<bool>,
 }
 
 /// Changes what is given. Errors: as `create`; `connection.idp_changed` when the metadata is another
@@ -90,6 +92,7 @@ async fn changed_saml(
         ("client_id", patch.client_id.is_some()),
         ("client_secret", patch.client_secret.is_some()),
         ("groups_claim", patch.groups_claim.is_some()),
+        ("trust_email", patch.trust_email.is_some()),
     ];
     if let Some((field, _)) = given.into_iter().find(|(_, given)| *given) {
         return Err(other_kind(field));
@@ -113,8 +116,10 @@ async fn changed_saml(
         }
         (None, false) => None,
     };
-    let trust_changes =
-        trust.is_some() || patch.allow_idp_initiated.is_some() || patch.attribute_map.is_some();
+    let trust_changes = trust.is_some()
+        || patch.allow_idp_initiated.is_some()
+        || patch.attribute_map.is_some()
+        || patch.subject_is_external_id.is_some();
     if let Some(trust) = trust {
         if trust.entity_id != config.idp_entity_id {
             return Err(Refusal::proven("connection.idp_changed")
@@ -131,7 +136,8 @@ async fn changed_saml(
         config.groups_attribute = Some(name);
     }
     config.attribute_map = patch.attribute_map.unwrap_or(config.attribute_map);
-    config.jit = patch.jit.unwrap_or(config.jit);
+    config.jit = patch.jit.or(config.jit);
+    config.subject_is_external_id = patch.subject_is_external_id.unwrap_or(config.subject_is_external_id);
     config.allow_idp_initiated = patch.allow_idp_initiated.unwrap_or(config.allow_idp_initiated);
     Ok((as_json(config)?, trust_changes))
 }
@@ -150,7 +156,8 @@ fn changed_oidc(before: &Connection, patch: ConnectionPatch) -> Result<(Value, b
         return Err(other_kind(field));
     }
     let mut config = OidcConfig::of(before)?;
-    let trust_changes = patch.client_id.is_some();
+    let trust_changes =
+        patch.client_id.is_some() || patch.trust_email.is_some() || patch.subject_is_external_id.is_some();
     if let Some(client_id) = patch.client_id {
         text_of("client_id", &client_id)?;
         config.client_id = client_id;
@@ -159,6 +166,8 @@ fn changed_oidc(before: &Connection, patch: ConnectionPatch) -> Result<(Value, b
         text_of("groups_claim", &name)?;
         config.groups_claim = Some(name);
     }
-    config.jit = patch.jit.unwrap_or(config.jit);
+    config.jit = patch.jit.or(config.jit);
+    config.subject_is_external_id = patch.subject_is_external_id.unwrap_or(config.subject_is_external_id);
+    config.trust_email = patch.trust_email.unwrap_or(config.trust_email);
     Ok((as_json(config)?, trust_changes))
 }

@@ -7,7 +7,7 @@ use crate::{
     revoke,
 };
 use model::{
-    ids::{self, SessionId, TeamId, UserId},
+    ids::{self, ConnectionId, SessionId, TeamId, UserId},
     record::{AuditEvent, Effect, Record},
     revocation::{Action, Scope},
 };
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{
-    Administrator, BY_API, Documents, GroupMapping, OrgScope, Receipt, Revoked, SessionRow, Team, TeamMember,
-    User, UserFilter, Window, scopes_of,
+    Administrator, BY_API, Documents, GroupMapping, Identity, OrgScope, Receipt, SessionRow, Team,
+    TeamMember, User, UserFilter, Window, scopes_of,
 };
 
 #[derive(Debug, Deserialize)]
@@ -33,13 +33,12 @@ pub struct UserView {
     pub user: User,
     pub roles: Vec<String>,
     pub team_ids: Vec<TeamId>,
+    /// As whom the person signs in, and where.
+    pub identities: Vec<Identity>,
 }
 
 const MAPPINGS_MAX: usize = 1_000;
 const GROUP_ID_CHARS_MAX: usize = 256;
-/// Above this many losers one row for the whole org is cheaper, and right: it makes everybody's
-/// tokens be fetched anew.
-const REASSERTED_ONE_BY_ONE: usize = 50;
 
 pub async fn users(
     gw: &Gateway,
@@ -54,7 +53,34 @@ pub async fn users(
 pub async fn user(gw: &Gateway, scope: &OrgScope<Administrator>, id: UserId) -> Result<UserView, FlowError> {
     let mut tx = gw.db.read(scope, "user.read").await?;
     let user = tx.user(id).await?.ok_or(FlowError::Missing)?;
-    Ok(UserView { user, roles: tx.roles_of(id).await?, team_ids: tx.teams_of(id).await? })
+    Ok(UserView {
+        user,
+        roles: tx.roles_of(id).await?,
+        team_ids: tx.teams_of(id).await?,
+        identities: tx.identities_of(id).await?,
+    })
+}
+
+/// Takes an identity off the seat, and ends the person's sessions: another subject of that connection may
+/// be bound at its next sign-in, if the seat's addresses say so.
+pub async fn unbind(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    id: UserId,
+    connection: ConnectionId,
+) -> Result<(), FlowError> {
+    let mut tx = gw.db.write(scope, "user.unbind").await?;
+    tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
+    let subject = tx.unbind_identity(connection, id).await?.ok_or(FlowError::Missing)?;
+    let ended = revoke::end_person(gw, &mut tx, id, "identity_unbound").await?;
+    let event = AuditEvent::done("identity.unbound")
+        .on("user", id)
+        .value("connection", connection.to_string())
+        .value("subject", subject)
+        .value("receipt", ended.receipt.to_string());
+    tx.commit(Record::of(event)).await?;
+    revoke::tell(gw, scope, ended.about, ended.revoked, Some(ended.receipt)).await;
+    Ok(())
 }
 
 /// A person's sessions that live: not ended, not expired, and under no watermark of any scope.
@@ -153,6 +179,7 @@ pub async fn teams(
 /// Removes a team; everybody's tokens are fetched anew, so that none names it.
 pub async fn remove_team(gw: &Gateway, scope: &OrgScope<Administrator>, id: TeamId) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "team.remove").await?;
+    tx.lock_mappings().await?;
     // The head before what cascades: a person's removal takes them in the same order.
     let revoked = tx.revoke(Scope::Org, Action::Reassert, "team_removed").await?;
     if !tx.remove_team(id).await? {
@@ -256,15 +283,7 @@ pub async fn set_mappings(
         }
     }
     let lost = tx.set_group_mappings(&mappings).await?;
-    let about: Vec<Scope> = if lost.len() > REASSERTED_ONE_BY_ONE {
-        vec![Scope::Org]
-    } else {
-        lost.iter().map(|id| Scope::User(*id)).collect()
-    };
-    let mut revoked: Vec<(Scope, Revoked)> = Vec::with_capacity(about.len());
-    for scope in about {
-        revoked.push((scope, tx.revoke(scope, Action::Reassert, "mapping_changed").await?));
-    }
+    let revoked = revoke::reassert_losers(&mut tx, &lost, "mapping_changed").await?;
     let after = tx.group_mappings().await?;
     let event = AuditEvent::done("org.group_mappings_set")
         .on("org", scope.org())

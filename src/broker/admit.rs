@@ -2,16 +2,20 @@
 //! code, in one transaction, or nothing does. What was true when the sign-in began is asked again
 //! here: the connection enabled, the person active, nothing revoked meanwhile.
 
-use crate::{FlowError, Gateway, attempt::AppRequest, begin::domain_of};
+use crate::{
+    FlowError, Gateway,
+    attempt::{AppRequest, LoginAttempt},
+    find_seat::{SeatRule, find_seat},
+};
 use model::{
     Refusal, Secret, Timestamp,
-    ids::{ConnectionId, OrgId, SessionId, UserId},
+    ids::{AttemptId, ConnectionId, OrgId, SessionId, UserId},
     record::{AuditEvent, Effect, Record, Usage},
     refusal::Standing,
-    revocation::Scope,
+    revocation::{Action, Scope},
     user::{AcceptedIdentity, normalised},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use store::{Admission, Adopted, NewCode, NewSession, OrgScope, SessionRow, TenantTx, User, Visitor};
 use token::{
     code,
@@ -32,9 +36,18 @@ pub struct Admitted {
 pub struct Terms {
     pub asked: AppRequest,
     pub protocol: &'static str,
-    pub jit: bool,
+    pub seats: SeatRule,
     /// The attempt's own stamp: dead if the org, connection or person was terminated since.
     pub rs: i64,
+    /// The attempt admits once, and is remembered while its cookie could open.
+    attempt: (AttemptId, Timestamp),
+}
+
+impl Terms {
+    pub fn of(attempt: LoginAttempt, protocol: &'static str, seats: SeatRule) -> Self {
+        let once = (attempt.id, attempt.expires_at);
+        Self { asked: attempt.asked, protocol, seats, rs: attempt.rs, attempt: once }
+    }
 }
 
 /// Admits, or writes down the refusal: whoever got here proved itself by a valid signature, so a
@@ -75,11 +88,13 @@ async fn try_admit(
     if !identity.groups.is_empty() {
         tx.share_mappings().await?;
     }
-    let key = format!("{}:{}", identity.connection, identity.single_use_key);
-    if tx.first_use(&key, identity.single_use_until).await?.is_none() {
+    // The answer once, and one answer to a question: a provider may sign two.
+    let answer = (format!("{}:{}", identity.connection, identity.single_use_key), identity.single_use_until);
+    let (attempt, attempt_until) = terms.attempt;
+    if tx.first_use(&[answer, (format!("att:{attempt}"), attempt_until)]).await?.is_none() {
         return Err(Refusal::proven("login.replayed").with("id", &identity.single_use_key).into());
     }
-    let Some((user, adopted)) = find_seat(&mut tx, gw, identity, terms.jit).await? else { return Ok(None) };
+    let Some((user, adopted)) = find_seat(&mut tx, gw, identity, terms.seats).await? else { return Ok(None) };
     if !user.active {
         return Err(Refusal::proven("login.user_inactive").with("user", user.id).into());
     }
@@ -92,12 +107,18 @@ async fn try_admit(
     if admission.as_of.terminated > terms.rs {
         return Err(Refusal::proven("login.revoked_meanwhile").with("user", user.id).into());
     }
-    if user.directory.is_none() {
-        tx.regroup_by_sign_in(user.id, &identity.groups, &identity.connection.to_string()).await?;
+    // What the groups no longer give, older access tokens must not say either.
+    let lost = user.directory.is_none()
+        && tx.regroup_by_sign_in(user.id, &identity.groups, identity.connection).await?;
+    if lost {
+        tx.revoke(Scope::User(user.id), Action::Reassert, "groups_at_sign_in").await?;
     }
     let (session, cookie, code) =
         open_session(gw, &mut tx, identity, &terms.asked, (user.id, &admission)).await?;
-    let record = accepted_record(&user, identity, terms, adopted, &session, now);
+    let mut record = accepted_record(&user, identity, terms, adopted, &session, now);
+    if lost {
+        record = record.and(AuditEvent::done("user.groups_lost").on("user", user.id));
+    }
     tx.commit(record).await?;
     let text = cookie.reveal().clone();
     if let Some(live) = &gw.live {
@@ -133,78 +154,6 @@ pub async fn answer_again(
         .value("app", asked.app.to_string());
     tx.commit(Record::of(event)).await?;
     Ok(Admitted { org: scope.org(), asked: asked.clone(), code, cookie: None })
-}
-
-/// The seat bound to this identity; else the one whose user name is the NameID or email, in a
-/// domain this org has proven, bound now; else a new one, if the connection makes seats and no
-/// directory took the person away.
-async fn find_seat(
-    tx: &mut TenantTx,
-    gw: &Gateway,
-    identity: &AcceptedIdentity,
-    jit: bool,
-) -> Result<Option<(User, Adopted)>, FlowError> {
-    if let Some(user) = tx.lock_user_by_identity(identity.connection, &identity.subject).await? {
-        return Ok(Some((user, Adopted::Known)));
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for name in std::iter::once(identity.subject.as_str()).chain(identity.email.as_deref()) {
-        if let Some(domain) = domain_of(name)
-            && tx.owns_domain(&domain).await?
-        {
-            names.push(name);
-        }
-    }
-    for name in &names {
-        if let Some(user) = tx.lock_user_by_name(name).await? {
-            let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
-            return Ok(unless_raced(bound)?.map(|()| (user, Adopted::Bound)));
-        }
-    }
-    let bound = store::departed_identity(identity.connection, &identity.subject);
-    let mut departed: Vec<&str> = vec![identity.subject.as_str(), bound.as_str()];
-    departed.extend(identity.email.as_deref());
-    if !jit || tx.has_departed(&departed).await? {
-        return Err(Refusal::proven("login.not_provisioned").with("subject", &identity.subject).into());
-    }
-    // An email outside the org's proven domains is nobody's word: it does not become an attribute.
-    let vouched = identity.email.clone().filter(|email| names.contains(&email.as_str()));
-    let user = User {
-        id: UserId::new(tx.now(), gw.chance.as_ref()),
-        user_name: vouched.clone().unwrap_or_else(|| identity.subject.clone()),
-        external_id: None,
-        active: true,
-        email: vouched,
-        display_name: identity.display_name.clone(),
-        given_name: identity.given_name.clone(),
-        family_name: identity.family_name.clone(),
-        directory: None,
-        attributes: Value::Object(serde_json::Map::new()),
-        version: 1,
-        created_at: tx.now(),
-        modified_at: tx.now(),
-    };
-    if tx.lock_user_by_name(&user.user_name).await?.is_some() {
-        if names.contains(&user.user_name.as_str()) {
-            return Ok(None);
-        }
-        // The name is taken, and in no domain that would let this connection claim it.
-        return Err(Refusal::proven("login.name_taken").with("subject", &identity.subject).into());
-    }
-    if unless_raced(tx.create_user(&user).await)?.is_none() {
-        return Ok(None);
-    }
-    let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
-    Ok(unless_raced(bound)?.map(|()| (user, Adopted::Made)))
-}
-
-/// `None` where a unique key says that another transaction was there first.
-fn unless_raced(done: store::Result<()>) -> store::Result<Option<()>> {
-    match done {
-        Ok(()) => Ok(Some(())),
-        Err(store::Error::Conflict(_)) => Ok(None),
-        Err(other) => Err(other),
-    }
 }
 
 async fn open_session(

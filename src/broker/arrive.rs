@@ -39,7 +39,7 @@ pub(crate) async fn by_saml(
     let key = format!("{}:{}", identity.connection, identity.single_use_key);
     let refused = if !enabled {
         Some(Refusal::proven("login.connection_disabled"))
-    } else if tx.first_use(&key, identity.single_use_until).await?.is_none() {
+    } else if tx.first_use(&[(key.clone(), identity.single_use_until)]).await?.is_none() {
         Some(Refusal::proven("login.replayed").with("id", &identity.single_use_key))
     } else {
         None

@@ -36,9 +36,13 @@ pub struct LoginAttempt {
     /// OIDC alone: the PKCE verifier of our own request upstream.
     pub pkce_verifier: Option<String>,
     pub asked: AppRequest,
+    /// How recent a sign-in the app asked for (OIDC Core 3.1.2.1).
     pub max_age_secs: Option<i64>,
+    /// The app asked that the person sign in anew (`prompt=login`).
+    pub anew: bool,
     /// The org's revocation head when it began: a revocation meanwhile ends it too.
     pub rs: i64,
+    pub begun_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
@@ -67,6 +71,13 @@ impl LoginAttempt {
             .seal(PURPOSE, self.id.uuid().as_bytes(), &plain, gw.chance.as_ref())
             .map_err(|e| FlowError::Fault(e.to_string()))?;
         Ok(SealedAttempt { cookie_name: cookie_name(self.id), cookie_value: URL_SAFE_NO_PAD.encode(sealed) })
+    }
+
+    /// Since when the person must have been authenticated, if the app asked. Whoever was authenticated
+    /// in the course of this attempt is recent enough for any `max_age`: it is the age at the question.
+    pub fn authenticated_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let by_age = self.max_age_secs.map(|secs| now.minus_secs(secs).min(self.begun_at));
+        if self.anew { Some(self.begun_at) } else { by_age }
     }
 
     /// Opens the attempt of this id from this browser's cookie and holds it to the connection that

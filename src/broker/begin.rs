@@ -5,6 +5,7 @@ use crate::{
     FlowError, Gateway,
     admit::{self, Admitted},
     attempt::{AppRequest, LoginAttempt, SealedAttempt},
+    find_seat::SeatRule,
     inspect::{self, BrowserSession},
 };
 use model::{
@@ -13,7 +14,7 @@ use model::{
 };
 use saml::request::{AuthnRequestParams, build, post_form_value, redirect_url};
 use serde::{Deserialize, Serialize};
-use store::{App, Call, Connection, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
+use store::{App, Call, Connection, ConnectionKind, GateError, OrgRef, OrgScope, Visitor};
 
 /// What the request for sign-in named, besides what the app needs back.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,13 @@ pub struct Wishes {
     pub prompt: Option<String>,
     pub max_age_secs: Option<i64>,
     pub acr_values: Option<String>,
+}
+
+impl Wishes {
+    /// `prompt` is a list (OIDC Core 3.1.2.1).
+    pub fn prompts(&self, word: &str) -> bool {
+        self.prompt.as_deref().unwrap_or_default().split(' ').any(|asked| asked == word)
+    }
 }
 
 /// What the browser does next.
@@ -52,8 +60,10 @@ pub struct SamlConfig {
     pub attribute_map: AttributeNames,
     #[serde(default)]
     pub groups_attribute: Option<String>,
-    #[serde(default = "yes")]
-    pub jit: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jit: Option<bool>,
+    #[serde(default)]
+    pub subject_is_external_id: bool,
     #[serde(default)]
     pub allow_idp_initiated: bool,
 }
@@ -86,11 +96,10 @@ impl AttributeNames {
     }
 }
 
-const fn yes() -> bool {
-    true
-}
-
 impl SamlConfig {
+    pub const fn seats(&self) -> SeatRule {
+        SeatRule { jit: self.jit, subject_is_external_id: self.subject_is_external_id }
+    }
     pub fn of(connection: &Connection) -> Result<Self, FlowError> {
         serde_json::from_value(connection.config.clone())
             .map_err(|e| FlowError::Fault(format!("connection {}: {e}", connection.id)))
@@ -123,7 +132,7 @@ pub async fn find_org(
     match domain {
         Some(domain) => match gw.db.visitor_by_domain(&domain.to_lowercase(), call).await {
             Ok(scope) => Ok(Some(scope)),
-            Err(store::GateError::Unknown) => Ok(None),
+            Err(GateError::Unknown | GateError::Closed(_)) => Ok(None),
             Err(other) => Err(other.into()),
         },
         None => Ok(None),
@@ -137,6 +146,15 @@ pub fn domain_of(email: &str) -> Option<String> {
         .then(|| domain.to_lowercase())
 }
 
+/// An org that is closed, or that the app does not serve, is for a stranger no other than one that is not.
+fn as_unknown(error: FlowError) -> FlowError {
+    if let FlowError::Closed(state) = error {
+        tracing::info!(state = state.as_str(), "sign-in at an org that is closed");
+        return FlowError::Missing;
+    }
+    error
+}
+
 /// `app` and `asked` are checked before: the redirect URI is one of the app's.
 pub async fn begin(
     gw: &Gateway,
@@ -147,34 +165,34 @@ pub async fn begin(
     session: Option<&BrowserSession>,
     call: &Call,
 ) -> Result<Begun, FlowError> {
-    let Some(scope) = find_org(gw, host_org, &wishes, call).await? else {
-        return if wishes.prompt.as_deref() == Some("none") {
-            Err(Refusal::stranger("oauth.login_required").into())
-        } else {
-            Ok(Begun::AskEmail { unknown: wishes.login_hint })
-        };
+    let named = host_org.is_some() || wishes.organization.is_some() || wishes.connection.is_some();
+    let mut found = find_org(gw, host_org, &wishes, call).await.map_err(as_unknown)?;
+    if let Some(scope) = &found
+        && !gw.db.app_serves(app, scope.org()).await?
+    {
+        tracing::info!(org = %scope.org(), app = %app.id, "the app does not serve this org");
+        found = None;
+    }
+    let scope = match found {
+        Some(scope) => scope,
+        None if named => return Err(FlowError::Missing),
+        None if wishes.prompts("none") => return Err(Refusal::stranger("oauth.login_required").into()),
+        None => return Ok(Begun::AskEmail { unknown: wishes.login_hint }),
     };
-    if !gw.db.app_serves(app, scope.org()).await? {
-        return Err(Refusal::stranger("oauth.app_not_for_org").into());
+    if !wishes.prompts("login")
+        && let Some(session) = session
+        && let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await?
+    {
+        return Ok(Begun::Answered(Box::new(admit::answer_again(gw, &scope, &asked, &live).await?)));
     }
-    if wishes.prompt.as_deref() != Some("login") {
-        if let Some(session) = session
-            && let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await?
-        {
-            return Ok(Begun::Answered(Box::new(admit::answer_again(gw, &scope, &asked, &live).await?)));
-        }
-        if wishes.prompt.as_deref() == Some("none") {
-            return Err(Refusal::stranger("oauth.login_required").into());
-        }
+    if wishes.prompts("none") {
+        return Err(Refusal::stranger("oauth.login_required").into());
     }
-    let mut tx = gw.db.read(&scope, "login.begin").await?;
-    let mut open = enabled(tx.connections().await?, wishes.connection);
-    if open.len() > 1 {
-        return Ok(Begun::Choose { connections: open.into_iter().map(|c| (c.id, c.name)).collect() });
+    let (mut ways, rs) = gw.db.read(&scope, "login.begin").await?.ways_in(wishes.connection).await?;
+    if ways.len() > 1 {
+        return Ok(Begun::Choose { connections: ways.into_iter().map(|c| (c.id, c.name)).collect() });
     }
-    let connection = open.pop().ok_or(Refusal::stranger("login.no_connection"))?;
-    let rs = tx.head().await?;
-    drop(tx);
+    let connection = ways.pop().ok_or(Refusal::stranger("login.no_connection"))?;
     let attempt = LoginAttempt {
         id: AttemptId::new(call.at, gw.chance.as_ref()),
         org: scope.org(),
@@ -184,22 +202,15 @@ pub async fn begin(
         pkce_verifier: None,
         asked,
         max_age_secs: wishes.max_age_secs,
+        anew: wishes.prompts("login"),
         rs,
+        begun_at: call.at,
         expires_at: call.at.plus_secs(gw.lifetimes.attempt_secs),
     };
     match connection.kind {
         ConnectionKind::Saml => begin_saml(gw, &connection, attempt, &wishes),
         ConnectionKind::Oidc => crate::begin_oidc::begin(gw, &connection, attempt, &wishes).await,
     }
-}
-
-/// The connections by which people may come in now; the one that is wished for, if one is.
-fn enabled(mut connections: Vec<Connection>, wished: Option<ConnectionId>) -> Vec<Connection> {
-    connections.retain(|c| match c.state {
-        ConnectionState::Enabled => wished.is_none_or(|id| c.id == id),
-        ConnectionState::Draft | ConnectionState::Disabled => false,
-    });
-    connections
 }
 
 /// An NCName of 256 random bits: it must not begin with a digit.
@@ -215,7 +226,8 @@ fn begin_saml(
     wishes: &Wishes,
 ) -> Result<Begun, FlowError> {
     let config = SamlConfig::of(connection)?;
-    let force = wishes.prompt.as_deref() == Some("login") || wishes.max_age_secs == Some(0);
+    // SAML asks for no age: only a person who signs in anew is sure to be recent enough.
+    let force = attempt.anew || attempt.max_age_secs.is_some();
     let (issuer, acs_url) = (gw.links.saml_entity_id(connection.id), gw.links.saml_acs(connection.id));
     let relay_state = attempt.id.to_string();
     let request = |destination: &str| {
@@ -224,7 +236,7 @@ fn begin_saml(
             issuer: &issuer,
             acs_url: &acs_url,
             destination,
-            issue_instant: attempt.expires_at.minus_secs(gw.lifetimes.attempt_secs),
+            issue_instant: attempt.begun_at,
             force_authn: force,
             authn_context: wishes.acr_values.as_deref(),
         })

@@ -6,7 +6,8 @@ use crate::{
     FlowError, Gateway, OutboundRequest,
     admit::{self, Admitted, Terms},
     attempt::LoginAttempt,
-    begin_oidc::{OidcConfig, SCOPES, discover, keys, unreachable},
+    begin_oidc::{OidcConfig, SCOPES},
+    providers::unreachable,
     refusals,
 };
 use model::{
@@ -17,6 +18,7 @@ use model::{
 use oidc::{
     code_flow::{Answer, Ask, ClientAuth, Ties, token_request, token_response},
     id_token::{self, Expectation},
+    provider::Jwks,
 };
 use store::{Call, Connection, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
 
@@ -75,7 +77,7 @@ async fn judged(
     let config = OidcConfig::of(&connection)?;
     match exchange(gw, &connection, &config, answer, &attempt, call).await {
         Ok(identity) => {
-            let terms = Terms { asked: attempt.asked, protocol: "oidc", jit: config.jit, rs: attempt.rs };
+            let terms = Terms::of(attempt, "oidc", config.seats());
             admit::admit(gw, scope, identity, terms).await
         }
         Err(FlowError::Refused(refusal)) => {
@@ -100,7 +102,8 @@ async fn exchange(
         nonce: Secret::new(attempt.request_id.clone()),
         pkce_verifier: Secret::new(attempt.pkce_verifier.clone().ok_or_else(missing)?),
     };
-    let provider = discover(gw, &config.issuer).await?;
+    let wanted = gw.wanted(connection.id, config, call.at);
+    let provider = gw.providers.provider(&wanted).await?;
     let code = answer.accept(&provider, &ties)?;
     let redirect_uri = gw.links.oidc_callback(connection.id);
     let ask =
@@ -118,15 +121,23 @@ async fn exchange(
         .await
         .map_err(|fault| unreachable(&url, &fault.to_string()))?;
     let tokens = token_response(response.status, &response.body)?;
-    let keys = keys(gw, &provider).await?;
     let expect = Expectation {
         connection: connection.id,
         client_id: &config.client_id,
         nonce: &attempt.request_id,
         access_token: tokens.access_token.reveal(),
-        max_age_secs: attempt.max_age_secs.and_then(|secs| u32::try_from(secs).ok()),
-        acr_values: &[],
+        begun_at: attempt.begun_at,
+        authenticated_since: attempt.authenticated_since(call.at),
+        trust_email: config.trust_email,
         groups_claim: config.groups_claim.as_deref(),
     };
-    Ok(id_token::accept(tokens.id_token.reveal(), &provider, &keys, &expect, call.at)?)
+    let judge = |keys: &Jwks| id_token::accept(tokens.id_token.reveal(), &provider, keys, &expect, call.at);
+    let kept = gw.providers.keys(&wanted, &provider, false).await?;
+    match judge(&kept) {
+        // The provider may have rolled its keys over since.
+        Err(refusal) if refusal.code == "oidc.signature" => {
+            Ok(judge(&*gw.providers.keys(&wanted, &provider, true).await?)?)
+        }
+        judged => Ok(judged?),
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
     refusals,
 };
 use model::{
-    Refusal,
+    Refusal, Timestamp,
     ids::{AttemptId, ConnectionId},
     user::AcceptedIdentity,
 };
@@ -83,17 +83,17 @@ async fn judged(
         None if config.allow_idp_initiated => Requested::Unsolicited,
         None => return Err(Refusal::stranger("login.attempt_unknown").into()),
     };
-    let jit = config.jit;
+    let seats = config.seats();
     let form_value = posted.saml_response.to_owned();
     let links = gw.links.clone();
     let (con, now) = (connection.id, call.at);
-    let judged =
-        tokio::task::spawn_blocking(move || judge(&form_value, &config, requested, con, &links, now))
-            .await
-            .map_err(|e| FlowError::Fault(e.to_string()))?;
+    let asked = Asked { requested, since: attempt.as_ref().and_then(|a| a.authenticated_since(now)) };
+    let judged = tokio::task::spawn_blocking(move || judge(&form_value, &config, asked, con, &links, now))
+        .await
+        .map_err(|e| FlowError::Fault(e.to_string()))?;
     match (judged, attempt) {
         (Ok(identity), Some(attempt)) => {
-            let terms = Terms { asked: attempt.asked, protocol: "saml", jit, rs: attempt.rs };
+            let terms = Terms::of(attempt, "saml", seats);
             Ok(Finished::Admitted(Box::new(admit::admit(gw, scope, identity, terms).await?)))
         }
         (Ok(identity), None) => Ok(Finished::Arrived(arrive::by_saml(gw, scope, &identity).await?)),
@@ -104,13 +104,20 @@ async fn judged(
     }
 }
 
+/// What the answer must answer.
+struct Asked {
+    requested: Requested,
+    /// The person was authenticated at or after this instant.
+    since: Option<Timestamp>,
+}
+
 fn judge(
     form_value: &str,
     config: &SamlConfig,
-    requested: Requested,
+    asked: Asked,
     connection: ConnectionId,
     links: &crate::Links,
-    now: model::Timestamp,
+    now: Timestamp,
 ) -> Result<AcceptedIdentity, Refusal> {
     let trust = TrustedCerts::from_pem_or_der_base64(&config.certificates)?;
     let attribute_map = config.attribute_map.map();
@@ -120,7 +127,8 @@ fn judge(
         idp_entity_id: &config.idp_entity_id,
         audience: &audience,
         acs_url: &acs_url,
-        requested,
+        requested: asked.requested,
+        authenticated_since: asked.since,
         clock_skew_secs: saml::CLOCK_SKEW_SECS_DEFAULT,
         attribute_map: &attribute_map,
         groups_attribute: config.groups_attribute.as_deref(),

@@ -1,6 +1,6 @@
 //! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
 
-use crate::refusals::Strangers;
+use crate::{providers::Providers, refusals::Strangers};
 use model::{
     Chance, Timestamp,
     ids::{ConnectionId, EventId},
@@ -118,6 +118,7 @@ pub struct Gateway {
     pub chance: Arc<dyn Chance>,
     pub clock: fn() -> Timestamp,
     pub outbound: Arc<dyn Outbound>,
+    pub providers: Arc<Providers>,
     pub links: Links,
     pub strangers: Arc<Strangers>,
     pub lifetimes: Lifetimes,

@@ -6,7 +6,7 @@
 use crate::{
     FlowError, Gateway,
     provision::{Asked, differences, or_taken, record, refused},
-    revoke,
+    provision_names, revoke,
 };
 use model::{
     ids::{DeprovisioningId, UserId},
@@ -51,16 +51,17 @@ pub async fn create(
 ) -> Result<Seat, FlowError> {
     let draft = user::parse(body)?;
     let mut tx = gw.db.write(scope, "scim.user.create").await?;
-    if let Some(present) = tx.lock_user_by_name(&draft.user_name).await? {
+    if let Some(present) = provision_names::taken_by(&mut tx, &draft).await? {
         if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
-            return Err(refused(Problem::Taken, "userName is taken"));
+            return Err(refused(Problem::Taken, "userName is taken, or an address is a sign-in's seat's"));
         }
-        forget_departure(&mut tx, &draft.user_name, draft.email.as_deref()).await?;
+        provision_names::forget_departure(&mut tx, &draft).await?;
         let before = document_of(&present)?;
         // A seat that an administrator closed stays closed unless the directory says otherwise.
         let (next, outcome) = draft.replace(&before)?;
         return write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await;
     }
+    provision_names::forget_departure(&mut tx, &draft).await?;
     let document = draft.create()?;
     let now = tx.now();
     let blank = User {
@@ -81,7 +82,6 @@ pub async fn create(
     let user = filled(blank, &document);
     tx.create_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
     tx.set_emails(user.id, &emails(&document)).await?;
-    forget_departure(&mut tx, &user.user_name, user.email.as_deref()).await?;
     let event = AuditEvent::done("user.created")
         .on("user", user.id)
         .value("after", Value::Object(document.attributes.clone()));
@@ -190,6 +190,7 @@ async fn write(
     user.version = user.version.saturating_add(1);
     user.modified_at = tx.now();
     let lost = change.adopts && tx.drop_sign_in_gifts(user.id).await?;
+    provision_names::unbind_old_name(&mut tx, user.id, (&change.before, &change.next)).await?;
     let ended = end(gw, &mut tx, &change, lost).await?;
     let kept = written(gw, scope, &user, &change, ended.as_ref());
     let seat = seat(&mut tx, scope, &asked.projection, (user, change.next)).await?;
@@ -262,11 +263,6 @@ fn written(
 fn webhook(event_type: &'static str, user: &User, scope: &OrgScope<ScimClient>) -> Effect {
     let data = json!({"user_id": user.id, "active": user.active, "directory_id": scope.door().directory});
     Effect::Webhook { event_type, data }
-}
-
-async fn forget_departure(tx: &mut TenantTx, name: &str, email: Option<&str>) -> Result<(), FlowError> {
-    let names: Vec<&str> = std::iter::once(name).chain(email).collect();
-    Ok(tx.forget_departed(&names).await?)
 }
 
 /// Only the directory that owns a person changes them. A seat that a sign-in made is nobody's: true, and

@@ -32,6 +32,28 @@ pub async fn end_person(
     Ok(Ended { revoked, receipt, about })
 }
 
+/// Above this many losers one row for the whole org is cheaper, and right: it makes everybody's
+/// tokens be fetched anew.
+const REASSERTED_ONE_BY_ONE: usize = 50;
+
+/// Makes those who lost a team or role fetch their access tokens anew. The caller commits, then tells.
+pub(crate) async fn reassert_losers(
+    tx: &mut TenantTx,
+    lost: &[UserId],
+    reason: &'static str,
+) -> Result<Vec<(Scope, Revoked)>, FlowError> {
+    let about: Vec<Scope> = if lost.len() > REASSERTED_ONE_BY_ONE {
+        vec![Scope::Org]
+    } else {
+        lost.iter().map(|id| Scope::User(*id)).collect()
+    };
+    let mut revoked = Vec::with_capacity(about.len());
+    for scope in about {
+        revoked.push((scope, tx.revoke(scope, Action::Reassert, reason).await?));
+    }
+    Ok(revoked)
+}
+
 /// After the commit: Redis now, the receipt's last lines and the jobs' list soon. What fails here
 /// is done again by the job; Postgres refuses already.
 pub async fn tell<D: Door + Clone>(

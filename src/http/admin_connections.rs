@@ -22,10 +22,10 @@ pub const OPERATIONS: &[Operation] = &[
         to(create)
     })
     .reading(body::<NewConnection>(&[
-        r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","groups_attribute":"groups","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"jit":true,"allow_idp_initiated":false}"#,
+        r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","groups_attribute":"groups","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"jit":true,"subject_is_external_id":false,"allow_idp_initiated":false}"#,
         r#"{"type":"saml","name":"Okta","metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"type":"saml","name":"ADFS","idp_entity_id":"http://adfs.acme.example/trust","sso_url":"https://adfs.acme.example/ls","certificates":["MIIC…"]}"#,
-        r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true}"#,
+        r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true,"subject_is_external_id":false,"trust_email":false}"#,
     ])),
     operation(Verb::Get, "/api/v1/orgs/{org}/connections", "connections:read", "List connections", || to(list))
         .asking(PAGED),
@@ -34,10 +34,10 @@ pub const OPERATIONS: &[Operation] = &[
         to(change)
     })
     .reading(body::<ConnectionPatch>(&[
-        r#"{"name":"Okta","metadata_url":"https://acme.okta.example/metadata","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"groups_attribute":"groups","jit":true,"allow_idp_initiated":false}"#,
+        r#"{"name":"Okta","metadata_url":"https://acme.okta.example/metadata","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"groups_attribute":"groups","jit":true,"subject_is_external_id":false,"allow_idp_initiated":false}"#,
         r#"{"metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"sso_url":"https://acme.okta.example/sso","certificates":["MIIC…"]}"#,
-        r#"{"name":"Entra","jit":true,"client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups"}"#,
+        r#"{"name":"Entra","jit":true,"client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","trust_email":false}"#,
     ])),
     operation(
         Verb::Delete,

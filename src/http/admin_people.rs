@@ -48,6 +48,13 @@ pub const OPERATIONS: &[Operation] = &[
     )
     .asking(&["limit"]),
     operation(
+        Verb::Delete,
+        "/api/v1/orgs/{org}/users/{usr}/identities/{con}",
+        "users:write",
+        "Take an identity off a person; ends their sessions",
+        || to(unbind),
+    ),
+    operation(
         Verb::Put,
         "/api/v1/orgs/{org}/users/{usr}/roles",
         "users:write",
@@ -167,6 +174,16 @@ async fn deprovisionings(ask: Ask) -> Reply {
         let receipts = administer_people::deprovisionings(&gw, &scope, id, limit).await?;
         Ok(json!({"data": receipts, "next_cursor": null}))
     })
+    .await
+}
+
+async fn unbind(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let (id, connection) = (ask.id("usr")?, ask.id("con")?);
+    ask.answer(
+        scope,
+        move |gw, scope| async move { administer_people::unbind(&gw, &scope, id, connection).await },
+    )
     .await
 }
 

@@ -5,8 +5,9 @@
 
 use crate::{
     code_flow::single_use_key,
+    email,
     provider::{Jwks, Provider},
-    strict::{Claims, decode, encode, object, wrong},
+    strict::{Claims, decode, encode, object},
 };
 use aws_lc_rs::{constant_time, digest};
 use chrono::DateTime;
@@ -21,8 +22,17 @@ use serde_json::{Map, Value};
 pub const ID_TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// Entra sends at most 200 groups; others a few hundred.
 pub const GROUPS_MAX: usize = 1_000;
+/// A distinguished name with its path; longer ones are no group's name.
+const GROUP_BYTES_MAX: usize = 2_048;
+/// Names, issuers, hashes.
+const TEXT_BYTES_MAX: usize = 1_024;
+/// `acr` and each of `amr` name a method, by a URI at most.
+const METHOD_BYTES_MAX: usize = 256;
+const AMR_MAX: usize = 32;
 /// How far a provider's clock may be from ours.
 pub const SKEW_SECS: i64 = 60;
+/// Providers give an hour, some ten; a later end is milliseconds taken for seconds.
+pub const LIFE_SECS_MAX: i64 = 86_400;
 /// No session lasts ten years: a later end is milliseconds taken for seconds.
 const SESSION_SECS_MAX: i64 = 10 * 365 * 86_400;
 /// OIDC Core 2: `sub` is at most 255 ASCII characters.
@@ -36,9 +46,12 @@ pub struct Expectation<'a> {
     pub nonce: &'a str,
     /// The access token that came along: `at_hash`, if given, must be its own.
     pub access_token: &'a str,
-    pub max_age_secs: Option<u32>,
-    /// Empty: any. Otherwise `acr` must be one of these (RFC 9470).
-    pub acr_values: &'a [String],
+    /// When this attempt began: an older token answers something else.
+    pub begun_at: Timestamp,
+    /// The app asked for a recent sign-in: the person was authenticated at or after this instant.
+    pub authenticated_since: Option<Timestamp>,
+    /// This connection takes an email without a word about its verification as verified.
+    pub trust_email: bool,
     /// The claim that lists groups, if the connection maps any.
     pub groups_claim: Option<&'a str>,
 }
@@ -53,6 +66,8 @@ struct Said {
     iat: i64,
     auth_time: Option<i64>,
     session_expiry: Option<i64>,
+    /// Only if it counts.
+    email: Option<String>,
     groups: Vec<String>,
 }
 
@@ -62,8 +77,8 @@ struct Said {
 /// Before the signature: `oidc.id_token_malformed` (also too long), `oidc.header` (`alg` not the
 /// provider's, a foreign `typ`, or `crit`, `jwk`, `jku`, `x5u`, …), `oidc.claim` (missing or of a wrong
 /// type; the fact names it), `oidc.signature`. After it: `oidc.issuer`, `oidc.audience`, `oidc.nonce`,
-/// `oidc.expired`, `oidc.issued_in_future`, `oidc.auth_time`, `oidc.acr`, `oidc.at_hash`,
-/// `oidc.session_expiry`, `oidc.subject`, `oidc.groups_overage`, `oidc.claims`.
+/// `oidc.expired`, `oidc.expires_too_late`, `oidc.issued_in_future`, `oidc.issued_too_early`,
+/// `oidc.auth_time`, `oidc.at_hash`, `oidc.session_expiry`, `oidc.subject`, `oidc.groups_overage`, `oidc.claims`.
 pub fn accept(
     id_token: &str,
     provider: &Provider,
@@ -79,7 +94,7 @@ pub fn accept(
     let [header, payload, _] = parts.as_slice() else { return Err(malformed()) };
     let members = |part: &str| decode(part).and_then(|bytes| object(&bytes)).ok_or_else(malformed);
     let alg = check_header(&members(header)?, provider)?;
-    let said = Said::read(Claims(members(payload)?), expect)?;
+    let said = Said::read(Claims(members(payload)?), &provider.issuer, expect)?;
 
     let token: CoreIdToken = id_token.parse().map_err(|_| malformed())?;
     let proven =
@@ -94,7 +109,7 @@ pub fn accept(
     token
         .claims(&verifier(provider, jwks, expect, now)?, &Nonce::new(expect.nonce.to_owned()))
         .map_err(|error| Refusal::proven("oidc.claims").with("why", library_text(&error)))?;
-    said.identity(provider, expect)
+    said.identity(expect)
 }
 
 /// Allowed header members say which key and algorithm; any that brings or fetches a key, or changes
@@ -144,29 +159,31 @@ fn library_text(error: &ClaimsVerificationError) -> String {
 }
 
 impl Said {
-    fn read(claims: Claims, expect: &Expectation<'_>) -> Result<Self, Refusal> {
+    fn read(claims: Claims, issuer: &str, expect: &Expectation<'_>) -> Result<Self, Refusal> {
         let audiences = match claims.0.get("aud") {
-            Some(Value::String(one)) => vec![one.clone()],
-            _ => claims.texts("aud", 16)?,
+            Some(Value::String(_)) => vec![claims.text("aud", TEXT_BYTES_MAX)?],
+            _ => claims.texts("aud", 16, TEXT_BYTES_MAX)?,
         };
-        for name in ["azp", "acr", "nonce", "at_hash", "email", "name", "given_name", "family_name"] {
-            claims.maybe_text(name)?;
+        for name in ["azp", "nonce", "at_hash", "name", "given_name", "family_name"] {
+            claims.maybe_text(name, TEXT_BYTES_MAX)?;
         }
-        claims.maybe_bool("email_verified")?;
+        claims.maybe_text("acr", METHOD_BYTES_MAX)?;
+        claims.texts("amr", AMR_MAX, METHOD_BYTES_MAX)?;
         claims.maybe_secs("nbf")?;
-        claims.texts("amr", 32)?;
         // Malformed is an error, never "no ceiling".
         let session_expiry =
             claims.maybe_secs("session_expiry").map_err(|_| Refusal::stranger("oidc.session_expiry"))?;
+        let groups = expect.groups_claim;
         Ok(Self {
-            iss: claims.text("iss")?,
-            sub: claims.text("sub")?,
+            iss: claims.text("iss", TEXT_BYTES_MAX)?,
+            sub: claims.text("sub", TEXT_BYTES_MAX)?,
             audiences,
             exp: claims.secs("exp")?,
             iat: claims.secs("iat")?,
             auth_time: claims.maybe_secs("auth_time")?,
             session_expiry,
-            groups: expect.groups_claim.map_or(Ok(Vec::new()), |name| claims.texts(name, GROUPS_MAX))?,
+            email: email::vouched(&claims, issuer, expect.trust_email)?,
+            groups: groups.map_or(Ok(Vec::new()), |name| claims.texts(name, GROUPS_MAX, GROUP_BYTES_MAX))?,
             claims,
         })
     }
@@ -178,21 +195,23 @@ impl Said {
                 .with("received", &self.iss));
         }
         self.hold_audience(expect.client_id)?;
-        let nonce = self.claims.maybe_text("nonce")?.unwrap_or_default();
+        let nonce = self.claims.maybe_text("nonce", TEXT_BYTES_MAX)?.unwrap_or_default();
         constant_time::verify_slices_are_equal(nonce.as_bytes(), expect.nonce.as_bytes())
             .map_err(|_| Refusal::proven("oidc.nonce"))?;
         let (now, latest) = (now.secs(), now.plus_secs(SKEW_SECS).secs());
         if now >= self.exp.saturating_add(SKEW_SECS) {
             return Err(Refusal::proven("oidc.expired").with("exp", self.exp));
         }
+        if self.exp > latest.saturating_add(LIFE_SECS_MAX) {
+            return Err(Refusal::proven("oidc.expires_too_late").with("exp", self.exp));
+        }
+        if self.iat.saturating_add(SKEW_SECS) < expect.begun_at.secs() {
+            return Err(Refusal::proven("oidc.issued_too_early").with("iat", self.iat));
+        }
         if self.iat > latest || self.claims.maybe_secs("nbf")?.is_some_and(|nbf| nbf > latest) {
             return Err(Refusal::proven("oidc.issued_in_future").with("iat", self.iat));
         }
-        self.hold_auth_time(expect.max_age_secs, now)?;
-        let acr = self.claims.maybe_text("acr")?;
-        if !expect.acr_values.is_empty() && !acr.as_ref().is_some_and(|acr| expect.acr_values.contains(acr)) {
-            return Err(Refusal::proven("oidc.acr").with("received", acr.as_deref().unwrap_or("(none)")));
-        }
+        self.hold_auth_time(expect.authenticated_since, now)?;
         if self.session_expiry.is_some_and(|end| end <= now || end > now + SESSION_SECS_MAX) {
             return Err(Refusal::proven("oidc.session_expiry"));
         }
@@ -205,7 +224,7 @@ impl Said {
 
     /// Ours alone, or among others with `azp` ours (OIDC Core 3.1.3.7, 3 to 5).
     fn hold_audience(&self, client_id: &str) -> Result<(), Refusal> {
-        let azp = self.claims.maybe_text("azp")?;
+        let azp = self.claims.maybe_text("azp", TEXT_BYTES_MAX)?;
         let named = self.audiences.iter().any(|audience| audience == client_id);
         let alone = self.audiences.len() == 1;
         let azp_holds = azp.as_deref().map_or(alone, |azp| azp == client_id);
@@ -218,16 +237,16 @@ impl Said {
     }
 
     /// Asked for a recent sign-in, the provider must say when it was (OIDC Core 3.1.2.1).
-    fn hold_auth_time(&self, max_age_secs: Option<u32>, now: i64) -> Result<(), Refusal> {
+    fn hold_auth_time(&self, since: Option<Timestamp>, now: i64) -> Result<(), Refusal> {
         let refusal = Refusal::proven("oidc.auth_time");
         if self.auth_time.is_some_and(|at| at > now + SKEW_SECS) {
             return Err(refusal);
         }
-        match (max_age_secs, self.auth_time) {
+        match (since, self.auth_time) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(refusal.with("received", "(none)")),
-            (Some(max), Some(at)) if now > at.saturating_add(i64::from(max) + SKEW_SECS) => {
-                Err(refusal.with("max_age", max).with("received", at))
+            (Some(since), Some(at)) if at.saturating_add(SKEW_SECS) < since.secs() => {
+                Err(refusal.with("expected", since).with("received", Timestamp::from_secs(at)))
             }
             (Some(_), Some(_)) => Ok(()),
         }
@@ -246,7 +265,7 @@ impl Said {
 
     /// OIDC Core 3.1.3.6: the left half of the hash that goes with the signature.
     fn hold_at_hash(&self, alg: &str, access_token: &str) -> Result<(), Refusal> {
-        let Some(given) = self.claims.maybe_text("at_hash")? else { return Ok(()) };
+        let Some(given) = self.claims.maybe_text("at_hash", TEXT_BYTES_MAX)? else { return Ok(()) };
         let algorithm = match alg.get(2..) {
             Some("256") => &digest::SHA256,
             Some("384") => &digest::SHA384,
@@ -257,15 +276,15 @@ impl Said {
         if encode(half) == given { Ok(()) } else { Err(Refusal::proven("oidc.at_hash")) }
     }
 
-    fn identity(self, provider: &Provider, expect: &Expectation<'_>) -> Result<AcceptedIdentity, Refusal> {
+    fn identity(self, expect: &Expectation<'_>) -> Result<AcceptedIdentity, Refusal> {
         Ok(AcceptedIdentity {
             connection: expect.connection,
-            email: self.vouched_email(provider)?,
-            display_name: self.claims.maybe_text("name")?,
-            given_name: self.claims.maybe_text("given_name")?,
-            family_name: self.claims.maybe_text("family_name")?,
-            acr: self.claims.maybe_text("acr")?,
-            amr: self.claims.texts("amr", 32)?,
+            email: self.email,
+            display_name: self.claims.maybe_text("name", TEXT_BYTES_MAX)?,
+            given_name: self.claims.maybe_text("given_name", TEXT_BYTES_MAX)?,
+            family_name: self.claims.maybe_text("family_name", TEXT_BYTES_MAX)?,
+            acr: self.claims.maybe_text("acr", METHOD_BYTES_MAX)?,
+            amr: self.claims.texts("amr", AMR_MAX, METHOD_BYTES_MAX)?,
             // Without auth_time the sign-in is known to be no later than the token.
             auth_time: Timestamp::from_secs(self.auth_time.unwrap_or(self.iat)),
             until: self.session_expiry.map(Timestamp::from_secs),
@@ -274,22 +293,6 @@ impl Said {
             subject: self.sub,
             groups: self.groups,
         })
-    }
-
-    /// An address the provider says it did not verify is no address. Entra lets any tenant write any
-    /// `email`: there it counts only with `xms_edov` (nOAuth).
-    fn vouched_email(&self, provider: &Provider) -> Result<Option<String>, Refusal> {
-        let entra = ["https://login.microsoftonline.com/", "https://sts.windows.net/"];
-        let is_entra = entra.iter().any(|stem| provider.issuer.starts_with(stem));
-        let edov = match self.claims.0.get("xms_edov") {
-            None => !is_entra,
-            Some(Value::Bool(owned)) => *owned,
-            Some(Value::String(text)) => text == "1" || text == "true",
-            Some(Value::Number(number)) => number.as_u64() == Some(1),
-            Some(_) => return Err(wrong("xms_edov")),
-        };
-        let verified = self.claims.maybe_bool("email_verified")?.unwrap_or(true);
-        Ok(self.claims.maybe_text("email")?.filter(|_| edov && verified))
     }
 }
 

@@ -4,6 +4,7 @@
 //! before it stand our own stricter readings of form, header and types. OIDC Core 3.1, RFC 9700.
 
 pub mod code_flow;
+mod email;
 pub mod id_token;
 pub mod provider;
 mod strict;

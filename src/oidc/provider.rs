@@ -9,7 +9,7 @@ use openidconnect::{
     url::{Host, Url},
 };
 use serde_json::Value;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// The largest discovery document in the field is under 10 KiB.
 pub const DISCOVERY_BYTES_MAX: usize = 128 * 1024;
@@ -27,7 +27,7 @@ pub enum Transport {
     LoopbackAllowed,
 }
 
-/// What we hold a provider to. Kept with the connection; a fresh document is compared with it.
+/// What we hold a provider to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Provider {
     pub issuer: String,
@@ -38,15 +38,6 @@ pub struct Provider {
     /// Whether the provider promises `iss` in its answers: then a missing one is refused.
     pub answers_with_iss: bool,
     pub algorithms: Vec<CoreJwsSigningAlgorithm>,
-}
-
-/// What changed between a pinned provider and a fresh document: an administrator decides.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Drift {
-    /// An endpoint moved to another host.
-    Host(&'static str),
-    /// The provider no longer promises `iss`.
-    IssPromiseGone,
 }
 
 /// Asymmetric algorithms only: an HMAC could be keyed with anything public.
@@ -127,24 +118,16 @@ impl Provider {
         })
     }
 
-    /// What a fresh document of the same issuer changed that nobody approved yet.
-    pub fn drift(&self, fresh: &Self) -> Vec<Drift> {
-        let moved = |name, old: &Url, new: &Url| (old.origin() != new.origin()).then_some(Drift::Host(name));
-        let userinfo = match (&self.userinfo_endpoint, &fresh.userinfo_endpoint) {
-            (Some(old), Some(new)) => moved("userinfo_endpoint", old, new),
-            (None, Some(_)) => Some(Drift::Host("userinfo_endpoint")),
-            (_, None) => None,
-        };
-        [
-            moved("authorization_endpoint", &self.authorization_endpoint, &fresh.authorization_endpoint),
-            moved("token_endpoint", &self.token_endpoint, &fresh.token_endpoint),
-            moved("jwks_uri", &self.jwks_uri, &fresh.jwks_uri),
-            userinfo,
-            (self.answers_with_iss && !fresh.answers_with_iss).then_some(Drift::IssPromiseGone),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+    /// The hosts that its endpoints stand at, each with its port where that is not https's own.
+    pub fn hosts(&self) -> BTreeSet<String> {
+        [&self.authorization_endpoint, &self.token_endpoint, &self.jwks_uri]
+            .into_iter()
+            .chain(&self.userinfo_endpoint)
+            .filter_map(|url| {
+                let host = url.host_str()?;
+                Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+            })
+            .collect()
     }
 }
 
@@ -311,15 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_host_and_a_dropped_promise_are_drift() {
-        let pinned = read(&document()).unwrap();
-        assert_eq!(pinned.drift(&pinned), []);
-        let moved = read(&with("token_endpoint", json!("https://evil.example/token"))).unwrap();
-        assert_eq!(pinned.drift(&moved), [Drift::Host("token_endpoint")]);
-        let path = read(&with("token_endpoint", json!("https://idp.example/v2/token"))).unwrap();
-        assert_eq!(pinned.drift(&path), []);
-        let quiet = read(&with("authorization_response_iss_parameter_supported", json!(false))).unwrap();
-        assert_eq!(pinned.drift(&quiet), [Drift::IssPromiseGone]);
+    fn its_hosts_are_those_of_every_endpoint() {
+        let moved = with("token_endpoint", json!("https://elsewhere.example:8443/token"));
+        let hosts = read(&moved).unwrap().hosts();
+        assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["elsewhere.example:8443", "idp.example"]);
     }
 
     #[test]

@@ -83,16 +83,22 @@ pub(crate) fn wrong(name: &str) -> Refusal {
     Refusal::stranger("oidc.claim").with("claim", name)
 }
 
+/// A NUL is no character of any claim, and none that a database keeps.
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.contains('\0')
+}
+
 impl Claims {
-    pub(crate) fn maybe_text(&self, name: &str) -> Result<Option<String>, Refusal> {
+    /// A text of at most so many bytes, without NUL.
+    pub(crate) fn maybe_text(&self, name: &str, bytes_max: usize) -> Result<Option<String>, Refusal> {
         match self.0.get(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::String(text)) if is_plain(text, bytes_max) => Ok(Some(text.clone())),
             Some(_) => Err(wrong(name)),
         }
     }
-    pub(crate) fn text(&self, name: &str) -> Result<String, Refusal> {
-        self.maybe_text(name)?.ok_or_else(|| wrong(name))
+    pub(crate) fn text(&self, name: &str, bytes_max: usize) -> Result<String, Refusal> {
+        self.maybe_text(name, bytes_max)?.ok_or_else(|| wrong(name))
     }
     /// Whole seconds since 1970; a fraction, a text or a negative number is refused.
     pub(crate) fn maybe_secs(&self, name: &str) -> Result<Option<i64>, Refusal> {
@@ -111,15 +117,15 @@ impl Claims {
             Some(_) => Err(wrong(name)),
         }
     }
-    /// At most `max` texts; absent gives none.
-    pub(crate) fn texts(&self, name: &str, max: usize) -> Result<Vec<String>, Refusal> {
+    /// At most `max` texts, each of at most so many bytes, without NUL; absent gives none.
+    pub(crate) fn texts(&self, name: &str, max: usize, bytes_max: usize) -> Result<Vec<String>, Refusal> {
         let items = match self.0.get(name) {
             None => return Ok(Vec::new()),
             Some(Value::Array(items)) if items.len() <= max => items,
             Some(_) => return Err(wrong(name)),
         };
-        let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-        texts.collect::<Option<_>>().ok_or_else(|| wrong(name))
+        let plain = |item: &Value| item.as_str().filter(|text| is_plain(text, bytes_max)).map(str::to_owned);
+        items.iter().map(plain).collect::<Option<_>>().ok_or_else(|| wrong(name))
     }
 }
 

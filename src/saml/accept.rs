@@ -16,6 +16,14 @@ const EMAIL_FORMAT: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddre
 const AUTHN_METHODS: &str = "http://schemas.microsoft.com/claims/authnmethodsreferences";
 /// RFC 5321 4.5.3.1.3: a path is at most 256 octets, its angle brackets included.
 const EMAIL_BYTES_MAX: usize = 254;
+const NAME_BYTES_MAX: usize = 1_024;
+/// A class or method is named by a URI at most.
+const METHOD_BYTES_MAX: usize = 256;
+const METHODS_MAX: usize = 32;
+/// A distinguished name with its path; longer ones are no group's name.
+const GROUP_BYTES_MAX: usize = 2_048;
+/// Entra sends at most 150 groups; others a few hundred.
+const GROUPS_MAX: usize = 1_000;
 
 const GROUPS: [&str; 3] = [
     "groups",
@@ -40,6 +48,8 @@ pub struct Expectation<'a> {
     pub audience: &'a str,
     pub acs_url: &'a str,
     pub requested: Requested,
+    /// The app asked for a recent sign-in: the person was authenticated at or after this instant.
+    pub authenticated_since: Option<Timestamp>,
     /// Held to at most [`CLOCK_SKEW_SECS_MAX`].
     pub clock_skew_secs: u32,
     pub attribute_map: &'a AttributeMap,
@@ -108,6 +118,10 @@ pub(crate) fn judge(
     assertion_holds(&assertion, expect, window)?;
     let confirmed_until = confirmed(&assertion.confirmations, expect, window)?;
     let (auth_time, until, acr) = authenticated(&assertion, window)?;
+    if let Some(since) = expect.authenticated_since.filter(|since| auth_time.plus_secs(window.skew) < *since)
+    {
+        return Err(mismatch("saml.authentication_too_old", &since.to_string(), &auth_time.to_string()));
+    }
     if assertion.name_id_format.as_deref() == Some(TRANSIENT) {
         return Err(Refusal::proven("saml.name_id_transient"));
     }
@@ -119,12 +133,12 @@ pub(crate) fn judge(
     Ok(AcceptedIdentity {
         connection: expect.connection,
         email: email(&assertion, &map.email),
-        display_name: single(&assertion, &map.display_name),
-        given_name: single(&assertion, &map.given_name),
-        family_name: single(&assertion, &map.family_name),
-        groups,
-        acr,
-        amr: values(&assertion, AUTHN_METHODS),
+        display_name: name(&assertion, &map.display_name)?,
+        given_name: name(&assertion, &map.given_name)?,
+        family_name: name(&assertion, &map.family_name)?,
+        groups: bounded("groups", groups, GROUPS_MAX, GROUP_BYTES_MAX)?,
+        acr: bounded("AuthnContextClassRef", acr.into_iter().collect(), 1, METHOD_BYTES_MAX)?.pop(),
+        amr: bounded(AUTHN_METHODS, values(&assertion, AUTHN_METHODS), METHODS_MAX, METHOD_BYTES_MAX)?,
         auth_time,
         until,
         subject: assertion.name_id,
@@ -293,9 +307,25 @@ fn candidates(assertion: &Assertion, names: &[String]) -> Vec<String> {
 }
 
 /// Exactly one value, or none: choosing among several would be guessing.
-fn single(assertion: &Assertion, names: &[String]) -> Option<String> {
+fn name(assertion: &Assertion, names: &[String]) -> Result<Option<String>, Refusal> {
     let mut found = candidates(assertion, names).into_iter();
-    found.next().filter(|_| found.next().is_none())
+    let one = found.next().filter(|_| found.next().is_none());
+    let field = names.first().map_or("name", String::as_str);
+    Ok(bounded(field, one.into_iter().collect(), 1, NAME_BYTES_MAX)?.pop())
+}
+
+/// What is kept and told on has an end; cut off, it would be something else.
+fn bounded(
+    attribute: &str,
+    values: Vec<String>,
+    max: usize,
+    bytes_max: usize,
+) -> Result<Vec<String>, Refusal> {
+    if values.len() <= max && values.iter().all(|value| value.len() <= bytes_max) {
+        return Ok(values);
+    }
+    let refusal = Refusal::proven("saml.attribute_bounds").with("attribute", attribute);
+    Err(refusal.with("values_max", max).with("bytes_max", bytes_max))
 }
 
 /// The email attribute; a NameID that says it is one serves where there is no such attribute at all.
@@ -309,4 +339,17 @@ fn email(assertion: &Assertion, names: &[String]) -> Option<String> {
     let plain = !email.contains(|c: char| c.is_whitespace() || c.is_control());
     let whole = !local.is_empty() && !domain.is_empty() && !domain.contains('@');
     (plain && whole && email.len() <= EMAIL_BYTES_MAX).then_some(email)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_holds_to_its_bounds_or_is_refused_whole() {
+        let code = |values: Vec<String>| bounded("a", values, 2, 3).map(|v| v.len()).map_err(|r| r.code);
+        assert_eq!(code(vec!["abc".into(), "abc".into()]), Ok(2));
+        assert_eq!(code(vec!["abcd".into()]), Err("saml.attribute_bounds"));
+        assert_eq!(code(vec!["a".into(), "b".into(), "c".into()]), Err("saml.attribute_bounds"));
+    }
 }

@@ -94,6 +94,11 @@ impl UserDraft {
         Ok(draft)
     }
 
+    /// Every address with a value.
+    pub fn emails(&self) -> impl Iterator<Item = Email<'_>> {
+        emails(&self.attributes)
+    }
+
     /// The document of a new user: active unless it says otherwise. `scim.document_too_large` beyond
     /// `DOCUMENT_BYTES_MAX`.
     pub fn create(self) -> Result<UserDocument, ScimError> {

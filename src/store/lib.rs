@@ -23,7 +23,9 @@ mod refresh_families;
 mod refusals;
 mod revocations;
 mod scope;
+mod seats;
 mod sessions;
+mod sign_in_gifts;
 mod sweep;
 mod teams;
 mod turns;
@@ -51,11 +53,12 @@ pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,
     Visitor,
 };
+pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
-pub use users::{Adopted, Documents, User, UserFilter, Window, departed_identity};
+pub use users::{Adopted, Documents, User, UserFilter, Window};
 
 use model::Chance;
 use sqlx::{

@@ -194,11 +194,6 @@ pub fn scopes_of(
 }
 
 impl TenantRead {
-    /// The org's revocation head: what a login attempt is stamped with at its birth.
-    pub async fn head(&mut self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT head FROM revocation_heads").fetch_one(self.sql()).await?)
-    }
-
     pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionRow>> {
         let row: Option<StoredSession> = sqlx::query_as(
             "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at

@@ -163,7 +163,12 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Mappings that gave nothing but this team go with it; the others go on giving their roles.
     pub async fn remove_team(&mut self, id: TeamId) -> Result<bool> {
+        sqlx::query("DELETE FROM group_mappings WHERE team_id = $1 AND roles = '{}'")
+            .bind(id.uuid())
+            .execute(self.sql())
+            .await?;
         let gone =
             sqlx::query("DELETE FROM teams WHERE team_id = $1").bind(id.uuid()).execute(self.sql()).await?;
         Ok(gone.rows_affected() == 1)
@@ -320,34 +325,5 @@ impl TenantTx {
         .fetch_all(self.sql())
         .await?;
         Ok(lost.into_iter().map(UserId::from_uuid).collect())
-    }
-
-    /// Brings in line what the groups of a sign-in give this person. `source` is the connection;
-    /// what a directory or an administrator gave stays. True when something was taken away.
-    pub async fn regroup_by_sign_in(
-        &mut self,
-        user: UserId,
-        groups: &[String],
-        source: &str,
-    ) -> Result<bool> {
-        let mappings: Vec<GroupMapping> =
-            self.group_mappings().await?.into_iter().filter(|m| groups.contains(&m.group_id)).collect();
-        let mut roles: Vec<String> = mappings.iter().flat_map(|m| m.roles.clone()).collect();
-        roles.sort();
-        roles.dedup();
-        let teams: Vec<Uuid> = mappings.iter().filter_map(|m| m.team_id).map(|id| id.uuid()).collect();
-        let lost_role = self.set_roles(user, &roles, source).await?;
-        let left = sqlx::query(
-            "DELETE FROM team_members WHERE user_id = $1 AND source = $2 AND team_id <> ALL ($3)",
-        )
-        .bind(user.uuid())
-        .bind(source)
-        .bind(&teams)
-        .execute(self.sql())
-        .await?;
-        for team in teams {
-            self.join_team(TeamId::from_uuid(team), user, source).await?;
-        }
-        Ok(lost_role || left.rows_affected() > 0)
     }
 }

@@ -19,6 +19,7 @@ use std::{
     },
     time::Instant,
 };
+use time::OffsetDateTime;
 use token::seal::SealKeys;
 
 /// A snapshot of one org to read from.
@@ -156,21 +157,25 @@ impl TenantTx {
         &self.origin
     }
 
-    /// Remembers a single-use key until `until`. A second use, on any node, is refused by the
-    /// primary key; a login that fails later rolls this back and burns nothing.
-    pub async fn first_use(&mut self, key: &str, until: Timestamp) -> Result<Option<FirstUse>> {
+    /// Remembers single-use keys, each until its time, at once. A second use of any, on any node, is
+    /// refused by the primary key; a login that fails later rolls this back and burns nothing.
+    pub async fn first_use(&mut self, once: &[(String, Timestamp)]) -> Result<Option<FirstUse>> {
         let org = self.org().uuid();
+        let keys: Vec<&str> = once.iter().map(|(key, _)| key.as_str()).collect();
+        let until: Vec<OffsetDateTime> = once.iter().map(|(_, until)| OffsetDateTime::from(*until)).collect();
         let inserted = sqlx::query(
             "INSERT INTO first_uses (org_id, single_use_key, until)
-             VALUES ($1, $2, $3)
+             SELECT $1, once.key, once.until
+               FROM UNNEST($2::text[], $3::timestamptz[]) AS once(key, until)
              ON CONFLICT DO NOTHING",
         )
         .bind(org)
-        .bind(key)
-        .bind(time::OffsetDateTime::from(until))
+        .bind(keys)
+        .bind(until)
         .execute(self.sql())
         .await?;
-        Ok((inserted.rows_affected() == 1).then_some(FirstUse(())))
+        let all = usize::try_from(inserted.rows_affected()).is_ok_and(|rows| rows == once.len());
+        Ok(all.then_some(FirstUse(())))
     }
 
     /// Keeps everything, with its record: audit events, usage and deliveries in the same commit.

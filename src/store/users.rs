@@ -31,12 +31,6 @@ pub struct User {
     pub modified_at: Timestamp,
 }
 
-/// How a bound identity is remembered when its person was taken away: an opaque subject has neither
-/// the user name nor, perhaps, a vouched email.
-pub fn departed_identity(connection: ConnectionId, subject: &str) -> String {
-    format!("{connection}:{subject}")
-}
-
 /// How a sign-in found its seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adopted {
@@ -49,7 +43,7 @@ pub enum Adopted {
 }
 
 #[derive(sqlx::FromRow)]
-struct StoredUser {
+pub(crate) struct StoredUser {
     user_id: Uuid,
     user_name: String,
     external_id: Option<String>,
@@ -95,6 +89,7 @@ macro_rules! select_user {
         )
     };
 }
+pub(crate) use select_user;
 
 /// Which users a list is of. Each is one indexed condition.
 #[derive(Clone, Debug, Default)]
@@ -319,71 +314,5 @@ impl TenantTx {
     pub async fn remove_user(&mut self, id: UserId) -> Result<()> {
         sqlx::query("DELETE FROM users WHERE user_id = $1").bind(id.uuid()).execute(self.sql()).await?;
         Ok(())
-    }
-
-    pub async fn bind_identity(
-        &mut self,
-        connection: ConnectionId,
-        subject: &str,
-        user: UserId,
-    ) -> Result<()> {
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        sqlx::query(
-            "INSERT INTO identities (org_id, con_id, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(org)
-        .bind(connection.uuid())
-        .bind(subject)
-        .bind(user.uuid())
-        .bind(now)
-        .execute(self.sql())
-        .await?;
-        Ok(())
-    }
-
-    /// Remembers that a directory took this person away: a later sign-in under the same name makes no
-    /// new seat. Only a directory's own create forgets it again.
-    pub async fn note_departed(&mut self, user: &User) -> Result<()> {
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let identities: Vec<(Uuid, String)> =
-            sqlx::query_as("SELECT con_id, subject FROM identities WHERE user_id = $1")
-                .bind(user.id.uuid())
-                .fetch_all(self.sql())
-                .await?;
-        let mut names: Vec<String> =
-            std::iter::once(&user.user_name).chain(&user.email).map(|name| normalised(name)).collect();
-        names.extend(
-            identities
-                .iter()
-                .map(|(con, subject)| normalised(&departed_identity(ConnectionId::from_uuid(*con), subject))),
-        );
-        sqlx::query(
-            "INSERT INTO departed (org_id, name_norm, at)
-             SELECT $1, name, $3 FROM UNNEST($2::text[]) AS name
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(org)
-        .bind(names)
-        .bind(now)
-        .execute(self.sql())
-        .await?;
-        Ok(())
-    }
-
-    pub async fn forget_departed(&mut self, names: &[&str]) -> Result<()> {
-        let names: Vec<String> = names.iter().map(|name| normalised(name)).collect();
-        sqlx::query("DELETE FROM departed WHERE name_norm = ANY ($1)")
-            .bind(names)
-            .execute(self.sql())
-            .await?;
-        Ok(())
-    }
-
-    pub async fn has_departed(&mut self, names: &[&str]) -> Result<bool> {
-        let names: Vec<String> = names.iter().map(|name| normalised(name)).collect();
-        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departed WHERE name_norm = ANY ($1))")
-            .bind(names)
-            .fetch_one(self.sql())
-            .await?)
     }
 }

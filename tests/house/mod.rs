@@ -2,6 +2,7 @@
 //! test. The org is the unit of isolation, so row level security is under test all the time.
 
 pub mod dns;
+pub mod openid;
 pub mod served;
 pub mod walk;
 
@@ -203,7 +204,7 @@ impl House {
         let found = saml::metadata::read(&idp.metadata_xml(), now()).unwrap();
         let config = json!({
             "idp_entity_id": found.entity_id, "sso_redirect_url": found.sso_redirect_url,
-            "sso_post_url": found.sso_post_url, "certificates": found.certificates,
+            "sso_post_url": found.sso_post_url, "certificates": found.certificates, "jit": true,
         });
         let config = serde_json::to_value(config_with_defaults(config)).unwrap();
         tx.create_connection(&NewConnection {

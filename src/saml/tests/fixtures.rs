@@ -70,12 +70,22 @@ fn trust(folder: &Path, now: Timestamp) -> TrustedCerts {
 }
 
 fn judge(bytes: &[u8], case: &Case, trust: &TrustedCerts) -> Result<AcceptedIdentity, Refusal> {
+    judge_since(bytes, case, trust, None)
+}
+
+fn judge_since(
+    bytes: &[u8],
+    case: &Case,
+    trust: &TrustedCerts,
+    authenticated_since: Option<Timestamp>,
+) -> Result<AcceptedIdentity, Refusal> {
     let expectation = Expectation {
         connection: ConnectionId::from_uuid(uuid_of(7)),
         idp_entity_id: &case.idp_entity_id,
         audience: &case.audience,
         acs_url: &case.acs_url,
         requested: case.in_response_to.clone().map_or(Requested::Unsolicited, Requested::InResponseTo),
+        authenticated_since,
         clock_skew_secs: case.clock_skew_secs.unwrap_or(vestibule_saml::CLOCK_SKEW_SECS_DEFAULT),
         attribute_map: &AttributeMap::default(),
         groups_attribute: None,
@@ -173,6 +183,18 @@ fn a_valid_document_becomes_invalid_at_another_connection() {
     let bytes = fs::read(folder.join("response.xml")).unwrap();
     let other = trust(&fixtures().join("entra/both_signed"), case.now);
     assert_eq!(judge(&bytes, &case, &other).unwrap_err().code, "saml.signature_invalid");
+}
+
+#[test]
+fn a_recent_sign_in_that_was_asked_for_holds_to_the_second() {
+    let folder = case_folders("okta").remove(0);
+    let (case, bytes) = (read_case(&folder), fs::read(folder.join("response.xml")).unwrap());
+    let trust = trust(&folder, case.now);
+    let at = judge(&bytes, &case, &trust).unwrap().auth_time;
+    let skew = i64::from(case.clock_skew_secs.unwrap_or(vestibule_saml::CLOCK_SKEW_SECS_DEFAULT));
+    let code = |since| judge_since(&bytes, &case, &trust, Some(since)).map(|_| ()).map_err(|r| r.code);
+    assert_eq!(code(at.plus_secs(skew)), Ok(()));
+    assert_eq!(code(at.plus_secs(skew + 1)), Err("saml.authentication_too_old"));
 }
 
 #[test]

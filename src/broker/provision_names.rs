@@ -1,0 +1,54 @@
+//! A person's names, as a directory gives and takes them: which seat already has one, which are no longer
+//! remembered as departed, and which were a key at a connection and must not stay one.
+
+use crate::{FlowError, provision::refused};
+use model::{ids::UserId, user::normalised};
+use scim::{
+    Problem,
+    user::{UserDocument, UserDraft},
+};
+use store::{TenantTx, User};
+
+/// The seat that stands in the way of a new one: of this name, or made by a sign-in under one of these
+/// addresses. Beside that one the directory's seat would be another person, and its word about its own
+/// would not end the other.
+pub(crate) async fn taken_by(tx: &mut TenantTx, draft: &UserDraft) -> Result<Option<User>, FlowError> {
+    if let Some(named) = tx.lock_user_by_name(&draft.user_name).await? {
+        return Ok(Some(named));
+    }
+    let addresses: Vec<&str> = draft.emails().map(|email| email.value).collect();
+    let mut unowned = tx.lock_unowned_seats(&addresses).await?;
+    match (unowned.pop(), unowned.is_empty()) {
+        (Some(_), false) => {
+            Err(refused(Problem::Taken, "the addresses are of several seats that sign-ins made"))
+        }
+        (one, _) => Ok(one),
+    }
+}
+
+/// The directory gives these names to somebody: a sign-in may have them again.
+pub(crate) async fn forget_departure(tx: &mut TenantTx, draft: &UserDraft) -> Result<(), FlowError> {
+    let mut names = vec![draft.user_name.clone()];
+    names.extend(draft.external_id.as_deref().map(store::departed_external_id));
+    names.extend(draft.emails().map(|email| email.value.to_owned()));
+    Ok(tx.forget_departed(&names).await?)
+}
+
+/// A name that was a person's key at a connection is theirs no more: whoever gets it next must not sign
+/// in to their seat.
+pub(crate) async fn unbind_old_name(
+    tx: &mut TenantTx,
+    user: UserId,
+    (before, next): (&UserDocument, &UserDocument),
+) -> Result<(), FlowError> {
+    let old = normalised(&before.user_name);
+    if old == normalised(&next.user_name) {
+        return Ok(());
+    }
+    for identity in tx.identities_of(user).await? {
+        if normalised(&identity.subject) == old {
+            tx.unbind_identity(identity.connection_id, user).await?;
+        }
+    }
+    Ok(())
+}
