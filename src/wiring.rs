@@ -285,7 +285,6 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
             .configure(http::configure)
     })
     .disable_signals()
-    .workers(WORKERS)
     .shutdown_timeout(DRAIN_SECS);
     let server = match (&settings.tls.cert_file, &settings.tls.key_file) {
         (Some(cert), Some(key)) => {
@@ -337,9 +336,6 @@ fn ops(addr: SocketAddr, gateway: &Gateway) -> Result<ServerHandle, StartError> 
     tokio::spawn(server);
     Ok(handle)
 }
-
-/// Signing and verifying are what costs: one worker a core of a small machine.
-const WORKERS: usize = 2;
 
 /// Waits for the sign to end: SIGTERM or Ctrl-C.
 pub async fn told_to_stop() {
