@@ -116,8 +116,12 @@ mod tests {
             let turns = turns.clone();
             waiting.push(tokio::spawn(async move { turns.take(org(1)).await.map(std::mem::forget) }));
         }
-        tokio::task::yield_now().await;
-        assert!(matches!(turns.take(org(1)).await, Err(Error::Crowded)));
+        let here = || turns.orgs.lock().unwrap().get(&org(1)).map_or(0, Arc::strong_count);
+        while here() < 3 + WAITING_MAX {
+            tokio::task::yield_now().await;
+        }
+        let refused = timeout(Duration::from_secs(1), turns.take(org(1))).await;
+        assert!(matches!(refused, Ok(Err(Error::Crowded))), "at once");
         waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
