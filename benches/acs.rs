@@ -39,6 +39,7 @@ fn measure(folder: &Path, signatures: usize) {
         clock_skew_secs: 90,
         attribute_map: &map,
         groups_attribute: None,
+        authenticated_since: None,
     };
     let judged = median(|| {
         // As a login does it: the certificates are read from what is stored, each time.
