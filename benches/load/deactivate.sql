@@ -46,7 +46,7 @@ WITH kept AS (
       FROM UNNEST(ARRAY['after', 'before', 'receipt', 'ip', 'user_agent']) AS v(path)
 ), metered AS (
     INSERT INTO usage_events (org_id, event_id, meter, value, at)
-    SELECT '{org}'::uuid, :e || ':directory', 'directory.user', 1, now()
+    SELECT '{org}'::uuid, :e || '/directory', 'directory.user', 1, now()
     ON CONFLICT DO NOTHING
 )
 SELECT whk_id, event_type
