@@ -274,7 +274,12 @@ fn signed_in(tokens: &Tokens, live: &Result<Option<Value>, String>) -> HttpRespo
     };
     let access = match &tokens.access_claims {
         None => "<p>The access token is opaque: only its issuer reads it.</p>".to_owned(),
-        Some(claims) => table(claims, &["org_id", "team_ids", "roles"]),
+        // A real app would never show it; here it is for whoever wants to check one with their own code.
+        Some(claims) => format!(
+            "{}<details><summary>The token itself</summary><pre>{}</pre></details>",
+            table(claims, &["org_id", "team_ids", "roles"]),
+            html(&tokens.access_token)
+        ),
     };
     let body = format!(
         "<h1>Signed in as {}</h1><div data-idle>{verdict}</div><h2>Access token, verified</h2>{access}\
