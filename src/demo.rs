@@ -23,7 +23,7 @@ use model::{
     org::OrgState,
     record::{AuditEvent, Record},
 };
-use std::{collections::BTreeSet, error::Error, net::TcpListener, sync::Arc};
+use std::{collections::BTreeSet, error::Error, io, net::TcpListener, sync::Arc};
 use store::{
     App, AuthMethod, Call, ConnectionKind, ConnectionState, GateError, GroupMapping, NewApp, NewConnection,
     NewCredential, NewOrg, Operator, OrgFacts, OrgRef,
@@ -50,17 +50,43 @@ const PORTS: u16 = 5;
 const PASSWORD: &str = "demo";
 
 fn free_ports(port: u16) -> Result<(), Stopped> {
-    for taken in port..port.saturating_add(PORTS) {
-        if let Err(why) = TcpListener::bind(("127.0.0.1", taken)) {
-            let next = port.saturating_add(10);
-            return Err(format!("port {taken} is taken ({why}); use --port {next}").into());
-        }
+    let Err((taken, why)) = all_free(port) else { return Ok(()) };
+    let others = (port.saturating_add(10)..u16::MAX - PORTS).step_by(10);
+    let hint = match others.take(1000).find(|other| all_free(*other).is_ok()) {
+        Some(free) => format!("use --port {free}"),
+        None => "use another --port".to_owned(),
+    };
+    Err(format!("port {taken} is taken ({why}); {hint}").into())
+}
+
+/// The first port of a demo's that is taken.
+fn all_free(port: u16) -> Result<(), (u16, io::Error)> {
+    let mut ports = port..port.saturating_add(PORTS);
+    ports.try_for_each(|port| TcpListener::bind(("127.0.0.1", port)).map(drop).map_err(|why| (port, why)))
+}
+
+/// What the environment gives is used as it is, so it is named before anything is done to it.
+fn name_given(settings: &Settings) {
+    let place = |url: &Secret<String>| wiring::place(url.reveal());
+    if let Some(url) = &settings.database.url {
+        eprintln!("using DATABASE_URL: {}; its schema vst is the demo's", place(url));
     }
-    Ok(())
+    if let Some(url) = &settings.redis.url {
+        eprintln!("using REDIS_URL: {}", place(url));
+    }
 }
 
 /// Starts everything; with `check` walks the story once and ends, else serves until told to stop.
 pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(), Stopped> {
+    name_given(settings);
+    if settings.database.url.is_none() || settings.redis.url.is_none() {
+        Embedded::refuse_held(&settings.data_dir)?;
+    }
+    if reset && settings.database.url.is_some() {
+        return Err(
+            "--reset forgets a database of the data folder alone; drop the schema vst yourself".into()
+        );
+    }
     free_ports(port)?;
     if reset {
         Embedded::reset(&settings.data_dir)?;
@@ -71,7 +97,7 @@ pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(
         let _within = runtime.enter();
         crate::telemetry::start(settings)?
     };
-    let stores = wiring::Stores::open(settings, true, |line| eprintln!("{line}"))?;
+    let stores = wiring::Stores::hold(settings, "vestibule demo", |line| eprintln!("{line}"))?;
     let ended = runtime.block_on(async {
         store::migrate(&stores.migrate_url).await?;
         let mut running = wiring::serve(settings, &stores).await?;

@@ -28,6 +28,8 @@ pub struct EmbeddedOptions {
     pub redis: bool,
     /// false for tests alone: a crash of the machine may then lose the cluster.
     pub durable: bool,
+    /// The command that holds the folder: what another process is told.
+    pub holder: &'static str,
     /// Told of anything that takes a while.
     pub progress: fn(&str),
 }
@@ -35,7 +37,14 @@ pub struct EmbeddedOptions {
 impl EmbeddedOptions {
     /// Both engines, durable, silent.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), postgres: true, redis: true, durable: true, progress: |_| {} }
+        Self {
+            data_dir: data_dir.into(),
+            postgres: true,
+            redis: true,
+            durable: true,
+            holder: "vestibule",
+            progress: |_| {},
+        }
     }
 }
 
@@ -47,8 +56,10 @@ pub enum EmbeddedError {
         "the data folder holds a cluster of PostgreSQL {wanted}, which is not installed; install it, or dump and start afresh"
     )]
     Version { wanted: u32 },
-    #[error("the data folder {folder} is in use by pid {pid}; end that process or set VESTIBULE_DATA_DIR")]
-    InUse { folder: PathBuf, pid: String },
+    #[error(
+        "the data folder {folder} is in use by pid {holder}; stop it, or use another: VESTIBULE_DATA_DIR=…"
+    )]
+    InUse { folder: PathBuf, holder: String },
     #[error("{what} did not start: {why}")]
     Failed { what: &'static str, why: String },
     #[error("cannot use {path}: {why}")]
@@ -103,7 +114,7 @@ impl Embedded {
 
     fn start_as(options: &EmbeddedOptions, guise: Guise) -> Result<Self, EmbeddedError> {
         let data = folder(&options.data_dir)?;
-        let lock = lock(&data)?;
+        let lock = lock(&data, options.holder)?;
         let sockets = sockets(&data, guise)?;
         let place = Place { data, sockets, guise };
         let keeper = Keeper::new().map_err(at(&place.data))?;
@@ -155,13 +166,21 @@ impl Embedded {
         })
     }
 
+    /// Refuses a data folder that another process holds; starts nothing.
+    ///
+    /// # Errors
+    /// The folder is in use, or cannot be used.
+    pub fn refuse_held(data_dir: &Path) -> Result<(), EmbeddedError> {
+        lock(&folder(data_dir)?, "vestibule").map(drop)
+    }
+
     /// Removes the engines' data, and only that, from a data folder nobody uses.
     ///
     /// # Errors
     /// The folder is in use, or a file cannot be removed.
     pub fn reset(data_dir: &Path) -> Result<(), EmbeddedError> {
         let data = folder(data_dir)?;
-        let _lock = lock(&data)?;
+        let _lock = lock(&data, "vestibule")?;
         postgres::remove(&data, Guise::detect())
     }
 }
@@ -191,7 +210,7 @@ fn folder(path: &Path) -> Result<PathBuf, EmbeddedError> {
     path.canonicalize().map_err(at(path))
 }
 
-fn lock(data: &Path) -> Result<File, EmbeddedError> {
+fn lock(data: &Path, holder: &str) -> Result<File, EmbeddedError> {
     let path = data.join("vestibule.lock");
     let mut options = File::options();
     let mut file =
@@ -199,14 +218,14 @@ fn lock(data: &Path) -> Result<File, EmbeddedError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).map_err(at(&path))?;
-            return Err(EmbeddedError::InUse { folder: data.into(), pid: pid.trim().into() });
+            let mut told = String::new();
+            file.read_to_string(&mut told).map_err(at(&path))?;
+            return Err(EmbeddedError::InUse { folder: data.into(), holder: told.trim().into() });
         }
         Err(TryLockError::Error(why)) => return Err(at(&path)(why)),
     }
     file.set_len(0).and_then(|()| file.rewind()).map_err(at(&path))?;
-    writeln!(file, "{}", std::process::id()).map_err(at(&path))?;
+    writeln!(file, "{} ({holder})", std::process::id()).map_err(at(&path))?;
     Ok(file)
 }
 

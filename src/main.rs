@@ -73,7 +73,7 @@ fn serve(settings: Settings) -> Result<(), Stopped> {
         let _within = runtime.enter();
         vestibule::telemetry::start(&settings)?
     };
-    let stores = wiring::Stores::open(&settings, true, progress)?;
+    let stores = wiring::Stores::hold(&settings, "vestibule serve", progress)?;
     let served = runtime.block_on(async {
         wiring::migrate_own(&settings, &stores).await?;
         let mut running = wiring::serve(&settings, &stores).await?;

@@ -54,18 +54,37 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Starts what the settings do not name. Blocks.
+    /// Starts what the settings do not name, or speaks to what another process of this data folder
+    /// started. Blocks.
     pub fn open(settings: &Settings, durable: bool, progress: fn(&str)) -> Result<Self, StartError> {
+        Self::of(settings, durable, "vestibule", progress, Embedded::join_or_start)
+    }
+
+    /// The same for who serves: its data folder is its own, and `holder` says so to others. With a
+    /// database of the settings several may serve, and share what the folder has.
+    pub fn hold(settings: &Settings, holder: &'static str, progress: fn(&str)) -> Result<Self, StartError> {
+        let shared = settings.database.url.is_some();
+        let engines = if shared { Embedded::join_or_start } else { Embedded::start };
+        Self::of(settings, true, holder, progress, engines)
+    }
+
+    fn of(
+        settings: &Settings,
+        durable: bool,
+        holder: &'static str,
+        progress: fn(&str),
+        engines: fn(&EmbeddedOptions) -> Result<Embedded, EmbeddedError>,
+    ) -> Result<Self, StartError> {
         let (given_db, given_redis) = (&settings.database.url, &settings.redis.url);
         let options = EmbeddedOptions {
             data_dir: settings.data_dir.clone(),
             postgres: given_db.is_none(),
             redis: given_redis.is_none(),
             durable,
+            holder,
             progress,
         };
-        let embedded =
-            (options.postgres || options.redis).then(|| Embedded::join_or_start(&options)).transpose()?;
+        let embedded = (options.postgres || options.redis).then(|| engines(&options)).transpose()?;
         let own = |pick: fn(&Embedded) -> Option<String>| embedded.as_ref().and_then(pick);
         let database_url = given_db
             .as_ref()
@@ -81,6 +100,13 @@ impl Stores {
             given_redis.as_ref().map(|url| url.reveal().clone()).or_else(|| own(|e| e.redis_url.clone()));
         Ok(Self { database_url, migrate_url, redis_url, _embedded: embedded })
     }
+}
+
+/// Where a store's URL leads, without what is secret in it: host, port and name.
+pub fn place(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return "an unreadable URL".to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
 }
 
 /// The broker's seam to the guarded sockets.

@@ -45,6 +45,7 @@ mod refresh;
 mod seats;
 mod sign_in_asked;
 mod sign_in_gifts;
+mod start_refused;
 mod states;
 mod tenancy;
 mod walls;

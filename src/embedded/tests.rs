@@ -26,7 +26,8 @@ fn starts_keeps_its_data_and_is_refused_to_a_second_process() {
     assert!(answers(&redis));
 
     let second = Embedded::start(&options(folder.path())).unwrap_err().to_string();
-    assert!(second.contains(&format!("in use by pid {}", std::process::id())), "{second}");
+    assert!(second.contains(&format!("in use by pid {} (vestibule);", std::process::id())), "{second}");
+    assert!(Embedded::refuse_held(folder.path()).is_err());
     assert!(Embedded::reset(folder.path()).is_err(), "never under a running engine");
     let joined = Embedded::join_or_start(&options(folder.path())).unwrap();
     assert_eq!(sql(&joined, "SELECT n FROM kept"), "42");
@@ -35,6 +36,7 @@ fn starts_keeps_its_data_and_is_refused_to_a_second_process() {
 
     drop(first);
     assert!(!answers(&redis));
+    Embedded::refuse_held(folder.path()).unwrap();
     let again = Embedded::start(&options(folder.path())).unwrap();
     assert_eq!(sql(&again, "SELECT n FROM kept"), "42");
     drop(again);
