@@ -131,7 +131,7 @@ pub fn ask_email(app: &str, asked: &BTreeMap<String, String>, unknown: Option<&s
     let described =
         if unknown.is_some() { " aria-describedby=\"email-error\" aria-invalid=\"true\"" } else { "" };
     let main = format!(
-        "<h1>Sign in</h1>\n<p>to {}. Your company's own sign-in page comes next.</p>\n\
+        "<h1>Sign in to {}</h1>\n<p>Your company's own sign-in page comes next.</p>\n\
          <form method=\"get\" action=\"/oauth2/authorize\">\n{hidden}<label for=\"email\">Work email</label>\n{error}\
          <input id=\"email\" name=\"login_hint\" type=\"email\" inputmode=\"email\" autocomplete=\"username\" \
          autofocus required value=\"{value}\"{described}>\n<button>Continue</button>\n</form>",
