@@ -67,13 +67,19 @@ fn all_free(port: u16) -> Result<(), (u16, io::Error)> {
 
 /// What the environment gives is used as it is, so it is named before anything is done to it.
 fn name_given(settings: &Settings) {
-    let place = |url: &Secret<String>| wiring::place(url.reveal());
     if let Some(url) = &settings.database.url {
-        eprintln!("using DATABASE_URL: {}; its schema vst is the demo's", place(url));
+        eprintln!("using DATABASE_URL: {}; its schema vst is the demo's", place(url.reveal()));
     }
     if let Some(url) = &settings.redis.url {
-        eprintln!("using REDIS_URL: {}", place(url));
+        eprintln!("using REDIS_URL: {}", place(url.reveal()));
     }
+}
+
+/// Where a store's URL leads, without what is secret in it: host, port and name.
+fn place(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return "an unreadable URL".to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
 }
 
 /// Starts everything; with `check` walks the story once and ends, else serves until told to stop.
@@ -99,7 +105,7 @@ pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(
     };
     let stores = wiring::Stores::hold(settings, "vestibule demo", |line| eprintln!("{line}"))?;
     let ended = runtime.block_on(async {
-        store::migrate(&stores.migrate_url).await?;
+        wiring::migrate_at(settings, &stores).await?;
         let mut running = wiring::serve(settings, &stores).await?;
         let stage = set(&running.gateway, port).await?;
         if check {

@@ -166,6 +166,11 @@ impl Embedded {
         })
     }
 
+    /// Did this process start the Redis? Then it holds nothing yet.
+    pub const fn started_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
     /// Refuses a data folder that another process holds; starts nothing.
     ///
     /// # Errors

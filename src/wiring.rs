@@ -41,8 +41,18 @@ pub enum StartError {
     Listen { addr: SocketAddr, why: std::io::Error },
     #[error("redis would evict what it holds (maxmemory-policy {0}): set it to noeviction")]
     Evicts(String),
+    #[error("the seal key that sealed this database's secrets is not in {0}: put it back")]
+    SealKeyLost(std::path::PathBuf),
     #[error("{0}")]
     Other(String),
+}
+
+/// What the store said, as the operator reads it.
+fn told(settings: &Settings, url: &str, error: &store::Error) -> StartError {
+    match error {
+        store::Error::SealedByAnother => StartError::SealKeyLost(settings.seal_key_path()),
+        other => StartError::Other(other.explained(url)),
+    }
 }
 
 /// The stores of a process: those of the settings, or private ones in the data folder that end with it.
@@ -50,7 +60,7 @@ pub struct Stores {
     pub database_url: String,
     pub migrate_url: String,
     pub redis_url: Option<String>,
-    _embedded: Option<Embedded>,
+    embedded: Option<Embedded>,
 }
 
 impl Stores {
@@ -98,15 +108,13 @@ impl Stores {
             .map_or_else(|| database_url.clone(), |url| url.reveal().clone());
         let redis_url =
             given_redis.as_ref().map(|url| url.reveal().clone()).or_else(|| own(|e| e.redis_url.clone()));
-        Ok(Self { database_url, migrate_url, redis_url, _embedded: embedded })
+        Ok(Self { database_url, migrate_url, redis_url, embedded })
     }
-}
 
-/// Where a store's URL leads, without what is secret in it: host, port and name.
-pub fn place(url: &str) -> String {
-    let Ok(url) = url::Url::parse(url) else { return "an unreadable URL".to_owned() };
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+    /// Is the Redis a private one of this very process? It begins with nothing.
+    fn redis_is_fresh(&self) -> bool {
+        self.embedded.as_ref().is_some_and(Embedded::started_redis)
+    }
 }
 
 /// The broker's seam to the guarded sockets.
@@ -159,20 +167,23 @@ async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError
         statement_timeout_secs: settings.database.statement_timeout_secs,
         has_redis: stores.redis_url.is_some(),
     };
-    Ok(Db::connect(&options, Arc::new(seals(settings)?), Arc::new(SystemChance)).await?)
+    let seals = Arc::new(seals(settings)?);
+    let opened = Db::connect(&options, seals, Arc::new(SystemChance)).await;
+    opened.map_err(|error| told(settings, &stores.database_url, &error))
 }
 
 /// Everything a story works with.
 pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, StartError> {
     let now = SystemClock.now();
     let db = database(settings, stores).await?;
+    let told = |error: store::Error| told(settings, &stores.database_url, &error);
     let born = SigningKey::generate()
         .and_then(|key| key.to_pkcs8())
         .map_err(|e| StartError::Other(e.to_string()))?;
-    let signing = db.platform_secret("signing_key.current", now, || born).await?;
+    let signing = db.platform_secret("signing_key.current", now, || born).await.map_err(told)?;
     let signing = SigningKey::from_pkcs8(&signing).map_err(|e| StartError::Other(e.to_string()))?;
-    let refresh =
-        db.platform_secret("refresh_key", now, || Secret::new(random32(&SystemChance).to_vec())).await?;
+    let refresh = || Secret::new(random32(&SystemChance).to_vec());
+    let refresh = db.platform_secret("refresh_key", now, refresh).await.map_err(told)?;
     let refresh: [u8; 32] = refresh
         .reveal()
         .as_slice()
@@ -232,22 +243,28 @@ const DRAIN_SECS: u64 = 10;
 
 pub async fn migrate(settings: &Settings, progress: fn(&str)) -> Result<(), StartError> {
     let stores = Stores::open(settings, true, progress)?;
-    Ok(store::migrate(&stores.migrate_url).await?)
+    migrate_at(settings, &stores).await
 }
 
 /// Migrates our own private database; somebody else's is migrated by `vestibule migrate`, with the
 /// rights that takes, before the server starts.
 pub async fn migrate_own(settings: &Settings, stores: &Stores) -> Result<(), StartError> {
     if settings.database.url.is_none() || settings.database.migrate_url.is_some() {
-        store::migrate(&stores.migrate_url).await?;
+        migrate_at(settings, stores).await?;
     }
     Ok(())
+}
+
+/// Brings the stores' database to this version.
+pub async fn migrate_at(settings: &Settings, stores: &Stores) -> Result<(), StartError> {
+    let done = store::migrate(&stores.migrate_url).await;
+    done.map_err(|error| told(settings, &stores.migrate_url, &error))
 }
 
 /// A new platform key; its text is shown here and never again.
 pub async fn create_platform_key(settings: &Settings, name: &str) -> Result<Secret<String>, StartError> {
     let stores = Stores::open(settings, true, |_| {})?;
-    store::migrate(&stores.migrate_url).await?;
+    migrate_at(settings, &stores).await?;
     let db = database(settings, &stores).await?;
     platform_key(&db, name).await
 }
@@ -330,7 +347,7 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
         server: server.handle(),
         ops,
         ended: tokio::spawn(server),
-        jobs: tokio::spawn(jobs::run(gateway.clone(), retention(settings), stopped)),
+        jobs: tokio::spawn(jobs::run(gateway.clone(), retention(settings), stores.redis_is_fresh(), stopped)),
         gateway,
         stop,
     };

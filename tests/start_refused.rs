@@ -1,10 +1,12 @@
 //! What a start that cannot be says: who has the folder, what the database said and what to do next.
 
 use crate::house::house;
+use sqlx::{Connection, PgConnection};
 use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
+use vestibule::embedded::{Embedded, EmbeddedOptions};
 
 /// Runs a command that is to end by itself; what it said on stderr.
 fn refused(words: &[&str], environment: &[(&str, &str)]) -> String {
@@ -37,5 +39,38 @@ fn a_data_folder_that_another_process_serves_from_is_refused() {
         let said = refused(words, &data);
         assert!(said.contains(&format!("is in use by pid {} (", std::process::id())), "{words:?}: {said}");
         assert!(said.contains("VESTIBULE_DATA_DIR=") && !said.contains("forgotten"), "{words:?}: {said}");
+    }
+}
+
+/// The cause and the next step, and of the URL no password.
+#[tokio::test]
+async fn a_database_that_does_not_take_us_says_why_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let only = EmbeddedOptions { redis: false, durable: false, ..EmbeddedOptions::new(folder.path()) };
+    let engine = Embedded::start(&only).unwrap();
+    let url = engine.database_url.clone().unwrap();
+    let mut sql = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("CREATE ROLE plain LOGIN").execute(&mut sql).await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere.path().to_str().unwrap();
+    let absent = url.replace("/vestibule?", "/nowhere?");
+    let plain = url.replace("//vestibule@", "//plain:hunter2@");
+    let house = &house().database_url;
+    for (word, url, wanted) in [
+        ("serve", url.as_str(), "run `vestibule migrate`"),
+        ("serve", &absent, "CREATE DATABASE nowhere OWNER vestibule"),
+        ("serve", "postgres://u:hunter2@127.0.0.1:1/v", "nothing answers at 127.0.0.1:1"),
+        ("migrate", "postgres://u:hunter2@127.0.0.1:1/v", "nothing answers at 127.0.0.1:1"),
+        ("migrate", &plain, "CREATEROLE"),
+        ("serve", house, "seal.keys: put it back"),
+    ] {
+        let environment = [
+            ("DATABASE_URL", url),
+            ("REDIS_URL", "redis://127.0.0.1:1"),
+            ("VESTIBULE_DATA_DIR", elsewhere),
+            ("VESTIBULE_DATABASE__ACQUIRE_TIMEOUT_SECS", "1"),
+        ];
+        let said = refused(&[word], &environment);
+        assert!(said.contains(wanted) && !said.contains("hunter2"), "{word} {url}: {said}");
     }
 }

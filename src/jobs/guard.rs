@@ -3,15 +3,23 @@
 
 use broker::{FlowError, Gateway, counted};
 use model::ids::EventId;
-use std::time::Duration;
-use store::live::{Guard, Held, Live};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use store::live::{Guard, Held, Live, Loss};
 
 /// Before a loss is believed it is looked at again: another node may be in the middle of mending it.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
 
-pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
+/// With `fresh` a private Redis of this very start, which keeps nothing by design, may be empty once.
+pub(super) async fn round(gw: Gateway, fresh: Arc<AtomicBool>) -> Result<(), FlowError> {
     let Some(live) = &gw.live else { return Ok(()) };
     let Some(guard) = gw.db.redis_guard().await? else { return fill(&gw, live, None).await };
+    let fresh = fresh.swap(false, Ordering::Relaxed);
     let looked = async |guard: Guard| live.beat(guard).await.ok();
     watch_policy(live).await;
     match looked(guard).await {
@@ -22,9 +30,13 @@ pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
     }
     let Some(guard) = gw.db.redis_guard().await? else { return Ok(()) };
     if let Some(Held::Lost(how)) = looked(guard).await {
-        let how = how.as_str();
-        tracing::error!(how, "redis lost what it held; every org's revocations are brought there again");
-        counted::REDIS_LOSSES.add([how], 1);
+        if fresh && how == Loss::Emptied {
+            tracing::info!("the private redis starts empty; every org's revocations are brought there again");
+        } else {
+            let how = how.as_str();
+            tracing::error!(how, "redis lost what it held; every org's revocations are brought there again");
+            counted::REDIS_LOSSES.add([how], 1);
+        }
         fill(&gw, live, Some(guard)).await?;
     }
     Ok(())

@@ -14,7 +14,10 @@ use broker::{
     counted::{JOB_FAILURES, JOB_SUCCEEDED_AT},
 };
 use deliver::Couriers;
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 use sweep::Retention;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -28,13 +31,14 @@ const HOURLY: Duration = Duration::from_secs(3_600);
 /// Orgs a job takes on in one round.
 const ORGS_A_ROUND: i64 = 100;
 
-/// Runs until `stop` turns true.
-pub(crate) async fn run(gw: Gateway, keep: Retention, stop: watch::Receiver<bool>) {
+/// Runs until `stop` turns true. `fresh_redis`: it was started with this process, and is empty.
+pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: watch::Receiver<bool>) {
+    let fresh = Arc::new(AtomicBool::new(fresh_redis));
     let mut jobs = JoinSet::new();
     jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
     jobs.spawn(deliveries(gw.clone(), stop.clone()));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
-    jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), guard::round));
+    jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
     jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
     jobs.join_all().await;

@@ -39,9 +39,7 @@ impl Db {
                 .await?;
         sealed
             .map(|blob| {
-                self.seals.open("platform.secret", name.as_bytes(), &blob).map_err(|_| {
-                    Error::Corrupt("platform secret: is the seal key the one it was sealed with?")
-                })
+                self.seals.open("platform.secret", name.as_bytes(), &blob).map_err(|_| Error::SealedByAnother)
             })
             .transpose()
     }

@@ -7,6 +7,7 @@ mod apps;
 mod connections;
 mod directories;
 mod domains;
+mod explain;
 mod gate;
 mod groups;
 mod idempotency;
@@ -96,6 +97,9 @@ pub enum Error {
     CredentialGone,
     #[error("the org is {}", .0.as_str())]
     OrgClosed(model::org::OrgState),
+    /// The keys at hand do not open what is stored.
+    #[error("it was sealed with another seal key")]
+    SealedByAnother,
     #[error("stored value of {0} is unreadable")]
     Corrupt(&'static str),
     #[error("the database refused a statement")]
@@ -179,7 +183,7 @@ impl Db {
         let suspect = hung_up.clone();
         let patience = Duration::from_secs(options.acquire_secs);
         let turns = turns::Turns::new(options.pool_max, patience);
-        let pool = PgPoolOptions::new()
+        let opened = PgPoolOptions::new()
             .max_connections(options.pool_max)
             .acquire_timeout(patience)
             .test_before_acquire(false)
@@ -193,8 +197,16 @@ impl Db {
                     Ok(true)
                 })
             })
-            .connect_with(connect)
-            .await?;
+            .connect_with(connect.clone())
+            .await;
+        let pool = match opened {
+            // The pool tries until its time is up, and then no longer knows what was wrong.
+            Err(late @ sqlx::Error::PoolTimedOut) => {
+                let once = tokio::time::timeout(patience, connect.connect()).await;
+                return Err(once.ok().and_then(std::result::Result::err).unwrap_or(late).into());
+            }
+            other => other?,
+        };
         refuse_unsafe_role(&pool).await?;
         Ok(Self { pool, seals, chance, hung_up, turns, has_redis: options.has_redis })
     }

@@ -2,20 +2,37 @@
 //! never serves with more rights than the policies assume.
 
 use crate::{Error, Result};
-use sqlx::{Connection, PgConnection, PgPool, migrate::Migrator};
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// Brings the database at `url` to this version, and the record's months up to date. Safe to run from several processes at once.
 pub async fn migrate(url: &str) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
-    MIGRATIONS.run(&mut connection).await.map_err(|e| Error::Migrate(e.to_string()))?;
+    MIGRATIONS.run(&mut connection).await.map_err(failed)?;
     sqlx::query("SELECT vst.make_audit_months(current_date, $1)")
         .bind(crate::MONTHS_AHEAD)
         .execute(&mut connection)
         .await?;
     connection.close().await?;
     Ok(())
+}
+
+/// A right that is missing is told by its SQLSTATE; anything else by the migration's number.
+fn failed(error: MigrateError) -> Error {
+    match error {
+        MigrateError::Execute(why) => why.into(),
+        MigrateError::ExecuteMigration(why, _) if lacks_right(&why) => why.into(),
+        other => Error::Migrate(other.to_string()),
+    }
+}
+
+fn lacks_right(error: &sqlx::Error) -> bool {
+    // 42501 insufficient_privilege
+    error.as_database_error().and_then(|said| said.code()).is_some_and(|code| code == "42501")
 }
 
 /// Refuses a server role that is superuser, bypasses row level security or owns a table, and a
@@ -34,6 +51,7 @@ pub async fn refuse_unsafe_role(pool: &PgPool) -> Result<()> {
             "refusing to serve as {role}: row level security would not hold"
         )));
     }
+    warn_of_mighty_login(pool).await?;
     let open: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text
            FROM pg_class c
@@ -51,4 +69,23 @@ pub async fn refuse_unsafe_role(pool: &PgPool) -> Result<()> {
     } else {
         Err(Error::Migrate(format!("tables without FORCE row level security: {}", open.join(", "))))
     }
+}
+
+/// The login took the role and could lay it down again: one that no policy holds is said loudly.
+async fn warn_of_mighty_login(pool: &PgPool) -> Result<()> {
+    let mighty: Option<String> = sqlx::query_scalar(
+        "SELECT r.rolname::text
+           FROM pg_roles r
+          WHERE r.rolname = session_user
+            AND (r.rolsuper OR r.rolbypassrls)",
+    )
+    .fetch_optional(pool)
+    .await?;
+    if let Some(login) = mighty {
+        tracing::warn!(
+            login,
+            "THE LOGIN OF DATABASE_URL IS A SUPERUSER OR BYPASSES ROW LEVEL SECURITY: serve with a plain one, and migrate with database.migrate_url"
+        );
+    }
+    Ok(())
 }
