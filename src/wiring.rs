@@ -322,6 +322,7 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
         App::new()
             .app_data(data.clone())
             .app_data(web::PayloadConfig::new(body_bytes_max))
+            .app_data(http::admin::BodyBytesMax(body_bytes_max))
             .app_data(body_deadline)
             .wrap(middleware::from_fn(http::late::hurry))
             .wrap(middleware::from_fn(http::guard::guard))

@@ -162,3 +162,22 @@ async fn without_redis_nothing_is_limited_and_nobody_waits() {
     assert!(one.headers.get("x-ratelimit-limit").is_none());
     assert_eq!(refused(&flood(node, &tenant.org_key, &teams(&tenant), 2 * BUCKET).await), 0);
 }
+
+/// `limits.body_bytes_max` holds on the administration's bodies too: at the bound and one beyond.
+#[tokio::test]
+async fn a_body_over_the_setting_is_too_large_by_name() {
+    let tenant = house().tenant().await;
+    let bytes_max = vestibule::settings::Settings::default().limits.body_bytes_max;
+    let frame = json!({"name": ""}).to_string().len();
+    for (bytes, wanted) in [(bytes_max, false), (bytes_max + 1, true)] {
+        let body = json!({"name": "x".repeat(bytes - frame)});
+        let (status, said) =
+            house().api("POST", &tenant.org_key, &format!("/orgs/{}/teams", tenant.slug), Some(body)).await;
+        assert_eq!(
+            (status == 413, said["code"] == "api.body_too_large"),
+            (wanted, wanted),
+            "{status} {said}"
+        );
+        assert!(status >= 400);
+    }
+}

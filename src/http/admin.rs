@@ -37,8 +37,11 @@ use store::{Administrator, Call, Door, Operator, OrgRef, OrgScope};
 
 pub type Reply = Result<HttpResponse, Problem>;
 
-/// A metadata document of 1 MB, as a JSON string with its quotes escaped.
-const BODY_BYTES_MAX: usize = 1_500_000;
+/// The most that a body may have, `limits.body_bytes_max`.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyBytesMax(pub usize);
+
+pub(super) const TOO_LARGE: &str = "api.body_too_large";
 const LIMIT_USUAL: usize = 50;
 const LIMIT_MAX: usize = 200;
 /// What an error repeats of the caller's own words.
@@ -57,7 +60,7 @@ pub struct Ask {
 /// A body as it arrived.
 enum Body {
     Whole(Bytes),
-    TooLarge,
+    TooLarge { bytes_max: usize },
     Late,
 }
 
@@ -132,10 +135,12 @@ impl Ask {
     /// Behind the door: what a stranger sends is not kept in memory.
     async fn read_body(&self) {
         let Some(payload) = self.payload.take() else { return };
-        let body = match payload.to_bytes_limited(BODY_BYTES_MAX).await {
+        // Without a setting nothing is read.
+        let bytes_max = self.req.app_data::<BodyBytesMax>().map_or(0, |setting| setting.0);
+        let body = match payload.to_bytes_limited(bytes_max).await {
             Ok(Ok(bytes)) => Body::Whole(bytes),
             Ok(Err(_)) => Body::Late,
-            Err(_) => Body::TooLarge,
+            Err(_) => Body::TooLarge { bytes_max },
         };
         // Taken once, so set once.
         let _ = self.body.set(body);
@@ -144,9 +149,9 @@ impl Ask {
     fn bytes(&self) -> Result<&[u8], FlowError> {
         match self.body.get() {
             Some(Body::Whole(bytes)) => Ok(bytes),
-            Some(Body::TooLarge) => {
-                let most = format!("at most {BODY_BYTES_MAX} bytes");
-                Err(FlowError::invalid("api.body_too_large", "body", most))
+            Some(Body::TooLarge { bytes_max }) => {
+                let most = format!("at most {bytes_max} bytes");
+                Err(FlowError::invalid(TOO_LARGE, "body", most))
             }
             Some(Body::Late) => {
                 Err(FlowError::invalid("api.body_late", "body", "it did not arrive whole in time"))

@@ -74,6 +74,9 @@ impl Problem {
                 (StatusCode::NOT_FOUND, "Not found", None, "There is no such thing here.".to_owned())
             }
             FlowError::Conflict { detail, .. } => (StatusCode::CONFLICT, "Conflict", None, detail.clone()),
+            FlowError::Invalid { code, field, detail } if *code == super::admin::TOO_LARGE => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "Too large", Some(field.as_ref()), detail.clone())
+            }
             FlowError::Invalid { field, detail, .. } => {
                 (StatusCode::BAD_REQUEST, "Invalid request", Some(field.as_ref()), detail.clone())
             }
