@@ -49,6 +49,7 @@ pub(crate) enum Command {
 
 const COMMANDS: &str = "serve, demo, migrate, keys, check-config, check-health";
 const DEMO_PORT: u16 = 8080;
+const DEMO_PORTS: u16 = 5;
 
 /// Every option there is; each command takes some of them.
 #[derive(Default)]
@@ -80,7 +81,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, 
             (Arg::Long("config"), _) => options.config = Some(parser.value()?.into()),
             (Arg::Long("json"), None | Some("check-config")) => options.json = true,
             (Arg::Long("url"), None | Some("check-health")) => options.url = Some(parser.value()?.string()?),
-            (Arg::Long("port"), None | Some("demo")) => options.port = Some(parser.value()?.parse()?),
+            (Arg::Long("port"), None | Some("demo")) => options.port = Some(port(&parser.value()?)?),
             (Arg::Long("reset"), None | Some("demo")) => options.reset = true,
             (Arg::Long("check"), None | Some("demo")) => options.check = true,
             (Arg::Value(value), Some("keys")) if !options.create && value == "create" => {
@@ -94,9 +95,18 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, 
     meaning(command.as_deref(), options)
 }
 
+/// The demo takes five ports from this one on.
+fn port(word: &OsString) -> Result<u16, lexopt::Error> {
+    let read = word.to_str().and_then(|text| text.parse().ok());
+    let last = u16::MAX - DEMO_PORTS + 1;
+    let wanted = || format!("--port must be a number from 1 to {last}, not {word:?}").into();
+    read.filter(|port| (1..=last).contains(port)).ok_or_else(wanted)
+}
+
 fn meaning(command: Option<&str>, options: Options) -> Result<Words, lexopt::Error> {
     let Options { config, json, url, port, reset, check, platform, name, create } = options;
     match command {
+        Some("help") => Ok(Words::Help(HELP)),
         Some("serve") => Ok(Words::Run(Command::Serve { config })),
         Some("demo") => {
             let port = port.unwrap_or(DEMO_PORT);
@@ -144,6 +154,9 @@ mod tests {
         let wanted = Words::Run(Command::CheckHealth { config, url: Some("http://x".into()) });
         assert_eq!(read("check-health --url=http://x --config=a.toml"), Ok(wanted));
         assert_eq!(read("--version"), Ok(Words::Version));
+        assert_eq!(read("help"), Ok(Words::Help(HELP)));
+        assert!(read("demo --port abc").unwrap_err().starts_with("--port must be a number"));
+        assert!(read("demo --port 65531").is_ok() && read("demo --port 65532").is_err());
         assert_eq!(read("check-config --help"), Ok(Words::Help(HELP)));
         assert!(read("chek-config").unwrap_err().contains("check-config"));
         for bad in [

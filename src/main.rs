@@ -4,7 +4,7 @@
 mod cli;
 
 use cli::{Command, Words};
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 use vestibule::{
     settings::{Settings, SettingsError},
     wiring,
@@ -13,7 +13,8 @@ use vestibule::{
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(Words::Help(text)) => {
-            print!("{text}");
+            // Who reads no further, such as `head`, has had enough.
+            let _ = write!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Ok(Words::Version) => {
@@ -115,17 +116,34 @@ fn settings(config: Option<&std::path::Path>) -> Result<Settings, SettingsError>
     Settings::load(config, std::env::vars_os().filter_map(text))
 }
 
+/// A line on stdout. A reader that has had enough, such as `head`, is no failure.
+fn say(line: &str) -> Result<(), Stopped> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(why.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Reads all that a start would read, and starts nothing.
 fn check_config(settings: &Settings, json: bool) -> Result<(), Stopped> {
     vestibule::telemetry::check(&settings.log)?;
     if let (Some(cert), Some(key)) = (&settings.tls.cert_file, &settings.tls.key_file) {
         vestibule::tls::server_config(cert, key)?;
     }
-    if json {
-        println!("{}", serde_json::to_string_pretty(settings)?);
-        return Ok(());
+    let seal_keys = settings.seal_key_path();
+    if seal_keys.exists() {
+        vestibule::seal_keys::load(&seal_keys)?;
+    } else if settings.seal_key_file.is_some() {
+        // Right before the first start of all, wrong ever after.
+        eprintln!(
+            "warning: seal_key_file {} is not there; a start would make a new one.",
+            seal_keys.display()
+        );
     }
-    println!("The settings are good: {} on {}.", settings.public_url, settings.listen);
+    if json {
+        return say(&serde_json::to_string_pretty(settings)?);
+    }
+    say(&format!("The settings are good: {} on {}.", settings.public_url, settings.listen))?;
     if settings.insecure_loopback() {
         eprintln!("warning: public_url is plain http; cookies are not Secure. For this machine alone.");
     }

@@ -46,6 +46,15 @@ pub fn load_or_create(path: &Path, chance: &dyn Chance) -> Result<Vec<SealKey>, 
         Err(why) if why.kind() == ErrorKind::NotFound => create(path, chance).map_err(failed)?,
         Err(why) => return Err(failed(why)),
     }
+    load(path)
+}
+
+/// Reads the keys, the current one first; makes nothing.
+///
+/// # Errors
+/// No file, a file others may read, a malformed line, no key.
+pub fn load(path: &Path) -> Result<Vec<SealKey>, SealKeyError> {
+    let failed = |why| SealKeyError::Io { path: path.into(), why };
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o007 != 0 || mode & 0o020 != 0 {
         return Err(SealKeyError::Open { path: path.into(), mode });

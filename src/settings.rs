@@ -358,7 +358,12 @@ mod tests {
         assert!(load("[tokens]\naccess_token_secs = \"300\"", &[]).is_err());
         assert!(load("", &[("VESTIBULE_TOKENS__ACCESS_TOKEN_SECS", "300s")]).is_err());
         assert!(load("[log]\nformat = \"xml\"", &[]).unwrap_err().contains("json or text"));
-        assert!(load("listen = \"localhost\"", &[]).is_err());
+        let listen = load("", &[("VESTIBULE_LISTEN", "localhost:8080")]).unwrap_err();
+        assert!(listen.starts_with("listen must be IP:port"), "{listen}");
+        let database = load("", &[("DATABASE_URL", "mysql://u:hunter2@x")]).unwrap_err();
+        assert!(database.starts_with("database.url must be") && !database.contains("hunter2"), "{database}");
+        assert!(load("", &[("REDIS_URL", "foo")]).unwrap_err().contains("redis://"));
+        assert!(load("", &[("REDIS_URL", "unix:///run/redis.sock")]).is_ok());
         assert!(load("[sessions]\nidle_secs = 90000", &[]).unwrap_err().contains("at most"));
         assert!(load("[tls]\ncert_file = \"a.pem\"", &[]).unwrap_err().contains("together"));
         let servers = |text: &str| load("", &[("VESTIBULE_EGRESS__NAME_SERVERS", text)]);

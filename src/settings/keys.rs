@@ -12,26 +12,33 @@ use toml::{Table, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Text,
+    /// An IP address and a port.
+    Address,
+    /// Of one of these schemes.
+    Url(&'static [&'static str]),
     Flag,
     OneOf(&'static [&'static str]),
     Number(i64, i64),
 }
 
+const POSTGRES: &[&str] = &["postgres", "postgresql"];
+const REDIS: &[&str] = &["redis", "rediss", "unix", "redis+unix"];
+
 /// Every key, and the bounds of its value.
 pub const KEYS: &[(&str, Shape)] = &[
     ("public_url", Shape::Text),
-    ("listen", Shape::Text),
-    ("ops_listen", Shape::Text),
+    ("listen", Shape::Address),
+    ("ops_listen", Shape::Address),
     ("data_dir", Shape::Text),
     ("seal_key_file", Shape::Text),
     ("tls.cert_file", Shape::Text),
     ("tls.key_file", Shape::Text),
-    ("database.url", Shape::Text),
-    ("database.migrate_url", Shape::Text),
+    ("database.url", Shape::Url(POSTGRES)),
+    ("database.migrate_url", Shape::Url(POSTGRES)),
     ("database.pool_max", Shape::Number(2, 500)),
     ("database.acquire_timeout_secs", Shape::Number(1, 60)),
     ("database.statement_timeout_secs", Shape::Number(1, 300)),
-    ("redis.url", Shape::Text),
+    ("redis.url", Shape::Url(REDIS)),
     ("tokens.access_token_secs", Shape::Number(30, 900)),
     ("tokens.code_secs", Shape::Number(10, 600)),
     ("tokens.refresh_idle_secs", Shape::Number(60, 31_536_000)),
@@ -98,11 +105,21 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), SettingsError> {
         (Shape::Text, Value::String(_)) | (Shape::Flag, Value::Boolean(_)) => Ok(()),
         (Shape::Number(low, high), Value::Integer(n)) if (low..=high).contains(&n) => Ok(()),
         (Shape::OneOf(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(()),
+        (Shape::Address, Value::String(text)) if text.parse::<SocketAddr>().is_ok() => Ok(()),
+        (Shape::Url(schemes), Value::String(text)) if is_url(text, schemes) => Ok(()),
         (Shape::Text, _) => Err(wrong(key, "text")),
+        (Shape::Address, _) => Err(wrong(key, "IP:port, such as 127.0.0.1:8080 or [::]:8080")),
+        (Shape::Url(schemes), _) => {
+            Err(wrong(key, format!("a URL that begins with {}://", schemes.join(":// or "))))
+        }
         (Shape::Flag, _) => Err(wrong(key, "true or false")),
         (Shape::Number(low, high), _) => Err(wrong(key, format!("a whole number, {low} to {high}"))),
         (Shape::OneOf(words), _) => Err(wrong(key, words.join(" or "))),
     }
+}
+
+fn is_url(text: &str, schemes: &[&str]) -> bool {
+    url::Url::parse(text).is_ok_and(|url| schemes.contains(&url.scheme()))
 }
 
 /// The environment's name of a key: `tokens.code_secs` is `VESTIBULE_TOKENS__CODE_SECS`.
@@ -143,7 +160,7 @@ pub(super) fn overlay(
 
 fn read(name: &str, shape: Shape, text: String) -> Result<Value, SettingsError> {
     match shape {
-        Shape::Text | Shape::OneOf(_) => Ok(Value::String(text)),
+        Shape::Text | Shape::Address | Shape::Url(_) | Shape::OneOf(_) => Ok(Value::String(text)),
         Shape::Flag => text.parse().map(Value::Boolean).map_err(|_| wrong(name, "true or false")),
         Shape::Number(low, high) => text
             .parse()
