@@ -26,7 +26,7 @@ use model::{
 use std::{collections::BTreeSet, error::Error, io, net::TcpListener, sync::Arc};
 use store::{
     App, AuthMethod, Call, ConnectionKind, ConnectionState, GateError, GroupMapping, NewApp, NewConnection,
-    NewCredential, NewOrg, Operator, OrgFacts, OrgRef,
+    NewCredential, NewOrg, Operator, OrgFacts, OrgRef, PlatformAct,
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 
@@ -357,12 +357,14 @@ async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty
         post_logout_redirect_uris: Vec::new(),
         auth_method: AuthMethod::ClientSecretBasic,
         secret: Some(TokenDigest::of(secret.reveal())),
+        old_secret: None,
         all_orgs: true,
         refresh_grace_secs: 0,
         initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
     };
     let new = NewApp { app: &app, orgs: &[] };
-    gw.db.create_app(operator, &new, "demo-set-up", SystemClock.now()).await.map_err(StartError::from)?;
+    let act = PlatformAct { by: operator, request_id: "demo-set-up", at: SystemClock.now() };
+    gw.db.create_app(act, &new).await.map_err(StartError::from)?;
     let settings = RpSettings {
         port,
         issuer: gw.links.issuer().to_owned(),

@@ -49,6 +49,7 @@ impl Stage {
             text.replace("<EntityDescriptor/>", &escaped(&xml)).replace("MIIC…", &escaped(&certificate));
         let text = text.replace("https://login.example/tenant/v2.0", &self.issuer);
         let text = text.replace("team_00000000000000000000000000", team);
+        let text = text.replace("org_00000000000000000000000000", &self.tenant.org.to_string());
         let text = text.replace("\"slug\":\"acme\"", &format!("\"slug\":\"{slug}\""));
         let text = text.replace("login.acme.example", &format!("login.{slug}.example"));
         serde_json::from_str(&text).unwrap()
@@ -83,6 +84,7 @@ impl Stage {
             "dir" => self.tenant.directory.to_string(),
             "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
             "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
+            "app" => house.app(0).await.id.to_string(),
             "host" => {
                 let host = format!("{}.hosts.example", self.tenant.slug);
                 self.made(house, "/hosts", json!({"host": host})).await;

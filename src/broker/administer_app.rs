@@ -6,11 +6,11 @@ use crate::{
     administer::{Loopback, Page, name_of, web_url},
 };
 use model::{
-    Secret, TokenDigest,
+    Secret, Timestamp, TokenDigest,
     ids::{self, AppId, OrgId},
 };
-use serde::Deserialize;
-use store::{App, AuthMethod, Call, NewApp as Row, Operator};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use store::{App, AppChange, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
 use token::credential::{UnboundKind, bearer};
 
 #[derive(Debug, Deserialize)]
@@ -27,12 +27,39 @@ pub struct NewApp {
     pub initiate_login_uri: Option<String>,
 }
 
-/// `"all"`, or a list of org ids.
+/// What of an app changes; what is left out stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppPatch {
+    pub name: Option<String>,
+    pub redirect_uris: Option<Vec<String>>,
+    pub post_logout_redirect_uris: Option<Vec<String>>,
+    pub orgs: Option<Served>,
+    pub refresh_grace_secs: Option<i64>,
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "given")]
+    pub initiate_login_uri: Option<Option<String>>,
+}
+
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// Without `retire_old`, a new secret is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    #[serde(default)]
+    pub retire_old: bool,
+}
+
+/// `"all"`, or a list of org ids and slugs. What is neither is read too, to be refused in plain words.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Served {
     Word(String),
-    Orgs(Vec<OrgId>),
+    Orgs(Vec<String>),
+    Other(IgnoredAny),
 }
 
 const URIS_MAX: usize = 50;
@@ -41,6 +68,9 @@ const SERVED_MAX: usize = 10_000;
 const GRACE_SECS: std::ops::RangeInclusive<i64> = 0..=60;
 const CONFIDENTIAL_GRACE_SECS: i64 = 10;
 
+/// How long the secret before goes on beside a new one.
+const OLD_SECRET_SECS: i64 = 24 * 3_600;
+
 /// Makes an app. Errors: `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`,
 /// `app.refresh_grace`, `api.name_malformed`.
 pub async fn create(
@@ -48,20 +78,12 @@ pub async fn create(
     by: Operator,
     body: NewApp,
     call: &Call,
-) -> Result<(App, Option<Secret<String>>), FlowError> {
-    let (all_orgs, orgs) = match body.orgs {
-        None => (true, Vec::new()),
-        Some(Served::Word(word)) if word == "all" => (true, Vec::new()),
-        Some(Served::Orgs(orgs)) if orgs.len() <= SERVED_MAX => (false, orgs),
-        Some(Served::Word(_) | Served::Orgs(_)) => return Err(orgs_wrong()),
-    };
-    uris("redirect_uris", &body.redirect_uris)?;
+) -> Result<(Shown, Option<Secret<String>>), FlowError> {
+    let serves = served(gw, by, body.orgs.unwrap_or_else(|| Served::Word("all".to_owned()))).await?;
+    redirects(&body.redirect_uris)?;
     uris("post_logout_redirect_uris", &body.post_logout_redirect_uris)?;
     if let Some(uri) = &body.initiate_login_uri {
         web_url("initiate_login_uri", uri, Loopback::Allowed)?;
-    }
-    if body.redirect_uris.is_empty() {
-        return Err(FlowError::invalid("app.redirect_uris", "redirect_uris", "one at least"));
     }
     let method = body.token_endpoint_auth_method.as_deref().unwrap_or("client_secret_basic");
     let auth_method = AuthMethod::parse(method).ok_or_else(|| {
@@ -74,10 +96,6 @@ pub async fn create(
             (Some(bearer(UnboundKind::ClientSecret, gw.chance.as_ref())), CONFIDENTIAL_GRACE_SECS)
         }
     };
-    let refresh_grace_secs = body.refresh_grace_secs.unwrap_or(usual_grace);
-    if !GRACE_SECS.contains(&refresh_grace_secs) {
-        return Err(FlowError::invalid("app.refresh_grace", "refresh_grace_secs", "from 0 to 60"));
-    }
     let id = AppId::new(call.at, gw.chance.as_ref());
     let app = App {
         id,
@@ -87,18 +105,126 @@ pub async fn create(
         post_logout_redirect_uris: body.post_logout_redirect_uris,
         auth_method,
         secret: secret.as_ref().map(|text| TokenDigest::of(text.reveal())),
-        all_orgs,
-        refresh_grace_secs,
+        old_secret: None,
+        all_orgs: serves == Serves::All,
+        refresh_grace_secs: grace(body.refresh_grace_secs.unwrap_or(usual_grace))?,
         initiate_login_uri: body.initiate_login_uri,
     };
-    match gw.db.create_app(by, &Row { app: &app, orgs: &orgs }, &call.request_id, call.at).await {
-        Err(store::Error::Conflict(_)) => Err(orgs_wrong()),
-        other => Ok(other.map(|()| (app, secret))?),
+    let orgs: &[OrgId] = match &serves {
+        Serves::All => &[],
+        Serves::These(orgs) => orgs,
+    };
+    gw.db.create_app(act(by, call), &Row { app: &app, orgs }).await?;
+    Ok((Shown { app, serves }, secret))
+}
+
+/// An app and the orgs it serves.
+#[derive(Debug)]
+pub struct Shown {
+    pub app: App,
+    pub serves: Serves,
+}
+
+pub async fn read(gw: &Gateway, by: Operator, id: AppId) -> Result<Shown, FlowError> {
+    let app = gw.db.app(id).await?.ok_or(FlowError::Missing)?;
+    let serves = gw.db.serves(by, &app).await?;
+    Ok(Shown { app, serves })
+}
+
+/// Changes what is given. An org that is served no more refuses this app's tokens at once. Errors: those
+/// of `create`.
+pub async fn change(
+    gw: &Gateway,
+    by: Operator,
+    id: AppId,
+    patch: AppPatch,
+    call: &Call,
+) -> Result<Shown, FlowError> {
+    patch.redirect_uris.as_deref().map_or(Ok(()), redirects)?;
+    patch.post_logout_redirect_uris.as_deref().map_or(Ok(()), |u| uris("post_logout_redirect_uris", u))?;
+    if let Some(Some(uri)) = &patch.initiate_login_uri {
+        web_url("initiate_login_uri", uri, Loopback::Allowed)?;
+    }
+    let serves = match patch.orgs {
+        Some(orgs) => Some(served(gw, by, orgs).await?),
+        None => None,
+    };
+    let change = AppChange {
+        name: patch.name.as_deref().map(|name| name_of("name", name)).transpose()?,
+        redirect_uris: patch.redirect_uris,
+        post_logout_redirect_uris: patch.post_logout_redirect_uris,
+        serves,
+        refresh_grace_secs: patch.refresh_grace_secs.map(grace).transpose()?,
+        initiate_login_uri: patch.initiate_login_uri,
+    };
+    if gw.db.change_app(act(by, call), id, &change).await? {
+        read(gw, by, id).await
+    } else {
+        Err(FlowError::Missing)
+    }
+}
+
+/// A new secret, shown once, and until when the one before is good too; or, with `retire_old`, the end of
+/// the one before. Errors: `app.no_secret`.
+pub async fn rotate(
+    gw: &Gateway,
+    by: Operator,
+    id: AppId,
+    asked: Rotation,
+    call: &Call,
+) -> Result<Option<(Secret<String>, Timestamp)>, FlowError> {
+    if gw.db.app(id).await?.ok_or(FlowError::Missing)?.auth_method == AuthMethod::None {
+        return Err(FlowError::conflict("app.no_secret", "the app authenticates without a secret"));
+    }
+    let (done, given) = if asked.retire_old {
+        (gw.db.retire_app_secret(act(by, call), id).await?, None)
+    } else {
+        let secret = bearer(UnboundKind::ClientSecret, gw.chance.as_ref());
+        let until = call.at.plus_secs(OLD_SECRET_SECS);
+        let digest = TokenDigest::of(secret.reveal());
+        (gw.db.rotate_app_secret(act(by, call), id, &digest, until).await?, Some((secret, until)))
+    };
+    if done { Ok(given) } else { Err(FlowError::Missing) }
+}
+
+/// Ends an app: it is no client any more, and none of its codes and tokens is good for anything here.
+pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Result<(), FlowError> {
+    if gw.db.delete_app(act(by, call), id).await? { Ok(()) } else { Err(FlowError::Missing) }
+}
+
+fn act(by: Operator, call: &Call) -> PlatformAct<'_> {
+    PlatformAct { by, request_id: &call.request_id, at: call.at }
+}
+
+async fn served(gw: &Gateway, by: Operator, asked: Served) -> Result<Serves, FlowError> {
+    match asked {
+        Served::Word(word) if word == "all" => Ok(Serves::All),
+        Served::Orgs(names) if names.len() <= SERVED_MAX => {
+            let orgs = gw.db.orgs_named(by, &names).await?;
+            // Fewer were found than named: one is unknown, or named twice.
+            if orgs.len() == names.len() { Ok(Serves::These(orgs)) } else { Err(orgs_wrong()) }
+        }
+        Served::Word(_) | Served::Orgs(_) | Served::Other(_) => Err(orgs_wrong()),
     }
 }
 
 fn orgs_wrong() -> FlowError {
-    FlowError::invalid("app.orgs", "orgs", "\"all\", or a list of ids of orgs that exist, each once")
+    FlowError::invalid("app.orgs", "orgs", "\"all\", or a list of ids or slugs of orgs that exist, each once")
+}
+
+fn grace(secs: i64) -> Result<i64, FlowError> {
+    if GRACE_SECS.contains(&secs) {
+        Ok(secs)
+    } else {
+        Err(FlowError::invalid("app.refresh_grace", "refresh_grace_secs", "from 0 to 60"))
+    }
+}
+
+fn redirects(given: &[String]) -> Result<(), FlowError> {
+    if given.is_empty() {
+        return Err(FlowError::invalid("app.redirect_uris", "redirect_uris", "one at least"));
+    }
+    uris("redirect_uris", given)
 }
 
 fn uris(field: &'static str, uris: &[String]) -> Result<(), FlowError> {
@@ -117,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orgs_are_all_or_a_list_of_ids() {
+    fn orgs_are_all_or_a_list_and_anything_else_is_read_to_be_refused() {
         let read = |orgs: &str| {
             serde_json::from_str::<NewApp>(&format!(
                 r#"{{"name":"a","redirect_uris":["https://a.example/cb"],"orgs":{orgs}}}"#
@@ -125,8 +251,9 @@ mod tests {
         };
         assert!(matches!(read("\"all\"").unwrap().orgs, Some(Served::Word(_))));
         assert!(matches!(read("[]").unwrap().orgs, Some(Served::Orgs(_))));
-        assert!(read("[\"usr_00000000000000000000000000\"]").is_err(), "another kind's id");
-        assert!(read("7").is_err());
+        for strange in ["7", "[7]", "{}"] {
+            assert!(matches!(read(strange).unwrap().orgs, Some(Served::Other(_))), "{strange}");
+        }
     }
 
     #[test]

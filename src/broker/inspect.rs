@@ -100,6 +100,14 @@ pub async fn introspect(
     if claims.client_id != client.app.id && claims.audience != client.app.audience {
         return Ok(None);
     }
+    // A token that this app may ask about and another was given: that one has to be there still.
+    if claims.client_id != client.app.id {
+        match gw.db.client(claims.client_id, Some(claims.org)).await?.map(|own| own.open(claims.org, call)) {
+            Some(Ok(_)) => {}
+            None | Some(Err(GateError::Unknown | GateError::Closed(_))) => return Ok(None),
+            Some(Err(GateError::Store(error))) => return Err(error.into()),
+        }
+    }
     match client.open(claims.org, call) {
         Ok(scope) => {
             let mut tx = gw.db.read(&scope, "token.introspect").await?;
@@ -114,7 +122,8 @@ pub async fn introspect(
 pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<Live, FlowError> {
     let claims = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at)?;
     let gone = || FlowError::from(Refusal::proven("token.revoked"));
-    let scope = match gw.db.subject(claims.org, claims.user, claims.session, call).await {
+    let client = gw.db.client(claims.client_id, Some(claims.org)).await?.ok_or_else(gone)?;
+    let scope = match client.subject(claims.org, claims.user, claims.session, call) {
         Ok(scope) => scope,
         Err(GateError::Unknown | GateError::Closed(_)) => return Err(gone()),
         Err(GateError::Store(error)) => return Err(error.into()),

@@ -127,13 +127,13 @@ async fn client(
         (None, None) => (form.get("client_id").cloned().ok_or_else(wrong)?, None, AuthMethod::None),
     };
     let app_id: AppId = id.parse().map_err(|_| wrong())?;
-    let client = gw.db.client(app_id, org).await?.ok_or_else(wrong)?;
+    let (client, now) = (gw.db.client(app_id, org).await?.ok_or_else(wrong)?, facts(req).call.at);
     let app = &client.app;
-    let holds = match (app.auth_method, &app.secret, &secret) {
-        (AuthMethod::None, _, None) => used == AuthMethod::None,
+    let holds = match (app.auth_method, &secret) {
+        (AuthMethod::None, None) => used == AuthMethod::None,
         // A confidential client may use either header or body: both carry the same secret over TLS.
-        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(digest), Some(secret)) => {
-            TokenDigest::of(secret) == *digest
+        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(secret)) => {
+            app.knows(&TokenDigest::of(secret), now)
         }
         _ => false,
     };

@@ -1,10 +1,10 @@
 //! Apps: the platform's own OAuth clients, no customer's data, so outside the enclosure. Which orgs
 //! an app serves is in `app_orgs`, or all of them.
 
-use crate::{Db, Door, Operator, OrgScope, Result};
+use crate::{Db, Door, Operator, OrgRef, OrgScope, Result};
 use model::{
     Timestamp, TokenDigest,
-    ids::{AppId, EventId, OrgId},
+    ids::{AppId, OrgId},
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -31,6 +31,15 @@ impl AuthMethod {
     }
 }
 
+/// The columns of a `StoredApp`.
+macro_rules! app_columns {
+    () => {
+        "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
+         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri"
+    };
+}
+pub(crate) use app_columns;
+
 #[derive(Clone, Debug)]
 pub struct App {
     pub id: AppId,
@@ -40,10 +49,38 @@ pub struct App {
     pub post_logout_redirect_uris: Vec<String>,
     pub auth_method: AuthMethod,
     pub secret: Option<TokenDigest>,
+    /// The one before, and until when it is good too.
+    pub old_secret: Option<(TokenDigest, Timestamp)>,
     pub all_orgs: bool,
     pub refresh_grace_secs: i64,
     /// Where the app begins a sign-in by itself (OIDC Core 4).
     pub initiate_login_uri: Option<String>,
+}
+
+impl App {
+    /// Is this one of the secrets that are good now?
+    pub fn knows(&self, secret: &TokenDigest, now: Timestamp) -> bool {
+        let old = self.old_secret.as_ref().filter(|(_, until)| now < *until).map(|(digest, _)| digest);
+        self.secret.as_ref() == Some(secret) || old == Some(secret)
+    }
+}
+
+/// Which orgs an app serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    All,
+    These(Vec<OrgId>),
+}
+
+/// What of an app changes; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct AppChange {
+    pub name: Option<String>,
+    pub redirect_uris: Option<Vec<String>>,
+    pub post_logout_redirect_uris: Option<Vec<String>>,
+    pub serves: Option<Serves>,
+    pub refresh_grace_secs: Option<i64>,
+    pub initiate_login_uri: Option<Option<String>>,
 }
 
 pub struct NewApp<'a> {
@@ -60,9 +97,15 @@ pub(crate) struct StoredApp {
     post_logout_redirect_uris: Vec<String>,
     auth_method: String,
     secret_digest: Option<Vec<u8>>,
+    old_secret_digest: Option<Vec<u8>>,
+    old_secret_until: Option<OffsetDateTime>,
     all_orgs: bool,
     refresh_grace_secs: i32,
     initiate_login_uri: Option<String>,
+}
+
+fn digest(bytes: Vec<u8>) -> Result<TokenDigest> {
+    bytes.try_into().map(TokenDigest::from_bytes).map_err(|_| crate::Error::Corrupt("app secret"))
 }
 
 impl StoredApp {
@@ -74,11 +117,11 @@ impl StoredApp {
             redirect_uris: self.redirect_uris,
             post_logout_redirect_uris: self.post_logout_redirect_uris,
             auth_method: AuthMethod::parse(&self.auth_method).ok_or(crate::Error::Corrupt("auth method"))?,
-            secret: self
-                .secret_digest
-                .map(|bytes| bytes.try_into().map(TokenDigest::from_bytes))
-                .transpose()
-                .map_err(|_| crate::Error::Corrupt("app secret"))?,
+            secret: self.secret_digest.map(digest).transpose()?,
+            old_secret: match (self.old_secret_digest, self.old_secret_until) {
+                (Some(bytes), Some(until)) => Some((digest(bytes)?, until.into())),
+                _ => None,
+            },
             all_orgs: self.all_orgs,
             refresh_grace_secs: self.refresh_grace_secs.into(),
             initiate_login_uri: self.initiate_login_uri,
@@ -88,12 +131,13 @@ impl StoredApp {
 
 impl Db {
     pub async fn app(&self, id: AppId) -> Result<Option<App>> {
-        let row: Option<StoredApp> = sqlx::query_as(
-            "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri
+        let row: Option<StoredApp> = sqlx::query_as(concat!(
+            "SELECT ",
+            crate::apps::app_columns!(),
+            "
                FROM apps
-              WHERE app_id = $1",
-        )
+              WHERE app_id = $1"
+        ))
         .bind(id.uuid())
         .fetch_optional(&self.pool)
         .await?;
@@ -101,14 +145,15 @@ impl Db {
     }
 
     pub async fn apps(&self, _by: Operator, after: Option<AppId>, limit: i64) -> Result<Vec<App>> {
-        let rows: Vec<StoredApp> = sqlx::query_as(
-            "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri
+        let rows: Vec<StoredApp> = sqlx::query_as(concat!(
+            "SELECT ",
+            crate::apps::app_columns!(),
+            "
                FROM apps
               WHERE $1::uuid IS NULL OR app_id > $1
               ORDER BY app_id
-              LIMIT $2",
-        )
+              LIMIT $2"
+        ))
         .bind(after.map(|id| id.uuid()))
         .bind(limit)
         .fetch_all(&self.pool)
@@ -129,69 +174,83 @@ impl Db {
 
     /// The apps of an org that can begin a sign-in by themselves, by name.
     pub async fn starting_points<D: Door>(&self, scope: &OrgScope<D>) -> Result<Vec<App>> {
-        let rows: Vec<StoredApp> = sqlx::query_as(
-            "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri
+        let rows: Vec<StoredApp> = sqlx::query_as(concat!(
+            "SELECT ",
+            crate::apps::app_columns!(),
+            "
                FROM apps a
               WHERE initiate_login_uri IS NOT NULL
                 AND (all_orgs
                      OR EXISTS (SELECT 1 FROM app_orgs o WHERE o.app_id = a.app_id AND o.org_id = $1))
               ORDER BY name, app_id
-              LIMIT 50",
-        )
+              LIMIT 50"
+        ))
         .bind(scope.org().uuid())
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(StoredApp::app).collect()
     }
 
-    /// Creates an app and writes the platform's own record of it, in one commit.
-    pub async fn create_app(
-        &self,
-        by: Operator,
-        new: &NewApp<'_>,
-        request_id: &str,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut tx = self.begin("BEGIN".to_owned()).await?;
-        let app = new.app;
-        sqlx::query(
-            "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                               secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(app.id.uuid())
-        .bind(&app.name)
-        .bind(&app.audience)
-        .bind(&app.redirect_uris)
-        .bind(&app.post_logout_redirect_uris)
-        .bind(app.auth_method.as_str())
-        .bind(app.secret.as_ref().map(|d| d.bytes().as_slice()))
-        .bind(app.all_orgs)
-        .bind(i32::try_from(app.refresh_grace_secs).unwrap_or(0))
-        .bind(OffsetDateTime::from(now))
-        .bind(&app.initiate_login_uri)
-        .execute(&mut *tx)
-        .await?;
-        for org in new.orgs {
-            sqlx::query("INSERT INTO app_orgs (app_id, org_id) VALUES ($1, $2)")
-                .bind(app.id.uuid())
-                .bind(org.uuid())
-                .execute(&mut *tx)
-                .await?;
+    /// The orgs that these ids or slugs name, in no order; what names none is left out.
+    pub async fn orgs_named(&self, _by: Operator, names: &[String]) -> Result<Vec<OrgId>> {
+        let (mut ids, mut slugs) = (Vec::new(), Vec::new());
+        for name in names {
+            match OrgRef::read(name) {
+                OrgRef::Id(id) => ids.push(id.uuid()),
+                // Postgres takes no such text.
+                OrgRef::Slug(slug) if slug.contains('\0') => {}
+                OrgRef::Slug(slug) => slugs.push(slug),
+            }
         }
-        sqlx::query(
-            "INSERT INTO platform_events (evt_id, at, actor, action, target, request_id)
-             VALUES ($1, $2, $3, 'app.created', $4, $5)",
+        let found: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT o.org_id FROM UNNEST($1::uuid[]) AS id CROSS JOIN LATERAL gate_org(id) o
+              UNION
+             SELECT o.org_id FROM UNNEST($2::text[]) AS slug CROSS JOIN LATERAL gate_slug(slug) o",
         )
-        .bind(EventId::new(now, self.chance.as_ref()).uuid())
-        .bind(OffsetDateTime::from(now))
-        .bind(by.key.to_string())
-        .bind(app.id.to_string())
-        .bind(request_id)
-        .execute(&mut *tx)
+        .bind(ids)
+        .bind(slugs)
+        .fetch_all(&self.pool)
         .await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(found.into_iter().map(OrgId::from_uuid).collect())
+    }
+
+    /// Which orgs an app serves, by its row and its list.
+    pub async fn serves(&self, _by: Operator, app: &App) -> Result<Serves> {
+        if app.all_orgs {
+            return Ok(Serves::All);
+        }
+        let orgs: Vec<Uuid> =
+            sqlx::query_scalar("SELECT org_id FROM app_orgs WHERE app_id = $1 ORDER BY org_id")
+                .bind(app.id.uuid())
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(Serves::These(orgs.into_iter().map(OrgId::from_uuid).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_secret_is_good_until_its_second_and_the_new_one_after_it() {
+        let (old, new) = (TokenDigest::of("old"), TokenDigest::of("new"));
+        let end = Timestamp::from_secs(1_000);
+        let app = App {
+            id: AppId::from_uuid(Uuid::nil()),
+            name: String::new(),
+            audience: String::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            auth_method: AuthMethod::ClientSecretBasic,
+            secret: Some(new),
+            old_secret: Some((old, end)),
+            all_orgs: true,
+            refresh_grace_secs: 0,
+            initiate_login_uri: None,
+        };
+        assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
+        assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));
+        assert!(!app.knows(&TokenDigest::of("other"), end.plus_secs(-1)));
     }
 }

@@ -97,6 +97,19 @@ impl Client {
         let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
         admit_facts(facts, AppClient { app: self.app.id }, call)
     }
+
+    /// Opens the org on the seat of a person whose token this app was given: for whoever has proven that
+    /// token. An app that is gone, or serves the org no more, leaves nothing to open.
+    pub fn subject(
+        &self,
+        org: OrgId,
+        user: UserId,
+        session: SessionId,
+        call: &Call,
+    ) -> std::result::Result<OrgScope<Subject>, GateError> {
+        let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
+        admit_facts(facts, Subject { user, session }, call)
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -273,16 +286,16 @@ impl Db {
 
     /// An app by its client id and, in the same trip, the org that its request names.
     pub async fn client(&self, id: AppId, org: Option<OrgId>) -> Result<Option<Client>> {
-        let row: Option<StoredClient> = sqlx::query_as(
-            "SELECT app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                    secret_digest, all_orgs, refresh_grace_secs, initiate_login_uri,
-                    o.org_id, o.slug, o.state, o.plan, o.region
-               FROM apps a
-               LEFT JOIN LATERAL gate_org($2) o
-                    ON a.all_orgs
-                    OR EXISTS (SELECT 1 FROM app_orgs s WHERE s.app_id = a.app_id AND s.org_id = o.org_id)
-              WHERE app_id = $1",
-        )
+        let row: Option<StoredClient> = sqlx::query_as(concat!(
+            "SELECT ",
+            crate::apps::app_columns!(),
+            ", o.org_id, o.slug, o.state, o.plan, o.region
+                   FROM apps a
+                   LEFT JOIN LATERAL gate_org($2) o
+                        ON a.all_orgs
+                        OR EXISTS (SELECT 1 FROM app_orgs s WHERE s.app_id = a.app_id AND s.org_id = o.org_id)
+                  WHERE app_id = $1"
+        ))
         .bind(id.uuid())
         .bind(org.map(|org| org.uuid()))
         .fetch_optional(&self.pool)

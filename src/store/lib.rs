@@ -4,6 +4,7 @@
 //! the policy is the filter (migrations/0002_enclosure.sql).
 
 mod apps;
+mod apps_write;
 mod connections;
 mod directories;
 mod domains;
@@ -17,6 +18,7 @@ mod migrate;
 mod months;
 mod orgs;
 mod outbox;
+mod platform_record;
 mod provisioning;
 mod pulse;
 mod record;
@@ -33,7 +35,7 @@ mod turns;
 mod tx;
 mod users;
 
-pub use apps::{App, AuthMethod, NewApp};
+pub use apps::{App, AppChange, AuthMethod, NewApp, Serves};
 pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
 pub use directories::{Credential, Directory, NewCredential};
 pub use domains::{Domain, DomainState};
@@ -44,6 +46,7 @@ pub use migrate::{migrate, refuse_unsafe_role};
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
 pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
+pub use platform_record::PlatformAct;
 pub use provisioning::Membership;
 pub use pulse::{Pool, Waiting};
 pub use record::{AuditFilter, EVENTS, EventRow, UsageRow};

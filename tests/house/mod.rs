@@ -24,7 +24,7 @@ use std::{
 };
 use store::{
     App, AuthMethod, Call, ConnectionKind, ConnectionState, NewApp, NewConnection, NewCredential, NewOrg,
-    Operator, OrgFacts, OrgRef,
+    Operator, OrgFacts, OrgRef, PlatformAct,
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 use vestibule::{
@@ -260,12 +260,14 @@ impl House {
             post_logout_redirect_uris: vec![],
             auth_method: AuthMethod::ClientSecretBasic,
             secret: Some(TokenDigest::of(&secret)),
+            old_secret: None,
             all_orgs: true,
             refresh_grace_secs: grace_secs,
             initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };
-        self.gw.db.create_app(self.operator, &new, "test-request", now()).await.unwrap();
+        let act = PlatformAct { by: self.operator, request_id: "test-request", at: now() };
+        self.gw.db.create_app(act, &new).await.unwrap();
         TestApp { id, secret, redirect_uri }
     }
 

@@ -1,0 +1,151 @@
+//! What makes, changes and ends an app, each with the platform's own record of it in one commit. An app
+//! that is gone is no client: its codes, refresh tokens and access tokens have nobody to answer to.
+
+use crate::{AppChange, Db, NewApp, PlatformAct, Result, Serves, platform_record::note};
+use model::{
+    Timestamp, TokenDigest,
+    ids::{AppId, OrgId},
+};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+impl Db {
+    pub async fn create_app(&self, act: PlatformAct<'_>, new: &NewApp<'_>) -> Result<()> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
+        let app = new.app;
+        sqlx::query(
+            "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
+                               secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(app.id.uuid())
+        .bind(&app.name)
+        .bind(&app.audience)
+        .bind(&app.redirect_uris)
+        .bind(&app.post_logout_redirect_uris)
+        .bind(app.auth_method.as_str())
+        .bind(app.secret.as_ref().map(|d| d.bytes().as_slice()))
+        .bind(app.all_orgs)
+        .bind(i32::try_from(app.refresh_grace_secs).unwrap_or(0))
+        .bind(OffsetDateTime::from(act.at))
+        .bind(&app.initiate_login_uri)
+        .execute(&mut *tx)
+        .await?;
+        insert_orgs(&mut tx, app.id, new.orgs).await?;
+        note(&mut tx, self.chance.as_ref(), act, "app.created", &app.id.to_string()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// False when there is no such app.
+    pub async fn change_app(&self, act: PlatformAct<'_>, id: AppId, change: &AppChange) -> Result<bool> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
+        let grace = change.refresh_grace_secs.map(|secs| i32::try_from(secs).unwrap_or(0));
+        let changed = sqlx::query(
+            "UPDATE apps
+                SET name = COALESCE($2, name),
+                    redirect_uris = COALESCE($3, redirect_uris),
+                    post_logout_redirect_uris = COALESCE($4, post_logout_redirect_uris),
+                    all_orgs = COALESCE($5, all_orgs),
+                    refresh_grace_secs = COALESCE($6, refresh_grace_secs),
+                    initiate_login_uri = CASE WHEN $7 THEN $8 ELSE initiate_login_uri END
+              WHERE app_id = $1",
+        )
+        .bind(id.uuid())
+        .bind(&change.name)
+        .bind(&change.redirect_uris)
+        .bind(&change.post_logout_redirect_uris)
+        .bind(change.serves.as_ref().map(|serves| *serves == Serves::All))
+        .bind(grace)
+        .bind(change.initiate_login_uri.is_some())
+        .bind(change.initiate_login_uri.clone().flatten())
+        .execute(&mut *tx)
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        if let Some(serves) = &change.serves {
+            sqlx::query("DELETE FROM app_orgs WHERE app_id = $1").bind(id.uuid()).execute(&mut *tx).await?;
+            match serves {
+                Serves::All => {}
+                Serves::These(orgs) => insert_orgs(&mut tx, id, orgs).await?,
+            }
+        }
+        note(&mut tx, self.chance.as_ref(), act, "app.changed", &id.to_string()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The secret becomes the old one, good until `old_until`; an older one ends now. False when there is
+    /// no such app, or it has no secret.
+    pub async fn rotate_app_secret(
+        &self,
+        act: PlatformAct<'_>,
+        id: AppId,
+        secret: &TokenDigest,
+        old_until: Timestamp,
+    ) -> Result<bool> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
+        let rotated = sqlx::query(
+            "UPDATE apps
+                SET old_secret_digest = secret_digest, old_secret_until = $3, secret_digest = $2
+              WHERE app_id = $1
+                AND secret_digest IS NOT NULL",
+        )
+        .bind(id.uuid())
+        .bind(secret.bytes().as_slice())
+        .bind(OffsetDateTime::from(old_until))
+        .execute(&mut *tx)
+        .await?;
+        if rotated.rows_affected() == 0 {
+            return Ok(false);
+        }
+        note(&mut tx, self.chance.as_ref(), act, "app.secret_rotated", &id.to_string()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Ends the old secret now. False when there is no such app, or it has no secret.
+    pub async fn retire_app_secret(&self, act: PlatformAct<'_>, id: AppId) -> Result<bool> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
+        let retired = sqlx::query(
+            "UPDATE apps
+                SET old_secret_digest = NULL, old_secret_until = NULL
+              WHERE app_id = $1
+                AND secret_digest IS NOT NULL",
+        )
+        .bind(id.uuid())
+        .execute(&mut *tx)
+        .await?;
+        if retired.rows_affected() == 0 {
+            return Ok(false);
+        }
+        note(&mut tx, self.chance.as_ref(), act, "app.old_secret_retired", &id.to_string()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// False when there is no such app.
+    pub async fn delete_app(&self, act: PlatformAct<'_>, id: AppId) -> Result<bool> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
+        let gone =
+            sqlx::query("DELETE FROM apps WHERE app_id = $1").bind(id.uuid()).execute(&mut *tx).await?;
+        if gone.rows_affected() == 0 {
+            return Ok(false);
+        }
+        note(&mut tx, self.chance.as_ref(), act, "app.deleted", &id.to_string()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+async fn insert_orgs(sql: &mut PgConnection, app: AppId, orgs: &[OrgId]) -> Result<()> {
+    let orgs: Vec<Uuid> = orgs.iter().map(|org| org.uuid()).collect();
+    sqlx::query("INSERT INTO app_orgs (app_id, org_id) SELECT $1, UNNEST($2::uuid[])")
+        .bind(app.uuid())
+        .bind(orgs)
+        .execute(sql)
+        .await?;
+    Ok(())
+}

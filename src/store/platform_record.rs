@@ -1,0 +1,37 @@
+//! The platform's own record: what was done to apps and platform keys, which are no org's. Written in the
+//! transaction of the act.
+
+use crate::{Operator, Result};
+use model::{Chance, Timestamp, ids::EventId};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+/// Who did it in which request, and when.
+#[derive(Clone, Copy)]
+pub struct PlatformAct<'a> {
+    pub by: Operator,
+    pub request_id: &'a str,
+    pub at: Timestamp,
+}
+
+pub(crate) async fn note(
+    sql: &mut PgConnection,
+    chance: &dyn Chance,
+    act: PlatformAct<'_>,
+    action: &str,
+    target: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO platform_events (evt_id, at, actor, action, target, request_id)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(EventId::new(act.at, chance).uuid())
+    .bind(OffsetDateTime::from(act.at))
+    .bind(act.by.key.to_string())
+    .bind(action)
+    .bind(target)
+    .bind(act.request_id)
+    .execute(sql)
+    .await?;
+    Ok(())
+}
