@@ -4,12 +4,15 @@
 use crate::{
     administer::operate,
     house::{
-        House, Tenant, TestApp, house,
+        House, Tenant, TestApp, house, now,
         walk::{claims, code, is_active, redeem, refresh, text, tokens},
     },
 };
+use model::{TokenDigest, ids::KeyId};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use token::credential::{UnboundKind, bearer};
+use vestibule::seams::SystemChance;
 
 fn path_of(tenant: &Tenant) -> String {
     format!("/apps/{}", tenant.app.id)
@@ -28,6 +31,17 @@ async fn noted(house: &'static House, target: &str) -> Vec<String> {
 async fn userinfo(house: &House, access: &str) -> u16 {
     let sent = house.http.get(house.url("/oauth2/userinfo")).bearer_auth(access).send().await.unwrap();
     sent.status().as_u16()
+}
+
+/// A platform key of its own: its id and its text.
+pub async fn another_key(house: &'static House) -> (KeyId, String) {
+    let text = bearer(UnboundKind::Platform, &SystemChance).reveal().clone();
+    let (id, digest) = (KeyId::new(now(), &SystemChance), TokenDigest::of(&text));
+    house
+        .on(async move { house.gw.db.create_platform_key(id, "another", &digest, now()).await })
+        .await
+        .unwrap();
+    (id, text)
 }
 
 /// Does this secret authenticate the app?
@@ -160,4 +174,31 @@ async fn an_app_that_is_removed_leaves_no_code_and_no_token_that_is_good() {
     }
     assert_eq!(text(&claims(access), "client_id"), tenant.app.id.to_string());
     assert_eq!(noted(house, &tenant.app.id.to_string()).await, ["app.created", "app.deleted"]);
+}
+
+#[tokio::test]
+async fn platform_keys_are_listed_without_their_text_and_end_at_once_but_the_last() {
+    let house = crate::house::Site::named("platform-keys").open();
+    let (id, text) = another_key(house).await;
+    let own = |path: String, method: &'static str| {
+        let text = text.clone();
+        async move { house.api(method, &text, &path, None).await }
+    };
+    let (status, listed) = own("/platform-keys".into(), "GET").await;
+    let keys = listed["data"].as_array().unwrap();
+    assert_eq!((status, keys.len(), &keys[1]["id"]), (200, 2, &json!(id)), "{listed}");
+    assert_eq!((&keys[1]["name"], &keys[1]["revoked_at"]), (&json!("another"), &Value::Null));
+    assert!(!listed.to_string().contains("digest") && !listed.to_string().contains("vst_"));
+    let first = format!("/platform-keys/{}", keys[0]["id"].as_str().unwrap());
+    let last = format!("/platform-keys/{id}");
+    assert_eq!(own(first.clone(), "DELETE").await.0, 204);
+    assert_eq!(operate(house, "GET", "/platform-keys", None).await.0, 401, "at once");
+    assert_eq!(own(first, "DELETE").await.0, 404, "once");
+    let (status, said) = own(last, "DELETE").await;
+    assert_eq!((status, said["code"].as_str()), (409, Some("platform_key.last")));
+    let (status, listed) = own("/platform-keys".into(), "GET").await;
+    assert_eq!(status, 200);
+    assert!(listed["data"][0]["revoked_at"].is_string(), "{listed}");
+    let target = listed["data"][0]["id"].as_str().unwrap();
+    assert_eq!(noted(house, target).await, ["platform_key.revoked"]);
 }

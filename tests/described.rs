@@ -3,6 +3,7 @@
 
 use crate::{
     administer_calls::all_of,
+    administer_platform::another_key,
     house::{
         House, Tenant,
         dns::Zone,
@@ -82,6 +83,7 @@ impl Stage {
                 .made(house, "/connections", json!({"type": "saml", "name": "O", "metadata_xml": xml}))
                 .await),
             "dir" => self.tenant.directory.to_string(),
+            "key" if path.contains("/platform-keys/") => another_key(house).await.0.to_string(),
             "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
             "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
             "app" => house.app(0).await.id.to_string(),

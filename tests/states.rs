@@ -69,6 +69,8 @@ const OF_NO_ORG: &[&str] = &[
     "PATCH /api/v1/apps/{app}",
     "DELETE /api/v1/apps/{app}",
     "POST /api/v1/apps/{app}/rotate-secret",
+    "GET /api/v1/platform-keys",
+    "DELETE /api/v1/platform-keys/{key}",
     "GET /scim/v2/ServiceProviderConfig",
     "GET /scim/v2/ResourceTypes",
     "GET /scim/v2/ResourceTypes/{id}",

@@ -10,6 +10,7 @@ pub mod administer_directory;
 pub mod administer_domain;
 pub mod administer_org;
 pub mod administer_people;
+pub mod administer_platform_key;
 pub mod administer_webhook;
 pub mod admit;
 pub mod arrive;

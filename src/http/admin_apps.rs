@@ -1,18 +1,18 @@
-//! `/api/v1/apps` and `/api/v1/roles`: what the platform itself keeps.
+//! `/api/v1/apps`, `/api/v1/platform-keys` and `/api/v1/roles`: what the platform itself keeps.
 
 use super::{
-    admin::{Ask, Reply},
+    admin::{Ask, Reply, plain},
     openapi::{Operation, PAGED, Verb, body, operation},
 };
 use actix_web::{HttpResponse, web::to};
 use broker::{
     administer::ROLES,
     administer_app::{self, AppPatch, NewApp, Rotation, Shown},
-    idempotent,
+    administer_platform_key, idempotent,
 };
-use model::ids::AppId;
+use model::ids::{AppId, KeyId};
 use serde_json::{Value, json};
-use store::{App, Serves};
+use store::{App, PlatformKey, Serves};
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/apps", "", "Make an app; its secret is shown once", || to(create)).reading(
@@ -50,6 +50,15 @@ pub const OPERATIONS: &[Operation] = &[
         "",
         "Remove an app; its codes, refresh tokens and access tokens are good for nothing here",
         || to(remove),
+    ),
+    operation(Verb::Get, "/api/v1/platform-keys", "", "List platform keys, without their text", || to(keys))
+        .asking(PAGED),
+    operation(
+        Verb::Delete,
+        "/api/v1/platform-keys/{key}",
+        "",
+        "Revoke a platform key at once; not the last one that lives",
+        || to(revoke_key),
     ),
     operation(Verb::Get, "/api/v1/roles", "", "The catalogue of roles and their permissions", || to(roles)).open(),
 ];
@@ -141,6 +150,24 @@ async fn remove(ask: Ask) -> Reply {
     let (id, call) = (ask.id("app")?, ask.call());
     let shelf = idempotent::platform_shelf(&ask.gateway(), by, &call);
     ask.answer(shelf, move |gw, _| async move { administer_app::delete(&gw, by, id, &call).await }).await
+}
+
+async fn keys(ask: Ask) -> Reply {
+    let by = ask.platform().await?;
+    let everywhere = idempotent::platform_shelf(&ask.gateway(), by, &ask.call()).org();
+    let page = ask.page(everywhere)?;
+    let (gw, limit) = (ask.gateway(), page.limit);
+    let rows = ask.told(async move { administer_platform_key::list(&gw, by, page).await }).await?;
+    let id: fn(&PlatformKey) -> KeyId = |key| key.id;
+    ask.paged(everywhere, limit, rows, id, plain)
+}
+
+async fn revoke_key(ask: Ask) -> Reply {
+    let by = ask.platform().await?;
+    let (id, call) = (ask.id("key")?, ask.call());
+    let shelf = idempotent::platform_shelf(&ask.gateway(), by, &call);
+    ask.answer(shelf, move |gw, _| async move { administer_platform_key::revoke(&gw, by, id, &call).await })
+        .await
 }
 
 async fn roles() -> HttpResponse {

@@ -1,8 +1,10 @@
 //! The platform's own secrets, sealed at rest: signing keys, the refresh key; and platform keys.
 
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Operator, PlatformAct, Result, platform_record::note};
 use model::{Secret, Timestamp, TokenDigest, ids::KeyId};
+use serde::Serialize;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 impl Db {
     /// The named secret; made by `birth` and kept if there is none yet. Two processes that start at
@@ -64,4 +66,76 @@ impl Db {
         .await?;
         Ok(())
     }
+
+    /// The platform's keys in the order of their birth, revoked ones among them.
+    pub async fn platform_keys(
+        &self,
+        _by: Operator,
+        after: Option<KeyId>,
+        limit: i64,
+    ) -> Result<Vec<PlatformKey>> {
+        let rows: Vec<(Uuid, String, OffsetDateTime, Option<OffsetDateTime>)> = sqlx::query_as(
+            "SELECT key_id, name, created_at, revoked_at
+               FROM platform_keys
+              WHERE $1::uuid IS NULL OR key_id > $1
+              ORDER BY key_id
+              LIMIT $2",
+        )
+        .bind(after.map(|id| id.uuid()))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let key =
+            |(id, name, created_at, revoked_at): (Uuid, String, OffsetDateTime, Option<_>)| PlatformKey {
+                id: KeyId::from_uuid(id),
+                name,
+                created_at: created_at.into(),
+                revoked_at: revoked_at.map(Timestamp::from),
+            };
+        Ok(rows.into_iter().map(key).collect())
+    }
+
+    /// Revokes a living platform key, unless no other lives.
+    pub async fn revoke_platform_key(&self, act: PlatformAct<'_>, id: KeyId) -> Result<KeyEnd> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
+        // Locked, so that two keys which end each other do not both go.
+        let living: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT key_id FROM platform_keys WHERE revoked_at IS NULL ORDER BY key_id FOR UPDATE",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        if !living.contains(&id.uuid()) {
+            return Ok(KeyEnd::Unknown);
+        }
+        if living.len() == 1 {
+            return Ok(KeyEnd::Last);
+        }
+        sqlx::query("UPDATE platform_keys SET revoked_at = $2 WHERE key_id = $1")
+            .bind(id.uuid())
+            .bind(OffsetDateTime::from(act.at))
+            .execute(&mut *tx)
+            .await?;
+        note(&mut tx, self.chance.as_ref(), act, "platform_key.revoked", &id.to_string()).await?;
+        tx.commit().await?;
+        Ok(KeyEnd::Revoked)
+    }
+}
+
+/// A platform key as it is listed: never its digest.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlatformKey {
+    pub id: KeyId,
+    pub name: String,
+    pub created_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What came of a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyEnd {
+    Revoked,
+    /// There is no such key, or it is revoked already.
+    Unknown,
+    /// No other key lives.
+    Last,
 }

@@ -42,6 +42,7 @@ pub use domains::{Domain, DomainState};
 pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, GroupFilter, MemberEdit};
 pub use idempotency::Reserved;
+pub use keys::{KeyEnd, PlatformKey};
 pub use migrate::{migrate, refuse_unsafe_role};
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
