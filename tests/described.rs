@@ -138,7 +138,7 @@ fn sample(field: &str) -> &'static str {
     match field {
         "limit" => "2",
         "email" => "ada@acme.example",
-        "active" => "true",
+        "active" | "release" => "true",
         "state" => "dead",
         "actor" | "target" => "usr_00000000000000000000000000",
         "action" => "login.accepted",

@@ -11,6 +11,7 @@
 
 mod administer;
 mod administer_calls;
+mod administer_directory;
 mod administer_platform;
 mod arrive;
 mod bad_bodies;

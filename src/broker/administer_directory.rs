@@ -170,7 +170,11 @@ async fn keep(
 ) -> Result<Born, FlowError> {
     let id = KeyId::new(scope.now(), gw.chance.as_ref());
     let mut tx = gw.db.write(scope, "credential.create").await?;
-    holder_exists(&mut tx, holder).await?;
+    if let Some(directory) = holder
+        && !tx.hold_directory(directory).await?
+    {
+        return Err(FlowError::Missing);
+    }
     let held = tx.credentials(holder).await?;
     room(held.len())?;
     let maker = held.iter().find(|one| holder.is_none() && one.id == scope.door().key);

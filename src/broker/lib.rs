@@ -7,6 +7,7 @@ pub mod administer_app;
 pub mod administer_connection;
 pub mod administer_connection_change;
 pub mod administer_directory;
+pub mod administer_directory_change;
 pub mod administer_domain;
 pub mod administer_org;
 pub mod administer_people;

@@ -11,11 +11,12 @@ use broker::{
     administer_connection::{self, NewConnection},
     administer_connection_change::{self, ConnectionPatch},
     administer_directory::{self, NewDirectory, NewToken},
+    administer_directory_change::{self, DirectoryPatch, People},
     refusals,
 };
 use model::ids::{ConnectionId, DirectoryId};
 use serde_json::{Value, json};
-use store::{Connection, ConnectionKind, Credential, Directory, Refusals};
+use store::{Connection, ConnectionKind, Credential, Directory, ListedGroup, Refusals};
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/orgs/{org}/connections", "connections:write", "Make a connection, as a draft", || {
@@ -81,6 +82,31 @@ pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Get, "/api/v1/orgs/{org}/directories/{dir}", "directories:read", "Read a directory", || {
         to(directory)
     }),
+    operation(
+        Verb::Patch,
+        "/api/v1/orgs/{org}/directories/{dir}",
+        "directories:write",
+        "Rename a directory",
+        || to(change_directory),
+    )
+    .reading(body::<DirectoryPatch>(&[r#"{"name":"Okta EU"}"#])),
+    operation(
+        Verb::Delete,
+        "/api/v1/orgs/{org}/directories/{dir}",
+        "directories:write",
+        "Remove a directory, its tokens and its groups. While it owns active people only with release=true: \
+         they stay active, and no directory's word deactivates them",
+        || to(remove_directory),
+    )
+    .asking(&["release"]),
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/groups",
+        "directories:read",
+        "List the directories' groups; the id is what a group mapping names",
+        || to(groups),
+    )
+    .asking(PAGED),
     operation(
         Verb::Post,
         "/api/v1/orgs/{org}/directories/{dir}/tokens",
@@ -238,6 +264,41 @@ async fn directory(ask: Ask) -> Reply {
     ask.answer(scope, move |gw, scope| async move {
         administer_directory::read(&gw, &scope, id).await.map(|d| directory_view(&gw.links, &d))
     })
+    .await
+}
+
+async fn change_directory(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let (id, patch) = (ask.id("dir")?, ask.json::<DirectoryPatch>()?);
+    ask.answer(scope, move |gw, scope| async move {
+        let changed = administer_directory_change::change(&gw, &scope, id, patch).await?;
+        Ok(directory_view(&gw.links, &changed))
+    })
+    .await
+}
+
+async fn remove_directory(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    let id = ask.id("dir")?;
+    let people = match ask.query("release").as_deref() {
+        None | Some("false") => People::Kept,
+        Some("true") => People::Released,
+        Some(_) => return Err(ask.wrong("release", "true or false")),
+    };
+    ask.answer(scope, move |gw, scope| async move {
+        administer_directory_change::remove(&gw, &scope, id, people).await
+    })
+    .await
+}
+
+async fn groups(ask: Ask) -> Reply {
+    let scope = ask.org().await?;
+    ask.list(
+        scope,
+        |group: &ListedGroup| group.id,
+        plain,
+        |gw, scope, page| async move { administer_directory_change::groups(&gw, &scope, page).await },
+    )
     .await
 }
 

@@ -6,6 +6,7 @@ use model::{
     ids::{DirectoryId, GroupId, UserId},
     user::normalised,
 };
+use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -18,6 +19,16 @@ pub struct Group {
     pub version: i64,
     pub created_at: Timestamp,
     pub modified_at: Timestamp,
+}
+
+/// A group as an administrator sees it: the id is what a mapping names.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedGroup {
+    pub id: GroupId,
+    pub directory_id: DirectoryId,
+    pub display_name: String,
+    pub external_id: Option<String>,
+    pub members: i64,
 }
 
 /// One change of a group's members.
@@ -115,6 +126,31 @@ impl TenantRead {
         .bind(crate::record::optional(filter.directory))
         .fetch_one(self.sql())
         .await?)
+    }
+
+    /// Every directory's groups, each with the number of its members.
+    pub async fn listed_groups(&mut self, after: Option<GroupId>, limit: i64) -> Result<Vec<ListedGroup>> {
+        let rows: Vec<(Uuid, Uuid, String, Option<String>, i64)> = sqlx::query_as(
+            "SELECT group_id, dir_id, display_name, external_id,
+                    (SELECT count(*) FROM group_members m
+                      WHERE m.org_id = g.org_id AND m.group_id = g.group_id)
+               FROM groups g
+              WHERE $1::uuid IS NULL OR group_id > $1
+              ORDER BY group_id
+              LIMIT $2",
+        )
+        .bind(crate::record::optional(after))
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        let listed = |(id, dir, display_name, external_id, members): (Uuid, Uuid, _, _, _)| ListedGroup {
+            id: GroupId::from_uuid(id),
+            directory_id: DirectoryId::from_uuid(dir),
+            display_name,
+            external_id,
+            members,
+        };
+        Ok(rows.into_iter().map(listed).collect())
     }
 
     /// Members of a group, with what to call them.

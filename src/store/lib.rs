@@ -7,6 +7,7 @@ mod apps;
 mod apps_write;
 mod connections;
 mod directories;
+mod directories_end;
 mod domains;
 mod explain;
 mod gate;
@@ -40,7 +41,7 @@ pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection
 pub use directories::{Credential, Directory, NewCredential};
 pub use domains::{Domain, DomainState};
 pub use gate::{Client, GateError, OrgRef};
-pub use groups::{Group, GroupFilter, MemberEdit};
+pub use groups::{Group, GroupFilter, ListedGroup, MemberEdit};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, PlatformKey};
 pub use migrate::{migrate, refuse_unsafe_role};
