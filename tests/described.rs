@@ -93,7 +93,8 @@ impl Stage {
                 host
             }
             "dom" => {
-                let made = self.made(house, "/domains", json!({"name": "more.example"})).await;
+                let name = format!("{}.proof.example", self.tenant.slug);
+                let made = self.made(house, "/domains", json!({"name": name})).await;
                 house.dns.tell(
                     text(&made, "txt_name"),
                     Zone::Texts(vec![vec![text(&made, "txt_value").to_owned()]]),

@@ -75,7 +75,14 @@ async fn a_bucket_runs_dry_is_told_and_fills_again() {
     assert_eq!((first.status, first.number("x-ratelimit-limit")), (200, 125));
     assert!((120..=124).contains(&first.number("x-ratelimit-remaining")));
     assert_eq!(first.number("x-ratelimit-reset"), 1);
-    let answers = flood(node, &tenant.org_key, &teams(&tenant), 2 * BUCKET).await;
+    // A machine with much to do may be so slow that the bucket fills as fast as it is emptied.
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        answers.extend(flood(node, &tenant.org_key, &teams(&tenant), 2 * BUCKET).await);
+        if refused(&answers) > 0 {
+            break;
+        }
+    }
     let over = refused(&answers);
     assert!(over > 0 && answers.len() - over >= BUCKET - 1, "{over} of {}", answers.len());
     let told: Vec<_> =

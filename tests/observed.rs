@@ -135,7 +135,8 @@ async fn the_operators_page_holds_what_the_runbook_says() {
     let mut page = String::new();
     for _ in 0..100 {
         page = http.get(format!("http://{ops}/metrics")).send().await.unwrap().text().await.unwrap();
-        if page.contains("timestamp_seconds{job=\"sweep\"}") {
+        let met = ["timestamp_seconds{job=\"sweep\"}", "redis_seconds_count{command=\"ping\"}"];
+        if met.iter().all(|line| page.contains(line)) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
