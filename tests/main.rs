@@ -49,6 +49,7 @@ mod sign_in_asked;
 mod sign_in_gifts;
 mod start_refused;
 mod states;
+mod states_table;
 mod tenancy;
 mod walls;
 mod webhooks;
