@@ -1,7 +1,7 @@
 //! Apps: the platform's own OAuth clients, no customer's data, so outside the enclosure. Which orgs
 //! an app serves is in `app_orgs`, or all of them.
 
-use crate::{Db, Door, Operator, OrgRef, OrgScope, Result};
+use crate::{Db, Door, Operator, OrgScope, Result};
 use model::{
     Timestamp, TokenDigest,
     ids::{AppId, OrgId},
@@ -189,29 +189,6 @@ impl Db {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(StoredApp::app).collect()
-    }
-
-    /// The orgs that these ids or slugs name, in no order; what names none is left out.
-    pub async fn orgs_named(&self, _by: Operator, names: &[String]) -> Result<Vec<OrgId>> {
-        let (mut ids, mut slugs) = (Vec::new(), Vec::new());
-        for name in names {
-            match OrgRef::read(name) {
-                OrgRef::Id(id) => ids.push(id.uuid()),
-                // Postgres takes no such text.
-                OrgRef::Slug(slug) if slug.contains('\0') => {}
-                OrgRef::Slug(slug) => slugs.push(slug),
-            }
-        }
-        let found: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT o.org_id FROM UNNEST($1::uuid[]) AS id CROSS JOIN LATERAL gate_org(id) o
-              UNION
-             SELECT o.org_id FROM UNNEST($2::text[]) AS slug CROSS JOIN LATERAL gate_slug(slug) o",
-        )
-        .bind(ids)
-        .bind(slugs)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(found.into_iter().map(OrgId::from_uuid).collect())
     }
 
     /// Which orgs an app serves, by its row and its list.

@@ -361,6 +361,23 @@ impl Db {
         }
     }
 
+    /// The orgs that these ids or slugs name, in no order; what names none is left out.
+    pub async fn orgs_named(&self, _by: Operator, names: &[String]) -> Result<Vec<OrgId>> {
+        let ids: Vec<Uuid> = names.iter().filter_map(|n| Some(n.parse::<OrgId>().ok()?.uuid())).collect();
+        // Postgres takes no text with a NUL.
+        let slugs: Vec<&String> = names.iter().filter(|name| !name.contains('\0')).collect();
+        let found: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT o.org_id FROM UNNEST($1::uuid[]) AS id CROSS JOIN LATERAL gate_org(id) o
+              UNION
+             SELECT o.org_id FROM UNNEST($2::text[]) AS slug CROSS JOIN LATERAL gate_slug(slug) o",
+        )
+        .bind(ids)
+        .bind(slugs)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(found.into_iter().map(OrgId::from_uuid).collect())
+    }
+
     /// The operator's list: orgs in order of birth, after `after`.
     pub async fn orgs(&self, _by: Operator, after: Option<OrgId>, limit: i32) -> Result<Vec<OrgFacts>> {
         let rows: Vec<OrgRoute> = sqlx::query_as("SELECT * FROM gate_orgs($1, $2)")
