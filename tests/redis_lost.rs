@@ -4,83 +4,20 @@
 
 use crate::house::{
     House, Site, Tenant, authorize_url,
+    redis::Redis,
     walk::{is_active, param, redeem, refresh, text, to_the_acs},
 };
 use broker::inspect::BrowserSession;
 use idp_fixtures::Browser;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{
-    io::{BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use store::live::Seen;
 
 /// From the return of Redis to a gateway that uses it again.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// No answer waits for Redis longer than the gateway's own patience, a few times over.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-
-struct Redis {
-    folder: tempfile::TempDir,
-    child: Option<Child>,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let mut redis = Self { folder: tempfile::tempdir().unwrap(), child: None };
-        redis.restart();
-        redis
-    }
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("redis.sock")
-    }
-    fn dump(&self) -> PathBuf {
-        self.folder.path().join("dump.rdb")
-    }
-    fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
-    }
-    /// Starts from the dump that lies there, if one does.
-    fn restart(&mut self) {
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]);
-        command.arg("--unixsocket").arg(self.socket()).arg("--dir").arg(self.folder.path());
-        self.child = Some(command.stdout(Stdio::null()).spawn().unwrap());
-        let start = Instant::now();
-        while self.say("PING").is_none_or(|said| !said.starts_with("+PONG")) {
-            assert!(start.elapsed() < Duration::from_secs(10), "redis does not start");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-    fn say(&self, command: &str) -> Option<String> {
-        let mut stream = UnixStream::connect(self.socket()).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).ok()?;
-        Some(line)
-    }
-    fn signal(&self, signal: Signal) {
-        let pid = self.child.as_ref().unwrap().id();
-        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
-    }
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            child.wait().unwrap();
-        }
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 /// A person with everything that can be alive of a sign-in.
 struct Someone {
@@ -237,7 +174,7 @@ async fn whatever_happens_to_redis_nothing_revoked_revives_and_what_lives_goes_o
         ended.push(kept(house).await);
     }
     let mut company = Company { alive: kept(house).await, ended };
-    assert_eq!(redis.say("SAVE").unwrap().trim(), "+OK");
+    assert_eq!(redis.say("SAVE").unwrap(), "+OK");
     let before = std::fs::read(redis.dump()).unwrap();
     std::fs::remove_file(redis.dump()).unwrap();
 
@@ -252,7 +189,7 @@ async fn whatever_happens_to_redis_nothing_revoked_revives_and_what_lives_goes_o
     }
     company.is_as_it_was(house, "Redis in order").await;
 
-    assert_eq!(redis.say("FLUSHALL").unwrap().trim(), "+OK");
+    assert_eq!(redis.say("FLUSHALL").unwrap(), "+OK");
     company.is_as_it_was(house, "flushed").await;
 
     redis.signal(Signal::STOP);
@@ -290,7 +227,7 @@ async fn what_was_revoked_without_redis_is_brought_to_it_when_it_is_back() {
     let site = Site { redis_url: Some(redis.url()), ..Site::named("redis-back") };
     let house = site.open();
     let gone = kept(house).await;
-    assert_eq!(redis.say("SAVE").unwrap().trim(), "+OK");
+    assert_eq!(redis.say("SAVE").unwrap(), "+OK");
     redis.kill();
     gone.leave(house).await;
     // Back with the session and without its end: only what the jobs' list held can say so.

@@ -9,7 +9,7 @@ use std::{
 use vestibule::embedded::{Embedded, EmbeddedOptions};
 
 /// Runs a command that is to end by itself; what it said on stderr.
-fn refused(words: &[&str], environment: &[(&str, &str)]) -> String {
+pub fn refused(words: &[&str], environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
         .args(words)
         .env("VESTIBULE_LISTEN", "127.0.0.1:0")

@@ -3,6 +3,7 @@
 
 pub mod dns;
 pub mod openid;
+pub mod redis;
 pub mod served;
 pub mod walk;
 
