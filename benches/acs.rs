@@ -3,10 +3,13 @@
 //! twice if Response and Assertion are signed. Prints medians in microseconds: `cargo bench -p vestibule-saml`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
 
+mod median;
+
 use aws_lc_rs::{digest, rand, rsa, signature};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use median::median;
 use model::{Timestamp, ids::ConnectionId};
-use std::{fs, hint::black_box, path::Path, time::Instant};
+use std::{fs, hint::black_box, path::Path};
 use vestibule_saml::{AttributeMap, Expectation, Limits, Requested, TrustedCerts, metadata, receive};
 
 const ROUNDS: usize = 2_000;
@@ -41,7 +44,7 @@ fn measure(folder: &Path, signatures: usize) {
         groups_attribute: None,
         authenticated_since: None,
     };
-    let judged = median(|| {
+    let judged = median(ROUNDS, || {
         // As a login does it: the certificates are read from what is stored, each time.
         let trust = TrustedCerts::from_pem_or_der_base64(&idp.certificates).unwrap();
         let signed = receive(&form_value, &limits).unwrap().verify(&trust).unwrap();
@@ -63,22 +66,10 @@ fn floor(bytes: &[u8], signatures: usize) -> f64 {
     pair.sign(&signature::RSA_PKCS1_SHA256, &rand::SystemRandom::new(), signed_info, &mut signed).unwrap();
     let public = signature::KeyPair::public_key(&pair);
     let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, public);
-    median(|| {
+    median(ROUNDS, || {
         for _ in 0..signatures {
             key.verify(signed_info, &signed).unwrap();
             black_box(digest::digest(&digest::SHA256, bytes));
         }
     })
-}
-
-fn median(mut work: impl FnMut()) -> f64 {
-    let mut micros: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    micros.sort_by(f64::total_cmp);
-    micros.get(ROUNDS / 2).copied().unwrap_or(f64::NAN)
 }

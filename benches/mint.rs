@@ -3,15 +3,18 @@
 //! `cargo bench -p vestibule-token`.
 #![allow(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 
+mod median;
+
 use aws_lc_rs::{
     rand,
     signature::{self, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
 };
+use median::median;
 use model::{
     Timestamp,
     ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
 };
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
 use uuid::Uuid;
 use vestibule_token::{
     access,
@@ -60,22 +63,22 @@ fn main() {
     let public = UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, raw.public_key());
 
     println!("{:<28}{:>12}{:>12}{:>9}", "token", "floor us", "ours us", "x floor");
-    let sign = median(|| {
+    let sign = median(ROUNDS, || {
         black_box(raw.sign(&chance, input).unwrap());
     });
     line(
         "access token, minted",
         sign,
-        median(|| drop(black_box(mint_access(&snapshot, &key, "evt_1", now, 300)))),
+        median(ROUNDS, || drop(black_box(mint_access(&snapshot, &key, "evt_1", now, 300)))),
     );
     line(
         "id token, minted",
         sign,
-        median(|| drop(black_box(mint_id(&snapshot, &key, &minted, "evt_1", now)))),
+        median(ROUNDS, || drop(black_box(mint_id(&snapshot, &key, &minted, "evt_1", now)))),
     );
-    let verify = median(|| public.verify(input, signed.as_ref()).unwrap());
+    let verify = median(ROUNDS, || public.verify(input, signed.as_ref()).unwrap());
     let ring = KeyRing::new(key, Vec::new());
-    let ours = median(|| {
+    let ours = median(ROUNDS, || {
         black_box(access::verify(&minted.jwt, &ring, "https://auth.example.com", now).unwrap());
     });
     line("access token, verified", verify, ours);
@@ -83,16 +86,4 @@ fn main() {
 
 fn line(name: &str, floor: f64, ours: f64) {
     println!("{name:<28}{floor:>12.1}{ours:>12.1}{:>9.2}", ours / floor);
-}
-
-fn median(mut work: impl FnMut()) -> f64 {
-    let mut micros: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    micros.sort_by(f64::total_cmp);
-    micros.get(ROUNDS / 2).copied().unwrap_or(f64::NAN)
 }
