@@ -155,6 +155,7 @@ async fn what_is_not_proven_takes_nothing_from_anybody() {
     let other = node.tenant().await;
     for answer in flood(node, &other.org_key, &teams(&tenant), 20).await {
         assert_eq!(answer.status, 404, "another org's key");
+        assert!(answer.headers.get("x-ratelimit-limit").is_none(), "as an unknown org would answer");
     }
     assert!(counted(node, &tenant).await.number("x-ratelimit-remaining") >= 120);
     let platform = get(node, &node.platform_key, &teams(&tenant)).await;
