@@ -38,6 +38,7 @@ mod observed;
 mod operations;
 mod otlp;
 mod policies;
+mod pool;
 mod provision;
 mod provision_dialogues;
 mod raw_http;

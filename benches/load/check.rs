@@ -22,7 +22,7 @@ pub async fn run(gateway: &Gateway, secs: u64) {
     let gw = wiring::gateway(&settings, &stores).await.unwrap();
     let now = SystemClock.now();
     let call = Call { request_id: "load".to_owned(), ip: None, user_agent: None, at: now };
-    let scope = gw.db.visitor(&OrgRef::Slug("acme".to_owned()), &call).await.unwrap();
+    let scope = gw.db.visitor(&OrgRef::Slug("acme0".to_owned()), &call).await.unwrap();
     let (live, digest) = (gw.live.clone().unwrap(), TokenDigest::of("a session of this bench"));
     live.put_session(&scope, &digest, &session(now)).await.unwrap();
 

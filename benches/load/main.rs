@@ -36,16 +36,16 @@ async fn main() {
         .unwrap();
     let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     let stage = Arc::new(set(&gateway, &key, orgs).await);
-    stage.login().await;
+    stage.login(0).await;
     println!("{orgs} orgs, {CLIENTS} clients, {secs} s each");
 
     let s = stage.clone();
-    measure("whole SAML login", &gateway, secs, move |_| {
+    measure("whole SAML login", &gateway, secs, move |n| {
         let s = s.clone();
-        async move { drop(s.login().await) }
+        async move { drop(s.login(n as usize).await) }
     })
     .await;
-    let access = text(&stage.login().await, "access_token");
+    let access = text(&stage.login(0).await, "access_token");
     let (s, token) = (stage.clone(), access.clone());
     measure("introspection", &gateway, secs, move |_| {
         let (s, token) = (s.clone(), token.clone());
@@ -65,8 +65,8 @@ async fn main() {
 
 async fn refreshes(gateway: &gateway::Gateway, stage: &Arc<stage::Stage>, secs: u64) {
     let mut held = Vec::new();
-    for _ in 0..CLIENTS * 4 {
-        held.push(tokio::sync::Mutex::new(text(&stage.login().await, "refresh_token")));
+    for n in 0..CLIENTS * 4 {
+        held.push(tokio::sync::Mutex::new(text(&stage.login(n).await, "refresh_token")));
     }
     let (s, held) = (stage.clone(), Arc::new(held));
     measure("refresh with rotation", gateway, secs, move |n| {

@@ -1,4 +1,4 @@
-//! An org with everything that a login takes, and the login itself.
+//! Orgs with everything that a login takes, and the login itself.
 
 use crate::gateway::{Gateway, client};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -8,13 +8,22 @@ use serde_json::{Value, json};
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters-long";
 const CALLBACK: &str = "http://localhost:1/callback";
 
-/// An org with everything a login needs.
+/// Orgs that people sign in at, and the people of each: as many together as there are clients, because
+/// the sign-ins of one person stand in line.
+const TENANTS: usize = 8;
+const PEOPLE: usize = 4;
+
 pub struct Stage {
     pub http: reqwest::Client,
     pub base: String,
+    tenants: Vec<Tenant>,
+    app: (String, String),
+}
+
+struct Tenant {
+    slug: String,
     idp: SamlIdp,
     connection: String,
-    app: (String, String),
 }
 
 pub async fn post(http: &reqwest::Client, url: String, key: &str, body: Value) -> Value {
@@ -35,28 +44,41 @@ pub async fn set(gateway: &Gateway, key: &str, orgs: usize) -> Stage {
         post(&http, api("/orgs"), key, json!({"slug": format!("other{n}"), "name": format!("Other {n}")}))
             .await;
     }
-    post(&http, api("/orgs"), key, json!({"slug": "acme", "name": "Acme"})).await;
-    let domain = json!({"name": "acme.example", "trusted": true});
-    post(&http, api("/orgs/acme/domains"), key, domain).await;
-    let people = vec![Person::new("ada@acme.example", "pw", "Ada", "Lovelace")];
-    let idp = SamlIdp::start(SamlIdpSettings { people, ..SamlIdpSettings::default() }).await.unwrap();
-    let connection = json!({"type": "saml", "name": "Okta", "metadata_xml": idp.metadata_xml()});
-    let made = post(&http, api("/orgs/acme/connections"), key, connection).await;
-    let connection = text(&made, "id");
-    post(&http, api(&format!("/orgs/acme/connections/{connection}/enable")), key, json!({})).await;
-    idp.set_sp(ServiceProvider {
-        entity_id: text(&made["sp"], "entity_id"),
-        acs_url: text(&made["sp"], "acs_url"),
-    });
+    let mut tenants = Vec::new();
+    for n in 0..TENANTS {
+        tenants.push(tenant(&http, &gateway.base, key, format!("acme{n}")).await);
+    }
     let app = json!({"name": "load", "redirect_uris": [CALLBACK]});
     let app = post(&http, api("/apps"), key, app).await;
     Stage {
         http,
         base: gateway.base.clone(),
-        idp,
-        connection,
+        tenants,
         app: (text(&app, "client_id"), text(&app, "client_secret")),
     }
+}
+
+async fn tenant(http: &reqwest::Client, base: &str, key: &str, slug: String) -> Tenant {
+    let api = |path: &str| format!("{base}/api/v1/orgs{path}");
+    post(http, api(""), key, json!({"slug": slug, "name": "Acme"})).await;
+    let domain = json!({"name": format!("{slug}.example"), "trusted": true});
+    post(http, api(&format!("/{slug}/domains")), key, domain).await;
+    let person = |n| Person::new(&email(&slug, n), "pw", "Ada", "Lovelace");
+    let people = (0..PEOPLE).map(person).collect();
+    let idp = SamlIdp::start(SamlIdpSettings { people, ..SamlIdpSettings::default() }).await.unwrap();
+    let connection = json!({"type": "saml", "name": "Okta", "metadata_xml": idp.metadata_xml()});
+    let made = post(http, api(&format!("/{slug}/connections")), key, connection).await;
+    let connection = text(&made, "id");
+    post(http, api(&format!("/{slug}/connections/{connection}/enable")), key, json!({})).await;
+    idp.set_sp(ServiceProvider {
+        entity_id: text(&made["sp"], "entity_id"),
+        acs_url: text(&made["sp"], "acs_url"),
+    });
+    Tenant { slug, idp, connection }
+}
+
+fn email(slug: &str, n: usize) -> String {
+    format!("ada{n}@{slug}.example")
 }
 
 impl Stage {
@@ -72,8 +94,10 @@ impl Stage {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null)
     }
 
-    /// Authorize, ACS, token: the gateway's three requests of a SAML sign-in.
-    pub async fn login(&self) -> Value {
+    /// Authorize, ACS, token: the gateway's three requests of a SAML sign-in, by the `n`th person in turn.
+    pub async fn login(&self, n: usize) -> Value {
+        let tenant = &self.tenants[n % TENANTS];
+        let person = email(&tenant.slug, n / TENANTS % PEOPLE);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
         let challenge = URL_SAFE_NO_PAD.encode(digest.as_ref());
         let query = form_urlencoded::Serializer::new(String::new())
@@ -84,7 +108,7 @@ impl Stage {
                 ("scope", "openid offline_access"),
                 ("code_challenge", &challenge),
                 ("code_challenge_method", "S256"),
-                ("organization", "acme"),
+                ("organization", tenant.slug.as_str()),
             ])
             .finish();
         let sent = self.http.get(format!("{}/oauth2/authorize?{query}", self.base)).send().await.unwrap();
@@ -94,10 +118,10 @@ impl Stage {
             form_urlencoded::parse(location.split_once('?').unwrap().1.as_bytes()).into_owned().collect();
         let find = |name: &str| upstream.iter().find(|(n, _)| n == name).unwrap().1.clone();
         let request_id = request_id(&find("SAMLRequest"));
-        let acs = format!("{}/saml/{}/acs", self.base, self.connection);
-        let audience = format!("{}/saml/{}/metadata", self.base, self.connection);
+        let acs = format!("{}/saml/{}/acs", self.base, tenant.connection);
+        let audience = format!("{}/saml/{}/metadata", self.base, tenant.connection);
         let params = ResponseParams::new(&acs, &audience, Some(&request_id), idp_fixtures::now());
-        let response = self.idp.response_for("ada@acme.example", &params).unwrap();
+        let response = tenant.idp.response_for(&person, &params).unwrap();
         let form = [("SAMLResponse", response.as_str()), ("RelayState", &find("RelayState"))];
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let sent = self

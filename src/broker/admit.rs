@@ -100,7 +100,7 @@ async fn try_admit(
     }
     let named =
         [Scope::Org, Scope::User(user.id), Scope::Connection(identity.connection)].map(|s| s.to_string());
-    let admission = tx.admission(identity.connection, &named).await?;
+    let admission = tx.admission(identity.connection, &named, user.id, &identity.groups).await?;
     if !admission.connection_enabled {
         return Err(Refusal::proven("login.connection_disabled").into());
     }
@@ -109,7 +109,7 @@ async fn try_admit(
     }
     // What the groups no longer give, older access tokens must not say either.
     let lost = user.directory.is_none()
-        && tx.regroup_by_sign_in(user.id, &identity.groups, identity.connection).await?;
+        && tx.regroup_by_sign_in(user.id, &admission.gifts, identity.connection).await?;
     if lost {
         tx.revoke(Scope::User(user.id), Action::Reassert, "groups_at_sign_in").await?;
     }

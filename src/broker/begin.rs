@@ -188,7 +188,7 @@ pub async fn begin(
     if wishes.prompts("none") {
         return Err(Refusal::stranger("oauth.login_required").into());
     }
-    let (mut ways, rs) = gw.db.read(&scope, "login.begin").await?.ways_in(wishes.connection).await?;
+    let (mut ways, rs) = gw.db.ways_in(&scope, wishes.connection).await?;
     if ways.len() > 1 {
         return Ok(Begun::Choose { connections: ways.into_iter().map(|c| (c.id, c.name)).collect() });
     }

@@ -65,9 +65,7 @@ async fn judged(
     }
     let connection = gw
         .db
-        .read(scope, "login.trust")
-        .await?
-        .connection(callback.connection)
+        .connection(scope, callback.connection)
         .await?
         .filter(|c| c.kind == ConnectionKind::Oidc)
         .ok_or(FlowError::Missing)?;

@@ -29,6 +29,9 @@ pub struct PostedAnswer<'a> {
     pub host_org: Option<&'a OrgRef>,
 }
 
+/// A Response of this size is judged in less time than another thread takes to wake.
+const JUDGED_HERE_BYTES: usize = 32 * 1024;
+
 /// Where a Response leads.
 #[derive(Debug)]
 pub enum Finished {
@@ -68,9 +71,7 @@ async fn judged(
     }
     let connection = gw
         .db
-        .read(scope, "login.trust")
-        .await?
-        .connection(posted.connection)
+        .connection(scope, posted.connection)
         .await?
         .filter(|c| c.kind == ConnectionKind::Saml)
         .ok_or(FlowError::Missing)?;
@@ -84,13 +85,16 @@ async fn judged(
         None => return Err(Refusal::stranger("login.attempt_unknown").into()),
     };
     let seats = config.seats();
-    let form_value = posted.saml_response.to_owned();
+    let (form_value, size) = (posted.saml_response.to_owned(), posted.saml_response.len());
     let links = gw.links.clone();
     let (con, now) = (connection.id, call.at);
     let asked = Asked { requested, since: attempt.as_ref().and_then(|a| a.authenticated_since(now)) };
-    let judged = tokio::task::spawn_blocking(move || judge(&form_value, &config, asked, con, &links, now))
-        .await
-        .map_err(|e| FlowError::Fault(e.to_string()))?;
+    let judge = move || judge(&form_value, &config, asked, con, &links, now);
+    let judged = if size <= JUDGED_HERE_BYTES {
+        judge()
+    } else {
+        tokio::task::spawn_blocking(judge).await.map_err(|e| FlowError::Fault(e.to_string()))?
+    };
     match (judged, attempt) {
         (Ok(identity), Some(attempt)) => {
             let terms = Terms::of(attempt, "saml", seats);

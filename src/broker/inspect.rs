@@ -4,7 +4,7 @@
 use crate::{FlowError, Gateway};
 use model::{Refusal, TokenDigest, ids::OrgId};
 use store::{
-    Call, Client, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
+    Call, Client, Door, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
 };
 use token::{
     access::{self, AccessClaims},
@@ -109,10 +109,7 @@ pub async fn introspect(
         }
     }
     match client.open(claims.org, call) {
-        Ok(scope) => {
-            let mut tx = gw.db.read(&scope, "token.introspect").await?;
-            alive(&mut tx, claims).await
-        }
+        Ok(scope) => alive(gw, &scope, claims).await,
         Err(GateError::Unknown | GateError::Closed(_)) => Ok(None),
         Err(GateError::Store(error)) => Err(error.into()),
     }
@@ -128,15 +125,18 @@ pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<Live, Flow
         Err(GateError::Unknown | GateError::Closed(_)) => return Err(gone()),
         Err(GateError::Store(error)) => return Err(error.into()),
     };
-    let mut tx = gw.db.read(&scope, "token.userinfo").await?;
-    alive(&mut tx, claims).await?.ok_or_else(gone)
+    alive(gw, &scope, claims).await?.ok_or_else(gone)
 }
 
-async fn alive(tx: &mut TenantRead, claims: AccessClaims) -> Result<Option<Live>, FlowError> {
+async fn alive<D: Door>(
+    gw: &Gateway,
+    scope: &OrgScope<D>,
+    claims: AccessClaims,
+) -> Result<Option<Live>, FlowError> {
     let named = scopes_of(claims.session, claims.user, claims.connection, Some(claims.client_id));
-    let Some(row) = tx.mint_row(claims.session, &named).await? else { return Ok(None) };
+    let Some(row) = gw.db.mint_row(scope, claims.session, &named).await? else { return Ok(None) };
     let bound = row.session.user == claims.user && row.session.connection == claims.connection;
-    if !bound || over(&row, row.revoked, claims.rs, tx.now()).is_some() {
+    if !bound || over(&row, row.revoked, claims.rs, scope.now()).is_some() {
         return Ok(None);
     }
     Ok(Some(Live { claims, row }))

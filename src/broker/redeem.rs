@@ -54,9 +54,7 @@ pub async fn redeem(
     let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, org, call)?);
     let mut tx = gw.db.write(&scope, "token.redeem").await?;
-    // Locks first, the person before what is theirs; then a new statement reads person and stamp as of
-    // one instant.
-    tx.share_user_of_code(&digest).await?.ok_or(Refusal::stranger("oauth.invalid_grant"))?;
+    // Locks first; then a new statement reads person and stamp as of one instant.
     let code = tx
         .lock_code(&digest)
         .await?

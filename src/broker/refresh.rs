@@ -10,7 +10,7 @@ use crate::{
 };
 use model::{
     Refusal,
-    ids::OrgId,
+    ids::{ConnectionId, OrgId},
     record::{AuditEvent, Record},
     revocation::{Action, Scope},
 };
@@ -28,9 +28,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
     let mut tx = gw.db.write(&scope, "token.refresh").await?;
     let unknown = || FlowError::from(Refusal::proven("oauth.invalid_grant"));
-    // The person before what is theirs.
-    tx.share_user_of_family(presented.family).await?.ok_or_else(unknown)?;
-    let mut family = tx.lock_family(presented.family).await?.ok_or_else(unknown)?;
+    let (mut family, connection) = tx.lock_family(presented.family).await?.ok_or_else(unknown)?;
     let facts = Family {
         client_id: family.app,
         generation: family.generation,
@@ -43,7 +41,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     let grace = u32::try_from(app.refresh_grace_secs).unwrap_or(0);
     match judge(&facts, presented.generation, app.id, grace, call.at) {
         Verdict::Rotate { next } => {
-            let row = living(&mut tx, app, &family, call).await?;
+            let row = living(&mut tx, app, &family, connection).await?;
             tx.rotate_family(family.id, next).await?;
             family.generation = next;
             let tokens = mint(gw, app, &scope, &row, &family, None)?;
@@ -53,7 +51,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
             Ok(tokens)
         }
         Verdict::Resend { next } => {
-            let row = living(&mut tx, app, &family, call).await?;
+            let row = living(&mut tx, app, &family, connection).await?;
             family.generation = next;
             let tokens = mint(gw, app, &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
@@ -67,12 +65,16 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
 }
 
 /// Reads person and stamp as of one instant; the locks are held already.
-async fn living(tx: &mut TenantTx, app: &App, family: &FamilyRow, call: &Call) -> Result<MintRow, FlowError> {
+async fn living(
+    tx: &mut TenantTx,
+    app: &App,
+    family: &FamilyRow,
+    connection: ConnectionId,
+) -> Result<MintRow, FlowError> {
     let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
-    let session = tx.session(family.session).await?.ok_or_else(gone)?;
-    let named = scopes_of(session.id, session.user, session.connection, Some(app.id));
-    let row = tx.mint_row(session.id, &named).await?.ok_or_else(gone)?;
-    match over(&row, row.terminated, family.rs, call.at) {
+    let named = scopes_of(family.session, family.user, connection, Some(app.id));
+    let row = tx.mint_row(family.session, &named).await?.ok_or_else(gone)?;
+    match over(&row, row.terminated, family.rs, tx.now()) {
         Some(why) => Err(Refusal::proven("oauth.invalid_grant").with("why", why).into()),
         None => Ok(row),
     }

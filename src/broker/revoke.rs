@@ -149,12 +149,8 @@ pub async fn refresh_token(gw: &Gateway, client: &Client, text: &str, call: &Cal
         Err(store::GateError::Unknown | store::GateError::Closed(_)) => return Ok(()),
     };
     let mut tx = gw.db.write(&scope, "revoke.refresh_token").await?;
-    if tx.share_user_of_family(presented.family).await?.is_none() {
-        return Ok(());
-    }
-    let Some(family) = tx.lock_family(presented.family).await?.filter(|f| f.app == app.id) else {
-        return Ok(());
-    };
+    let locked = tx.lock_family(presented.family).await?;
+    let Some((family, _)) = locked.filter(|(family, _)| family.app == app.id) else { return Ok(()) };
     tx.end_family(family.id).await?;
     let about = Scope::Session(family.session);
     let revoked = tx.revoke(about, Action::Reassert, "token_revoked").await?;

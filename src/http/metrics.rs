@@ -83,7 +83,7 @@ fn counted(page: &mut Page) {
 }
 
 async fn stores(page: &mut Page, gw: &Gateway) {
-    let pool = gw.db.pool();
+    let pool = gw.db.connections();
     page.head("pool_connections", "Connections to Postgres", "gauge");
     let idle = u32::try_from(pool.idle).unwrap_or(u32::MAX);
     for (state, number) in [("idle", idle), ("in_use", pool.open.saturating_sub(idle)), ("max", pool.max)] {

@@ -1,7 +1,7 @@
 //! Connections: how one org's people sign in. The configuration is the judge's own type, kept as
 //! JSON; the client secret stands beside it, sealed.
 
-use crate::{Error, Result, TenantRead, TenantTx, record::optional};
+use crate::{Error, Result, TenantRead, TenantTx};
 use model::{Secret, Timestamp, ids::ConnectionId};
 use serde::Serialize;
 use serde_json::Value;
@@ -79,7 +79,7 @@ impl Connection {
 }
 
 #[derive(sqlx::FromRow)]
-struct StoredConnection {
+pub(crate) struct StoredConnection {
     con_id: Uuid,
     kind: String,
     name: String,
@@ -90,14 +90,14 @@ struct StoredConnection {
 }
 
 #[derive(sqlx::FromRow)]
-struct StoredWay {
+pub(crate) struct StoredWay {
     #[sqlx(flatten)]
-    connection: StoredConnection,
-    head: i64,
+    pub(crate) connection: StoredConnection,
+    pub(crate) head: i64,
 }
 
 impl StoredConnection {
-    fn connection(self) -> Result<Connection> {
+    pub(crate) fn connection(self) -> Result<Connection> {
         let kind = [ConnectionKind::Saml, ConnectionKind::Oidc].into_iter().find(|k| k.as_str() == self.kind);
         let state = [ConnectionState::Draft, ConnectionState::Enabled, ConnectionState::Disabled]
             .into_iter()
@@ -125,25 +125,6 @@ impl TenantRead {
         .fetch_optional(self.sql())
         .await?;
         row.map(StoredConnection::connection).transpose()
-    }
-
-    /// The enabled connections, oldest first, or the one that is named, with the org's revocation head of
-    /// that same instant: a connection disabled later is above it.
-    pub async fn ways_in(&mut self, named: Option<ConnectionId>) -> Result<(Vec<Connection>, i64)> {
-        let rows: Vec<StoredWay> = sqlx::query_as(
-            "SELECT con_id, kind, name, state, config, secret, created_at,
-                    (SELECT head FROM revocation_heads) AS head
-               FROM connections
-              WHERE state = 'enabled' AND ($1::uuid IS NULL OR con_id = $1)
-              ORDER BY con_id
-              LIMIT 200",
-        )
-        .bind(optional(named))
-        .fetch_all(self.sql())
-        .await?;
-        let head = rows.first().map_or(0, |row| row.head);
-        let ways: Result<Vec<Connection>> = rows.into_iter().map(|row| row.connection.connection()).collect();
-        Ok((ways?, head))
     }
 
     /// The org's connections, oldest first.

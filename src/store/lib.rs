@@ -11,6 +11,7 @@ mod directories_end;
 mod domains;
 mod explain;
 mod gate;
+mod glance;
 mod groups;
 mod idempotency;
 mod keys;
@@ -20,6 +21,7 @@ mod months;
 mod orgs;
 mod outbox;
 mod platform_record;
+mod pool;
 mod provisioning;
 mod pulse;
 mod record;
@@ -44,41 +46,34 @@ pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, GroupFilter, ListedGroup, MemberEdit};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, PlatformKey};
-pub use migrate::{migrate, refuse_unsafe_role};
+pub use migrate::migrate;
+
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
 pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
 pub use platform_record::PlatformAct;
 pub use provisioning::Membership;
-pub use pulse::{Pool, Waiting};
+pub use pulse::{Connections, Waiting};
 pub use record::{AuditFilter, EVENTS, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, Refusals};
-pub use revocations::{Admission, AsOf, Receipt, Revoked};
+pub use revocations::{AsOf, Receipt, Revoked};
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,
     Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
+pub use sign_in_gifts::Admission;
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
 pub use users::{Adopted, Documents, User, UserFilter, Window};
 
 use model::Chance;
-use sqlx::{
-    ConnectOptions,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
-};
-use std::{
-    str::FromStr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use pool::Pool;
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+use std::{str::FromStr, sync::Arc, time::Duration};
 use token::seal::SealKeys;
 
 /// What can go wrong below the stories.
@@ -150,11 +145,9 @@ impl From<sqlx::Error> for Error {
 /// transaction, or for one of the gate's functions.
 #[derive(Clone)]
 pub struct Db {
-    pool: PgPool,
+    pool: Pool,
     seals: Arc<SealKeys>,
     chance: Arc<dyn Chance>,
-    /// Set once a caller hung up on a BEGIN: see `tx::Opening`.
-    hung_up: Arc<AtomicBool>,
     turns: Arc<turns::Turns>,
     has_redis: bool,
 }
@@ -173,9 +166,7 @@ pub struct DbOptions {
 }
 
 impl Db {
-    /// Connects as `vst_app`. From the first time that a caller hung up between BEGIN and its answer,
-    /// each connection that comes back to the pool is rolled back, lest it leave an org's transaction
-    /// open for the next borrower. (A transaction dropped later rolls itself back.)
+    /// Connects as `vst_app`.
     pub async fn connect(options: &DbOptions, seals: Arc<SealKeys>, chance: Arc<dyn Chance>) -> Result<Self> {
         let connect = PgConnectOptions::from_str(&options.url)?.application_name("vestibule").options([
             ("role", "vst_app"),
@@ -183,37 +174,11 @@ impl Db {
             ("statement_timeout", &format!("{}s", options.statement_timeout_secs)),
             ("lock_timeout", LOCK_TIMEOUT),
         ]);
-        let connect = connect.disable_statement_logging();
-        let hung_up = Arc::new(AtomicBool::new(false));
-        let suspect = hung_up.clone();
         let patience = Duration::from_secs(options.acquire_secs);
+        let pool = Pool::open(connect.disable_statement_logging(), options.pool_max, patience).await?;
+        migrate::refuse_unsafe_role(&pool).await?;
         let turns = turns::Turns::new(options.pool_max, patience);
-        let opened = PgPoolOptions::new()
-            .max_connections(options.pool_max)
-            .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .after_release(move |connection, _| {
-                let suspect = suspect.load(Ordering::Acquire);
-                Box::pin(async move {
-                    if suspect {
-                        // One message: a ROLLBACK alone, outside a transaction, would fill the server's log.
-                        sqlx::Executor::execute(connection, "BEGIN; ROLLBACK").await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(connect.clone())
-            .await;
-        let pool = match opened {
-            // The pool tries until its time is up, and then no longer knows what was wrong.
-            Err(late @ sqlx::Error::PoolTimedOut) => {
-                let once = tokio::time::timeout(patience, connect.connect()).await;
-                return Err(once.ok().and_then(std::result::Result::err).unwrap_or(late).into());
-            }
-            other => other?,
-        };
-        refuse_unsafe_role(&pool).await?;
-        Ok(Self { pool, seals, chance, hung_up, turns, has_redis: options.has_redis })
+        Ok(Self { pool, seals, chance, turns, has_redis: options.has_redis })
     }
 
     /// The org that a pooled connection still carries outside any transaction: none, ever.

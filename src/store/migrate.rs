@@ -1,9 +1,9 @@
 //! Migrations, run by the owner's login over the migrate URL, and the check that the server itself
 //! never serves with more rights than the policies assume.
 
-use crate::{Error, Result};
+use crate::{Error, Result, pool::Pool};
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, PgConnection,
     migrate::{MigrateError, Migrator},
 };
 
@@ -37,7 +37,7 @@ fn lacks_right(error: &sqlx::Error) -> bool {
 
 /// Refuses a server role that is superuser, bypasses row level security or owns a table, and a
 /// table with `org_id` that is not under FORCE: either would silence the policies.
-pub async fn refuse_unsafe_role(pool: &PgPool) -> Result<()> {
+pub(crate) async fn refuse_unsafe_role(pool: &Pool) -> Result<()> {
     let (role, privileged): (String, bool) = sqlx::query_as(
         "SELECT current_user::text, r.rolsuper OR r.rolbypassrls
                 OR EXISTS (SELECT 1 FROM pg_tables t WHERE t.schemaname = 'vst' AND t.tableowner = current_user)
@@ -72,7 +72,7 @@ pub async fn refuse_unsafe_role(pool: &PgPool) -> Result<()> {
 }
 
 /// The login took the role and could lay it down again: one that no policy holds is said loudly.
-async fn warn_of_mighty_login(pool: &PgPool) -> Result<()> {
+async fn warn_of_mighty_login(pool: &Pool) -> Result<()> {
     let mighty: Option<String> = sqlx::query_scalar(
         "SELECT r.rolname::text
            FROM pg_roles r

@@ -4,7 +4,7 @@ use crate::{Db, Result};
 
 /// Connections of this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Pool {
+pub struct Connections {
     pub open: u32,
     pub idle: usize,
     pub max: u32,
@@ -21,9 +21,8 @@ pub struct Waiting {
 }
 
 impl Db {
-    pub fn pool(&self) -> Pool {
-        let max = self.pool.options().get_max_connections();
-        Pool { open: self.pool.size(), idle: self.pool.num_idle(), max }
+    pub fn connections(&self) -> Connections {
+        Connections { open: self.pool.opened(), idle: self.pool.idle(), max: self.pool.max() }
     }
 
     /// Items that are due, by kind. An org's turn at the sweep is none.

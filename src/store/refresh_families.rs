@@ -5,7 +5,7 @@
 use crate::{Result, TenantTx};
 use model::{
     Timestamp, TokenDigest,
-    ids::{AppId, FamilyId, SessionId, UserId},
+    ids::{AppId, ConnectionId, FamilyId, SessionId, UserId},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -30,6 +30,7 @@ struct StoredFamily {
     fam_id: Uuid,
     ses_id: Uuid,
     user_id: Uuid,
+    con_id: Uuid,
     app_id: Uuid,
     scope: String,
     rs: i64,
@@ -69,33 +70,15 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Locks the family's person FOR SHARE, before the family itself.
-    pub async fn share_user_of_family(&mut self, family: FamilyId) -> Result<Option<UserId>> {
-        let id: Option<Uuid> = sqlx::query_scalar(
-            "SELECT user_id FROM users
-              WHERE user_id = (SELECT user_id FROM refresh_families WHERE fam_id = $1)
-                FOR SHARE",
-        )
-        .bind(family.uuid())
-        .fetch_optional(self.sql())
-        .await?;
-        Ok(id.map(UserId::from_uuid))
-    }
-
-    /// The family, locked: refreshes of one family happen one after another.
-    pub async fn lock_family(&mut self, id: FamilyId) -> Result<Option<FamilyRow>> {
-        let row: Option<StoredFamily> = sqlx::query_as(
-            "SELECT fam_id, ses_id, user_id, app_id, scope, rs, generation, successor_used, rotated_at, expires_at,
-                    ended_at
-               FROM refresh_families
-              WHERE fam_id = $1
-                FOR UPDATE",
-        )
-        .bind(id.uuid())
-        .fetch_optional(self.sql())
-        .await?;
+    /// The family, locked after its person (FOR SHARE), and the connection its session came by: refreshes
+    /// of one family happen one after another.
+    pub async fn lock_family(&mut self, id: FamilyId) -> Result<Option<(FamilyRow, ConnectionId)>> {
+        let row: Option<StoredFamily> = sqlx::query_as("SELECT * FROM lock_family($1)")
+            .bind(id.uuid())
+            .fetch_optional(self.sql())
+            .await?;
         row.map(|row| {
-            Ok(FamilyRow {
+            let family = FamilyRow {
                 id: FamilyId::from_uuid(row.fam_id),
                 session: SessionId::from_uuid(row.ses_id),
                 user: UserId::from_uuid(row.user_id),
@@ -107,7 +90,8 @@ impl TenantTx {
                 rotated_at: row.rotated_at.into(),
                 expires_at: row.expires_at.into(),
                 ended_at: row.ended_at.map(Timestamp::from),
-            })
+            };
+            Ok((family, ConnectionId::from_uuid(row.con_id)))
         })
         .transpose()
     }

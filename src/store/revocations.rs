@@ -5,7 +5,7 @@
 use crate::{Result, TenantRead, TenantTx};
 use model::{
     Timestamp,
-    ids::{ConnectionId, DeprovisioningId, OrgId, UserId},
+    ids::{DeprovisioningId, OrgId, UserId},
     revocation::{Action, Scope},
 };
 use serde::Serialize;
@@ -19,15 +19,6 @@ pub struct AsOf {
     pub head: i64,
     /// The newest `terminate` on any of the scopes asked about; 0 when there is none.
     pub terminated: i64,
-}
-
-/// What a sign-in is judged by and stamped with, of one instant.
-#[derive(Clone, Copy, Debug)]
-pub struct Admission {
-    pub as_of: AsOf,
-    pub connection_enabled: bool,
-    /// The org's own bound on a session's life.
-    pub session_absolute_secs: Option<i32>,
 }
 
 /// What was written: the org's new head.
@@ -108,22 +99,6 @@ impl TenantRead {
         .fetch_one(self.sql())
         .await?;
         Ok(AsOf { head, terminated })
-    }
-
-    /// The same for a sign-in by this connection, with what else must be true of that instant.
-    pub async fn admission(&mut self, connection: ConnectionId, named: &[String]) -> Result<Admission> {
-        let (head, terminated, connection_enabled, session_absolute_secs) = sqlx::query_as(
-            "SELECT head,
-                    COALESCE((SELECT max(seq) FROM revocations WHERE scope = ANY ($1) AND action = 'terminate'), 0),
-                    EXISTS (SELECT 1 FROM connections WHERE con_id = $2 AND state = 'enabled'),
-                    (SELECT session_absolute_secs FROM orgs)
-               FROM revocation_heads",
-        )
-        .bind(named)
-        .bind(connection.uuid())
-        .fetch_one(self.sql())
-        .await?;
-        Ok(Admission { as_of: AsOf { head, terminated }, connection_enabled, session_absolute_secs })
     }
 
     /// Receipts of one person, newest first; they outlive the person's row.

@@ -105,7 +105,7 @@ struct StoredSession {
 }
 
 #[derive(sqlx::FromRow)]
-struct StoredMint {
+pub(crate) struct StoredMint {
     #[sqlx(flatten)]
     session: StoredSession,
     head: i64,
@@ -246,27 +246,11 @@ impl TenantRead {
     /// COMMITTED, or one that waited for a lock, could pair the old person with the new stamp).
     /// Take the locks first, in a statement of their own.
     pub async fn mint_row(&mut self, session: SessionId, named: &[String]) -> Result<Option<MintRow>> {
-        let row: Option<StoredMint> = sqlx::query_as(
-            "SELECT s.ses_id, s.user_id, s.con_id, s.rs, s.acr, s.amr, s.auth_time, s.created_at, s.seen_at,
-                    s.expires_at, s.ended_at,
-                    h.head,
-                    COALESCE((SELECT max(seq) FROM revocations WHERE scope = ANY ($2) AND action = 'terminate'), 0)
-                        AS terminated,
-                    COALESCE((SELECT max(seq) FROM revocations WHERE scope = ANY ($2)), 0) AS revoked,
-                    u.active, COALESCE(c.state = 'enabled', false) AS connection_enabled,
-                    u.user_name, u.email, u.display_name, u.given_name, u.family_name,
-                    ARRAY(SELECT DISTINCT team_id FROM team_members t WHERE t.user_id = s.user_id ORDER BY 1) AS team_ids,
-                    ARRAY(SELECT DISTINCT role FROM user_roles r WHERE r.user_id = s.user_id ORDER BY 1) AS roles
-               FROM sessions s
-               JOIN users u USING (org_id, user_id)
-               JOIN revocation_heads h USING (org_id)
-               LEFT JOIN connections c USING (org_id, con_id)
-              WHERE s.ses_id = $1",
-        )
-        .bind(session.uuid())
-        .bind(named)
-        .fetch_optional(self.sql())
-        .await?;
+        let row: Option<StoredMint> = sqlx::query_as("SELECT * FROM mint_row($1, $2)")
+            .bind(session.uuid())
+            .bind(named)
+            .fetch_optional(self.sql())
+            .await?;
         Ok(row.map(MintRow::from))
     }
 }
@@ -353,30 +337,13 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Locks the person whom this code was made for FOR SHARE, before the code; nobody if it is none.
-    pub async fn share_user_of_code(&mut self, digest: &TokenDigest) -> Result<Option<UserId>> {
-        let id: Option<Uuid> = sqlx::query_scalar(
-            "SELECT user_id FROM users WHERE user_id = (SELECT user_id FROM codes WHERE digest = $1) FOR SHARE",
-        )
-        .bind(digest.bytes().as_slice())
-        .fetch_optional(self.sql())
-        .await?;
-        Ok(id.map(UserId::from_uuid))
-    }
-
-    /// The code, locked: of any number of redeemers one goes first and the others then see it redeemed.
+    /// The code, locked after its person (FOR SHARE): of any number of redeemers one goes first and the
+    /// others then see it redeemed.
     pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
-        let row: Option<StoredCode> = sqlx::query_as(
-            "SELECT c.ses_id, c.user_id, s.con_id, app_id, redirect_uri, code_challenge, nonce, scope, c.rs,
-                    c.expires_at, redeemed_at, fam_id
-               FROM codes c
-               JOIN sessions s USING (org_id, ses_id)
-              WHERE c.digest = $1
-                FOR UPDATE OF c",
-        )
-        .bind(digest.bytes().as_slice())
-        .fetch_optional(self.sql())
-        .await?;
+        let row: Option<StoredCode> = sqlx::query_as("SELECT * FROM lock_code($1)")
+            .bind(digest.bytes().as_slice())
+            .fetch_optional(self.sql())
+            .await?;
         Ok(row.map(|row| CodeRow {
             session: SessionId::from_uuid(row.ses_id),
             user: UserId::from_uuid(row.user_id),

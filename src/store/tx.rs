@@ -2,7 +2,7 @@
 //! The org and the reach ride in the BEGIN message (no round trip of their own) and are gone with
 //! the transaction. Dropping either kind rolls back.
 
-use crate::{Db, Door, Error, OrgScope, Result, record, turns::Turn};
+use crate::{Db, Door, Error, OrgScope, Result, pool::Lease, record, turns::Turn};
 use model::{
     Timestamp,
     count::Durations,
@@ -10,13 +10,10 @@ use model::{
     org::Passage,
     record::{Origin, Record},
 };
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use std::{
     ops::{Deref, DerefMut},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Instant,
 };
 use time::OffsetDateTime;
@@ -24,7 +21,7 @@ use token::seal::SealKeys;
 
 /// A snapshot of one org to read from.
 pub struct TenantRead {
-    tx: Transaction<'static, Postgres>,
+    lease: Lease,
     org: OrgId,
     now: Timestamp,
     /// Given back after the connection is.
@@ -49,8 +46,8 @@ impl Db {
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
         tracing::trace!(transaction = name, "read");
         let turn = self.turn(scope).await?;
-        let tx = self.begin(scope.opening("BEGIN READ ONLY")).await?;
-        Ok(TenantRead { tx, org: scope.org(), now: scope.now(), _turn: turn })
+        let lease = self.begin(scope.opening("BEGIN READ ONLY")).await?;
+        Ok(TenantRead { lease, org: scope.org(), now: scope.now(), _turn: turn })
     }
 
     /// A writing transaction, by a credential that is good now and until the commit: whoever revokes it
@@ -68,9 +65,9 @@ impl Db {
     pub async fn write_after<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         tracing::trace!(transaction = name, "write");
         let turn = self.turn(scope).await?;
-        let tx = self.begin(scope.opening("BEGIN")).await?;
+        let lease = self.begin(scope.opening("BEGIN")).await?;
         Ok(TenantTx {
-            read: TenantRead { tx, org: scope.org(), now: scope.now(), _turn: turn },
+            read: TenantRead { lease, org: scope.org(), now: scope.now(), _turn: turn },
             origin: scope.origin().clone(),
             seals: self.seals.clone(),
             chance: self.chance.clone(),
@@ -80,7 +77,7 @@ impl Db {
     }
 
     /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
-    async fn turn<D: Door>(&self, scope: &OrgScope<D>) -> Result<Option<Turn>> {
+    pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>) -> Result<Option<Turn>> {
         match D::PASSAGE {
             Passage::Operate => Ok(None),
             Passage::SignIn | Passage::Provision | Passage::Administer => {
@@ -93,34 +90,19 @@ impl Db {
 /// From the wish for a transaction to its first statement: the wait for a connection is in it.
 pub static OPENINGS: Durations<0> = Durations::new();
 
-/// A BEGIN without an answer yet. Dropped like that (its caller hung up), it may have opened a
-/// transaction that nobody knows of: from then on every connection is rolled back when it comes back.
-struct Opening<'a>(&'a AtomicBool);
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        if !self.0.swap(true, Ordering::Release) {
-            tracing::warn!("a caller hung up on a BEGIN: connections are rolled back on return from now on");
-        }
-    }
-}
-
 impl Db {
-    pub(crate) async fn begin(&self, opening: String) -> Result<Transaction<'static, Postgres>> {
-        let mut begun = std::pin::pin!(self.pool.begin_with(AssertSqlSafe(opening)));
-        // Declared after, so dropped before: the flag is up when the connection goes back.
-        let unanswered = Opening(&self.hung_up);
-        let began = Instant::now();
-        let begun = begun.as_mut().await;
-        std::mem::forget(unanswered);
-        OPENINGS.note([], u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        Ok(begun?)
+    pub(crate) async fn begin(&self, opening: String) -> Result<Lease> {
+        let wished = Instant::now();
+        let mut lease = self.pool.lease().await?;
+        lease.begin(opening).await?;
+        OPENINGS.note([], u64::try_from(wished.elapsed().as_micros()).unwrap_or(u64::MAX));
+        Ok(lease)
     }
 }
 
 impl TenantRead {
     pub(crate) fn sql(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        &mut self.lease
     }
     /// The org of this transaction: for the `org_id` column of inserts.
     pub const fn org(&self) -> OrgId {
@@ -182,7 +164,7 @@ impl TenantTx {
     pub async fn commit(mut self, record: Record) -> Result<()> {
         record::write(&mut self, &record).await?;
         let name = self.name;
-        self.read.tx.commit().await.map_err(unanswered)?;
+        self.read.lease.commit().await.map_err(unanswered)?;
         record::count(&record);
         tracing::debug!(transaction = name, action = record.first.action, "committed");
         Ok(())
@@ -191,7 +173,7 @@ impl TenantTx {
     /// For jobs whose work is no act of anybody: expiry sweeps, delivery bookkeeping. Its callers
     /// are pinned by tests/walls.rs.
     pub async fn commit_housekeeping(self) -> Result<()> {
-        self.read.tx.commit().await.map_err(unanswered)
+        self.read.lease.commit().await.map_err(unanswered)
     }
 }
 

@@ -1,0 +1,66 @@
+//! The pool under what a database does to it: a server that goes away, and callers that do.
+
+use crate::house::{Site, now};
+use sqlx::{Connection, PgConnection};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::task::JoinSet;
+
+/// Of a server that ended every connection one request tells, and no more: the others are asked before
+/// they are lent.
+#[tokio::test]
+async fn after_the_server_ended_all_connections_one_request_notices() {
+    let house = Site::named("pool").open();
+    let get = || {
+        let request = house.http.get(house.url("/oauth2/authorize?client_id=app_unknown"));
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    let mut many = JoinSet::new();
+    for _ in 0..40 {
+        many.spawn(get());
+    }
+    let before: BTreeSet<u16> = many.join_all().await.into_iter().collect();
+    let mut owner = PgConnection::connect(&house.database_url).await.unwrap();
+    let ended: i64 = sqlx::query_scalar(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+          WHERE application_name = 'vestibule' AND pid <> pg_backend_pid()",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert!(ended > 1, "{ended} connections");
+    let mut refused = 0;
+    for _ in 0..20 {
+        let status = get().await;
+        if !before.contains(&status) {
+            assert_eq!(status, 503);
+            refused += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    assert!(refused <= 1, "{refused} of 20 requests met a dead connection");
+}
+
+/// Whoever hangs up while a statement runs, or between two of a transaction, leaves a connection that is in
+/// order, and no lock.
+#[tokio::test]
+async fn who_hangs_up_leaves_no_lock_and_no_place_taken() {
+    let house = crate::house::house();
+    let tenant = house.tenant().await;
+    let scope = house.visitor(&tenant).await;
+    house
+        .on(async move {
+            for wait_millis in [0, 1, 2, 5, 10].into_iter().cycle().take(100) {
+                let held = async {
+                    let mut tx = house.gw.db.write(&scope, "test.hang_up").await.unwrap();
+                    tx.first_use(&[("the same".to_owned(), now())]).await.unwrap();
+                    std::future::pending::<()>().await;
+                };
+                let _ = tokio::time::timeout(Duration::from_millis(wait_millis), held).await;
+            }
+            let mut tx = house.gw.db.write(&scope, "test.after").await.unwrap();
+            let key = [("the same".to_owned(), now())];
+            let first = tokio::time::timeout(Duration::from_secs(2), tx.first_use(&key));
+            assert!(first.await.expect("nobody holds the key").unwrap().is_some(), "all were rolled back");
+        })
+        .await;
+}
