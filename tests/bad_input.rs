@@ -5,10 +5,10 @@
 use crate::{
     bad_bodies::{bad_bodies, damaged, documents, forms, with_wrong_fields},
     house::{
-        House, Site, Tenant,
+        House, Site, Tenant, shape,
         walk::{text, tokens},
     },
-    raw_http::{Dialect, Raw, dialect, fault},
+    raw_http::{Dialect, Raw, Said, dialect, fault},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
@@ -204,6 +204,13 @@ fn bad_methods(plain: &Raw) -> Vec<Raw> {
     methods.map(|method| Raw { method: method.to_owned(), ..plain.clone() }).collect()
 }
 
+/// What `GET /api/openapi.json` does not say of this answer. One to no request at all has no kind.
+fn undescribed(raw: &Raw, said: &Said) -> Option<String> {
+    let answer = (said.status, said.header("Content-Type"), said.body.as_str());
+    let path = String::from_utf8_lossy(&raw.target);
+    if answer.1.is_empty() && said.status != 204 { None } else { shape::fault(&raw.method, &path, answer) }
+}
+
 /// Sends them all, some at once; answers what was wrong.
 async fn faults(house: &'static House, path: &str, all: Vec<Raw>) -> Vec<(String, String)> {
     let all = Arc::new(std::sync::Mutex::new(all));
@@ -215,7 +222,7 @@ async fn faults(house: &'static House, path: &str, all: Vec<Raw>) -> Vec<(String
                 let Some(raw) = all.lock().unwrap().pop() else { return found };
                 let wrong = match raw.send(house).await {
                     None => Some("no answer".to_owned()),
-                    Some(said) => fault(&path, &said),
+                    Some(said) => fault(&path, &said).or_else(|| undescribed(&raw, &said)),
                 };
                 found.extend(wrong.map(|wrong| (raw.shown(), wrong)));
             }

@@ -183,7 +183,7 @@ fn codes_in_source() -> BTreeMap<String, PathBuf> {
 }
 
 /// The rows of docs/REFUSALS.md: code and the other cells.
-fn rows() -> Vec<(String, Vec<String>)> {
+pub fn rows() -> Vec<(String, Vec<String>)> {
     let text = read(&root().join("docs/REFUSALS.md"));
     let rows = text.lines().filter(|line| line.starts_with("| `"));
     rows.map(|line| {

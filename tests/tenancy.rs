@@ -2,7 +2,7 @@
 //! another org's, and with one of the wrong kind; then a seeded fuzz that puts another org's ids
 //! wherever an id can stand, and wants the answer that an unknown id gets.
 
-use crate::house::{House, Tenant, house, now, walk::tokens};
+use crate::house::{House, Tenant, house, now, shape, walk::tokens};
 use model::{
     Chance,
     ids::{
@@ -66,7 +66,10 @@ async fn ask(house: &House, entry: &Entry, path: &str, credential: Option<&str>)
     }
     let sent = request.send().await.unwrap();
     let status = sent.status().as_u16();
+    let kind =
+        sent.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let text = sent.text().await.unwrap();
+    shape::hold(entry.method.as_str(), path, (status, &kind, &text));
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 

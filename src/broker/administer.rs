@@ -6,7 +6,9 @@ use model::{
     Refusal,
     ids::{Id, Kind},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use store::{AdminKind, Administrator, OrgScope};
 use url::{Host, Url};
 
@@ -45,7 +47,7 @@ pub(crate) fn room(held: usize) -> Result<(), FlowError> {
 }
 
 /// A role, and what the apps may read out of it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Role {
     pub name: &'static str,
     pub description: &'static str,
@@ -74,6 +76,11 @@ pub const ROLES: &[Role] = &[
     Role { name: "member", description: "Works in the org.", permissions: &["org:read", "members:read"] },
     Role { name: "viewer", description: "Looks, and changes nothing.", permissions: &["org:read"] },
 ];
+
+/// How a word of a catalogue is described.
+pub(crate) fn one_of(words: impl Iterator<Item = &'static str>) -> serde_json::Value {
+    json!({"type": "string", "enum": words.collect::<Vec<_>>()})
+}
 
 pub(crate) fn known_roles(roles: &[String]) -> Result<(), FlowError> {
     match roles.iter().find(|role| !ROLES.iter().any(|known| known.name == role.as_str())) {
@@ -117,6 +124,16 @@ pub(crate) fn platform_only(scope: &OrgScope<Administrator>) -> Result<(), FlowE
         AdminKind::Org => Err(Refusal::proven("api.scope_missing").with("needed", "a platform key").into()),
     }
 }
+
+/// How what is asked here is described: ECMA 262, as JSON Schema has it. None is wider than its check.
+/// Something that can be seen, and no control character: `name_of`.
+pub(crate) const PRINTABLE: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+pub(crate) const SLUG: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+pub(crate) const DNS_NAME: &str =
+    r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$";
+/// Absolute; what else `web_url` asks, a pattern does not say.
+pub(crate) const WEB_URL: &str = r#"^https?://[^\s\u0000-\u001f\u007f-\u009f\\*"<>#]+$"#;
 
 /// A name as people write one: 1 to 200 characters, none of them a control character.
 pub(crate) fn name_of(field: &'static str, text: &str) -> Result<String, FlowError> {

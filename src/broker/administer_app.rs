@@ -3,41 +3,60 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, Page, name_of, web_url},
+    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, web_url},
 };
 use model::{
     Secret, Timestamp, TokenDigest,
     ids::{self, AppId, OrgId},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use std::borrow::Cow;
 use store::{App, AppChange, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
 use token::credential::{UnboundKind, bearer};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewApp {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
+    /// Compared byte for byte, but for the port of a loopback address.
+    #[schemars(length(min = 1, max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub redirect_uris: Vec<String>,
     #[serde(default)]
+    #[schemars(length(max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub post_logout_redirect_uris: Vec<String>,
     pub orgs: Option<Served>,
+    /// The `aud` of its access tokens; its own id, if it is left out.
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub audience: Option<String>,
+    /// `client_secret_basic`, if it is left out; a public client has `none`.
+    #[schemars(with = "Option<AuthMethod>")]
     pub token_endpoint_auth_method: Option<String>,
+    /// How long a refresh token that was used gives the same answer again; left out: 10, without a secret 0.
+    #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
+    /// Where the app begins a sign-in by itself (OIDC Core 4).
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub initiate_login_uri: Option<String>,
 }
 
 /// What of an app changes; what is left out stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppPatch {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
+    #[schemars(length(min = 1, max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub redirect_uris: Option<Vec<String>>,
+    #[schemars(length(max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub post_logout_redirect_uris: Option<Vec<String>>,
     pub orgs: Option<Served>,
+    #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
     /// `null` takes it away.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
     pub initiate_login_uri: Option<Option<String>>,
 }
 
@@ -46,7 +65,7 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D
 }
 
 /// Without `retire_old`, a new secret is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
     #[serde(default)]
@@ -60,6 +79,24 @@ pub enum Served {
     Word(String),
     Orgs(Vec<String>),
     Other(IgnoredAny),
+}
+
+impl JsonSchema for Served {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Served".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`all`, or ids and slugs of orgs that exist, each once.",
+            "anyOf": [
+                {"type": "string", "const": "all"},
+                {"type": "array", "maxItems": SERVED_MAX, "uniqueItems": true, "items": {"type": "string"}},
+            ],
+        })
+    }
 }
 
 const URIS_MAX: usize = 50;

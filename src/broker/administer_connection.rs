@@ -4,7 +4,7 @@
 
 use crate::{
     FlowError, Gateway, OutboundRequest,
-    administer::{Loopback, Page, name_of, room, web_url},
+    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, room, web_url},
     begin::{AttributeNames, SamlConfig},
     begin_oidc::OidcConfig,
     providers::{discover, transport},
@@ -16,13 +16,14 @@ use model::{
     record::{AuditEvent, Effect, Record},
     revocation::{Action, Scope},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{
     AdminKind, Administrator, Connection, ConnectionKind, ConnectionState, NewConnection as Row, OrgScope,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NewConnection {
     Saml(NewSaml),
@@ -30,38 +31,63 @@ pub enum NewConnection {
 }
 
 /// The identity provider by its metadata, by its metadata's address, or by hand.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "NewSaml")]
 pub struct NewSaml {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
     pub metadata_xml: Option<String>,
+    /// Read once, now.
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub metadata_url: Option<String>,
+    /// By hand, with `sso_url` and `certificates`.
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub idp_entity_id: Option<String>,
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub sso_url: Option<String>,
+    /// X.509 certificates that sign, as PEM or base64 DER.
+    #[schemars(length(min = 1))]
     pub certificates: Option<Vec<String>>,
     #[serde(default)]
     pub attribute_map: AttributeNames,
+    /// The attribute that holds the person's groups.
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_attribute: Option<String>,
+    /// Does a sign-in make a seat for whom none is known? Left out: while no directory provisions.
     pub jit: Option<bool>,
+    /// Is the subject a directory's `externalId`?
     pub subject_is_external_id: Option<bool>,
+    /// May a sign-in begin at the identity provider?
     pub allow_idp_initiated: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "NewOidc")]
 pub struct NewOidc {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
+    /// Its `/.well-known/openid-configuration` is read now, and must name this very issuer.
+    #[schemars(url)]
     pub issuer: String,
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub client_id: String,
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub client_secret: String,
+    /// The claim that holds the person's groups.
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_claim: Option<String>,
+    /// Does a sign-in make a seat for whom none is known? Left out: while no directory provisions.
     pub jit: Option<bool>,
+    /// Is the subject a directory's `externalId`?
     pub subject_is_external_id: Option<bool>,
+    /// Does an email without `email_verified` count as verified?
     pub trust_email: Option<bool>,
 }
 
 /// Core 8.3.6; the same bound for a client id.
-const ENTITY_ID_CHARS_MAX: usize = 1_024;
+pub(crate) const ENTITY_ID_CHARS_MAX: usize = 1_024;
 /// How much is shown of what is no metadata.
 const SHOWN_CHARS_MAX: usize = 60;
 

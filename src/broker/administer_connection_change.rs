@@ -3,8 +3,10 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::name_of,
-    administer_connection::{as_json, by_hand, may_decide_trust, metadata, read, source_error, text_of},
+    administer::{PRINTABLE, WEB_URL, name_of},
+    administer_connection::{
+        ENTITY_ID_CHARS_MAX, as_json, by_hand, may_decide_trust, metadata, read, source_error, text_of,
+    },
     begin::{AttributeNames, SamlConfig},
     begin_oidc::OidcConfig,
 };
@@ -13,26 +15,35 @@ use model::{
     ids::ConnectionId,
     record::{AuditEvent, Record},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Administrator, Connection, ConnectionKind, ConnectionState, OrgScope};
 
 /// What may change: of either kind, then of SAML, then of OIDC.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionPatch {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
     pub jit: Option<bool>,
     pub subject_is_external_id: Option<bool>,
     pub metadata_xml: Option<String>,
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub metadata_url: Option<String>,
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub sso_url: Option<String>,
+    #[schemars(length(min = 1))]
     pub certificates: Option<Vec<String>>,
     pub attribute_map: Option<AttributeNames>,
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_attribute: Option<String>,
     pub allow_idp_initiated: Option<bool>,
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub client_id: Option<String>,
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub client_secret: Option<String>,
+    #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_claim: Option<String>,
     pub trust_email: Option<bool>,
 }

@@ -3,37 +3,49 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{KEY_SCOPES, Page, name_of, room},
+    administer::{KEY_SCOPES, PRINTABLE, Page, name_of, one_of, room},
 };
 use model::{
     Refusal, Secret, Timestamp, TokenDigest,
     ids::{self, DirectoryId, KeyId},
     record::{AuditEvent, Effect, Record},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use store::{AdminKind, Administrator, Credential, Directory, NewCredential, OrgScope, TenantRead};
 use token::credential::{OrgBoundKind, org_bearer};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDirectory {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
+    /// Who runs it, such as `okta`: for those who read it.
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub provider: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
+    /// `token`, if it is left out.
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
+    /// Without it the token does not end by itself.
+    #[schemars(range(min = *TOKEN_DAYS.start(), max = *TOKEN_DAYS.end()))]
     pub expires_in_days: Option<i64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
+    /// What it is good for; `*` is all of it.
+    #[schemars(length(min = 1), extend("items" = one_of(KEY_SCOPES.iter().copied())))]
     pub scopes: Vec<String>,
+    /// A time to come. Without it the key ends with the org key that makes it, or not by itself.
     pub expires_at: Option<Timestamp>,
 }
 

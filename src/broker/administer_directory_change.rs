@@ -3,20 +3,22 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Page, name_of},
+    administer::{PRINTABLE, Page, name_of},
     revoke,
 };
 use model::{
     ids::{self, DirectoryId},
     record::{AuditEvent, Effect, Record},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use store::{Administrator, Directory, ListedGroup, OrgScope};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DirectoryPatch {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Page, dns_name_of, platform_only, room},
+    administer::{DNS_NAME, Page, dns_name_of, platform_only, room},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
@@ -11,15 +11,17 @@ use model::{
     ids::{self, DomainId, random32},
     record::{AuditEvent, Effect, Record},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Administrator, Domain, OrgScope, TenantTx};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDomain {
+    #[schemars(length(max = 253), regex(pattern = DNS_NAME))]
     pub name: String,
-    /// The operator vouches for it: proven at once.
+    /// The operator vouches for it: proven at once. For a platform key alone.
     #[serde(default)]
     pub trusted: bool,
 }
@@ -29,7 +31,8 @@ const SHOWN_MAX: usize = 3;
 const SHOWN_CHARS_MAX: usize = 80;
 
 /// A domain with the name under which its TXT record is looked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Domain")]
 pub struct DomainView {
     #[serde(flatten)]
     pub domain: Domain,

@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{dns_name_of, name_of, platform_only, room, slug_of},
+    administer::{DNS_NAME, PRINTABLE, SLUG, dns_name_of, name_of, platform_only, room, slug_of},
     revoke,
 };
 use model::{
@@ -12,32 +12,47 @@ use model::{
     record::{AuditEvent, Effect, Record},
     revocation::{Action, Scope},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use store::{Administrator, Call, Operator, Org, OrgChange, OrgFacts, OrgRef, OrgScope};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrg {
+    #[schemars(regex(pattern = SLUG))]
     pub slug: String,
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
+    /// `default`, if it is left out.
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub region: Option<String>,
+    /// `standard`, if it is left out.
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub plan: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrgPatch {
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
+    /// `deleted` and `purged` cannot be set.
+    #[schemars(extend("enum" = ["trial", "active", "past_due", "suspended", null]), with = "Option<String>")]
     pub state: Option<OrgState>,
+    /// May a directory's create take over the seat a sign-in made?
     pub scim_adopts: Option<bool>,
+    #[schemars(range(min = *SESSION_SECS.start(), max = *SESSION_SECS.end()))]
     pub session_idle_secs: Option<i32>,
+    /// No shorter than `session_idle_secs`.
+    #[schemars(range(min = *SESSION_SECS.start(), max = *SESSION_SECS.end()))]
     pub session_absolute_secs: Option<i32>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewHost {
+    #[schemars(length(max = 253), regex(pattern = DNS_NAME))]
     pub host: String,
 }
 

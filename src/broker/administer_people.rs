@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Page, known_roles, name_of, slug_of},
+    administer::{PRINTABLE, Page, ROLES, SLUG, known_roles, name_of, one_of, slug_of},
     revoke,
 };
 use model::{
@@ -11,6 +11,7 @@ use model::{
     record::{AuditEvent, Effect, Record},
     revocation::{Action, Scope},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +20,28 @@ use store::{
     TeamMember, User, UserFilter, Window, scopes_of,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTeam {
+    #[schemars(regex(pattern = SLUG))]
     pub slug: String,
+    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
 }
 
+/// The roles that the API gives a person: what they were before does not count.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct NewRoles(
+    #[schemars(extend("items" = one_of(ROLES.iter().map(|role| role.name))))] pub Vec<String>,
+);
+
+/// All that groups give, each group once.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct NewMappings(#[schemars(length(max = MAPPINGS_MAX))] pub Vec<GroupMapping>);
+
 /// A person with what tokens say of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UserWithRoles")]
 pub struct UserView {
     #[serde(flatten)]
     pub user: User,
@@ -123,7 +137,7 @@ pub async fn set_roles(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
     id: UserId,
-    roles: Vec<String>,
+    NewRoles(roles): NewRoles,
 ) -> Result<Vec<String>, FlowError> {
     known_roles(&roles)?;
     let mut tx = gw.db.write(scope, "user.set_roles").await?;
@@ -271,7 +285,7 @@ fn checked(mappings: &[GroupMapping]) -> Result<(), FlowError> {
 pub async fn set_mappings(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
-    mappings: Vec<GroupMapping>,
+    NewMappings(mappings): NewMappings,
 ) -> Result<Vec<GroupMapping>, FlowError> {
     checked(&mappings)?;
     let mut tx = gw.db.write(scope, "mapping.set").await?;

@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, Page, room, web_url},
+    administer::{Loopback, Page, WEB_URL, room, web_url},
 };
 use audit::webhook::WebhookSecret;
 use model::{
@@ -11,26 +11,32 @@ use model::{
     ids::{self, EventId, WebhookId},
     record::{AuditEvent, Record},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use store::{Administrator, Delivery, OrgScope, TenantRead, Webhook, WebhookChange};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub url: String,
+    /// Event types such as `user.deactivated`, or `*` for all.
+    #[schemars(length(min = 1, max = EVENTS_MAX), inner(regex(pattern = EVENT)))]
     pub events: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookPatch {
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub url: Option<String>,
+    #[schemars(length(min = 1, max = EVENTS_MAX), inner(regex(pattern = EVENT)))]
     pub events: Option<Vec<String>>,
     pub state: Option<WebhookState>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookState {
     Enabled,
@@ -39,6 +45,8 @@ pub enum WebhookState {
 
 const EVENTS_MAX: usize = 50;
 const EVENT_CHARS_MAX: usize = 100;
+/// `is_event`, as it is described.
+const EVENT: &str = r"^(\*|[a-z._]{1,100})$";
 /// How long a replaced secret still signs beside the new one.
 const OLD_SECRET_SECS: i64 = 24 * 3600;
 

@@ -13,6 +13,7 @@ use model::{
     ids::{AttemptId, ConnectionId, random32},
 };
 use saml::request::{AuthnRequestParams, build, post_form_value, redirect_url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{App, Call, Connection, ConnectionKind, GateError, OrgRef, OrgScope, Visitor};
 
@@ -49,8 +50,8 @@ pub enum Begun {
     Answered(Box<Admitted>),
 }
 
-/// How a connection speaks: what its `config` column holds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// How a SAML connection speaks: what is kept of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SamlConfig {
     pub idp_entity_id: String,
     pub sso_redirect_url: Option<String>,
@@ -60,7 +61,9 @@ pub struct SamlConfig {
     pub attribute_map: AttributeNames,
     #[serde(default)]
     pub groups_attribute: Option<String>,
+    /// Absent: a sign-in makes a seat while no directory provisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub jit: Option<bool>,
     #[serde(default)]
     pub subject_is_external_id: bool,
@@ -70,7 +73,7 @@ pub struct SamlConfig {
 
 /// Which attribute carries what, where the connection says so; else the names that Okta, Entra,
 /// Google and ADFS use.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttributeNames {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,16 +9,19 @@ use crate::{
 };
 use model::Secret;
 use oidc::code_flow::{Ask, Prompt, Ties, authorization_url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use store::Connection;
 
-/// What an OIDC connection's `config` column holds; the client secret is sealed beside it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What is kept of an OpenID Connect connection; its client secret is sealed beside it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OidcConfig {
     pub issuer: String,
     pub client_id: String,
+    /// Absent: a sign-in makes a seat while no directory provisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub jit: Option<bool>,
     #[serde(default)]
     pub subject_is_external_id: bool,

@@ -22,7 +22,7 @@ pub struct Key {
     request: TokenDigest,
 }
 
-const KEY_CHARS_MAX: usize = 255;
+pub const KEY_CHARS_MAX: usize = 255;
 
 impl Key {
     /// `asked` is method, path and body. Errors: `api.idempotency_key_malformed`.

@@ -12,12 +12,11 @@ use model::{
     ids::{ConnectionId, OrgId, Refused},
     refusal::Standing,
 };
-use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use store::{Administrator, NewRefusals, OrgScope, Refusals, Visitor};
+use store::{Administrator, NewRefusals, OrgScope, RefusalSample, Refusals, Visitor};
 
 /// Counts of unfinished minutes: some 50 connections under every code at once, about 4 MB.
 const COUNTS_MAX: usize = 4_096;
@@ -84,12 +83,13 @@ pub(crate) fn note<T>(
         Standing::Stranger => {
             tracing::info!(%connection, code = refusal.code, "sign-in refused");
             let (origin, facts) = (scope.origin(), &refusal.facts);
-            let facts: serde_json::Map<String, Value> =
-                facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-            let sample = json!({
-                "at": origin.at, "request_id": origin.request_id, "ip": origin.ip,
-                "user_agent": origin.user_agent, "facts": facts,
-            });
+            let sample = RefusalSample {
+                at: origin.at,
+                request_id: origin.request_id.clone(),
+                ip: origin.ip.clone(),
+                user_agent: origin.user_agent.clone(),
+                facts: facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            };
             let minute = minute_of(origin.at);
             let one = NewRefusals { connection, minute, code: refusal.code, count: 1, sample };
             gw.strangers.add(scope.org(), one);
@@ -117,22 +117,27 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn refused(connection: u128, secs: i64, code: &'static str, sample: &str) -> NewRefusals {
+    fn sample(request_id: &str) -> RefusalSample {
+        let (at, facts) = (Timestamp::from_secs(0), BTreeMap::new());
+        RefusalSample { at, request_id: request_id.to_owned(), ip: None, user_agent: None, facts }
+    }
+
+    fn refused(connection: u128, secs: i64, code: &'static str, request_id: &str) -> NewRefusals {
         let connection = ConnectionId::from_uuid(Uuid::from_u128(connection));
         let minute = minute_of(Timestamp::from_secs(secs));
-        NewRefusals { connection, minute, code, count: 1, sample: json!(sample) }
+        NewRefusals { connection, minute, code, count: 1, sample: sample(request_id) }
     }
 
     #[test]
     fn a_minute_is_counted_with_its_first_sample_and_taken_when_it_is_over() {
         let (strangers, org) = (Strangers::default(), OrgId::from_uuid(Uuid::from_u128(1)));
-        for (secs, sample) in [(60, "first"), (119, "second"), (120, "next")] {
-            strangers.add(org, refused(7, secs, "saml.a", sample));
+        for (secs, request_id) in [(60, "first"), (119, "second"), (120, "next")] {
+            strangers.add(org, refused(7, secs, "saml.a", request_id));
         }
         assert!(strangers.take(Timestamp::from_secs(119)).is_empty(), "the minute is not over");
         let taken = strangers.take(Timestamp::from_secs(120)).remove(&org).unwrap();
         let [minute] = &taken[..] else { panic!("{taken:?}") };
-        assert_eq!((minute.count, &minute.sample), (2, &json!("first")));
+        assert_eq!((minute.count, &minute.sample), (2, &sample("first")));
         strangers.add(org, minute.clone());
         assert_eq!(strangers.take(Timestamp::from_secs(180))[&org].len(), 2, "what was put back comes again");
     }

@@ -8,6 +8,7 @@ use super::{
     openapi::{Operation, Verb, operations},
     problem::Problem,
     shielded,
+    told::{List, Reply, Told},
 };
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -26,7 +27,6 @@ use model::{
     ids::{Id, Kind, OrgId},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
 use std::{
     borrow::Cow,
     cell::{Cell, OnceCell},
@@ -35,15 +35,13 @@ use std::{
 };
 use store::{Administrator, Call, Door, Operator, OrgRef, OrgScope};
 
-pub type Reply = Result<HttpResponse, Problem>;
-
 /// The most that a body may have, `limits.body_bytes_max`.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyBytesMax(pub usize);
 
 pub(super) const TOO_LARGE: &str = "api.body_too_large";
-const LIMIT_USUAL: usize = 50;
-const LIMIT_MAX: usize = 200;
+pub(super) const LIMIT_USUAL: usize = 50;
+pub(super) const LIMIT_MAX: usize = 200;
 /// What an error repeats of the caller's own words.
 const ECHO_CHARS_MAX: usize = 200;
 
@@ -221,7 +219,7 @@ impl Ask {
     }
 
     /// Runs a story to its end and renders what it gave; a repeated key gets its first answer.
-    pub async fn answer<D, T, F, Fut>(&self, scope: OrgScope<D>, story: F) -> Reply
+    pub async fn answer<D, T, F, Fut>(&self, scope: OrgScope<D>, story: F) -> Reply<T>
     where
         D: Door + Clone,
         T: Serialize,
@@ -243,10 +241,10 @@ impl Ask {
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::build(status);
         response.insert_header(("Cache-Control", "no-store"));
-        if answer.body.is_empty() {
-            return Ok(response.finish());
-        }
-        Ok(response.content_type("application/json").body(answer.body))
+        Ok(Told::assertion(match answer.body.is_empty() {
+            true => response.finish(),
+            false => response.content_type("application/json").body(answer.body),
+        }))
     }
 
     /// One page of a list of this org.
@@ -254,36 +252,32 @@ impl Ask {
         &self,
         scope: OrgScope<Administrator>,
         id: fn(&T) -> Id<K>,
-        view: fn(&T) -> Value,
         story: F,
-    ) -> Reply
+    ) -> Reply<List<T>>
     where
         K: Kind,
-        T: Send + 'static,
+        T: Serialize + Send + 'static,
         F: FnOnce(Arc<Gateway>, OrgScope<Administrator>, Page<K>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Vec<T>, FlowError>> + Send,
     {
         let (org, page) = (scope.org(), self.page(scope.org())?);
         let (gw, limit) = (self.gw.clone(), page.limit);
         let rows = shielded(async move { story(gw, scope, page).await }).await.map_err(|e| self.refuse(e))?;
-        self.paged(org, limit, rows, id, view)
+        self.paged(org, limit, rows, id)
     }
 
     /// A page's answer: `rows` holds one more than is shown when there is a next page.
-    pub fn paged<K: Kind, T>(
+    pub fn paged<K: Kind, T: Serialize>(
         &self,
         org: OrgId,
         limit: usize,
-        mut rows: Vec<T>,
+        mut data: Vec<T>,
         id: fn(&T) -> Id<K>,
-        view: fn(&T) -> Value,
-    ) -> Reply {
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|last| self.cursor(org, &id(last))).transpose()?;
-        let data: Vec<Value> = rows.iter().map(view).collect();
-        let body = json!({"data": data, "next_cursor": next});
-        Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
+    ) -> Reply<List<T>> {
+        let more = data.len() > limit;
+        data.truncate(limit);
+        let next_cursor = data.last().filter(|_| more).map(|last| self.cursor(org, &id(last))).transpose()?;
+        Ok(Told::shown(&List { data, next_cursor }))
     }
 
     /// Which page is asked for. The cursor opens for this org and this list alone.
@@ -325,11 +319,6 @@ impl Ask {
     }
 }
 
-/// The view of what serialises as it is shown.
-pub fn plain<T: Serialize>(row: &T) -> Value {
-    serde_json::to_value(row).unwrap_or_default()
-}
-
 fn rendered(status: u16, told: &impl Serialize) -> Result<Answer, FlowError> {
     let body = if status == 204 { Ok(String::new()) } else { serde_json::to_string(told) };
     Ok(Answer { status, body: body.map_err(|e| FlowError::Fault(e.to_string()))? })
@@ -359,6 +348,7 @@ fn misread(error: &str) -> FlowError {
 mod tests {
     use super::*;
     use broker::{administer_connection::NewConnection, administer_people::NewTeam};
+    use serde_json::json;
 
     fn field_and_code<T: DeserializeOwned>(text: &str) -> (String, &'static str) {
         let Err(error) = serde_json::from_str::<T>(text) else { panic!("read") };

@@ -1,52 +1,69 @@
 //! `/api/v1/orgs/{org}/connections` and `/directories`: how people come in, and where they come from.
 
 use super::{
-    admin::{Ask, Reply, plain},
-    admin_keys::born,
-    openapi::{Operation, PAGED, Verb, body, operation},
+    admin::Ask,
+    connection_view::{ConnectionView, DirectoryView},
+    openapi::{Operation, PAGED, Verb, body, operation, to},
+    told::{List, Once, Reply},
 };
-use actix_web::web::to;
 use broker::{
-    Links,
     administer_connection::{self, NewConnection},
     administer_connection_change::{self, ConnectionPatch},
     administer_directory::{self, NewDirectory, NewToken},
     administer_directory_change::{self, DirectoryPatch, People},
     refusals,
 };
-use model::ids::{ConnectionId, DirectoryId};
-use serde_json::{Value, json};
-use store::{Connection, ConnectionKind, Credential, Directory, ListedGroup, Refusals};
+use model::{Timestamp, ids::KeyId};
+use schemars::JsonSchema;
+use serde::Serialize;
+use store::{Credential, ListedGroup, Refusals};
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/orgs/{org}/connections", "connections:write", "Make a connection, as a draft", || {
         to(create)
     })
+    .named("create_connection")
     .reading(body::<NewConnection>(&[
         r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","groups_attribute":"groups","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"jit":true,"subject_is_external_id":false,"allow_idp_initiated":false}"#,
         r#"{"type":"saml","name":"Okta","metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"type":"saml","name":"ADFS","idp_entity_id":"http://adfs.acme.example/trust","sso_url":"https://adfs.acme.example/ls","certificates":["MIIC…"]}"#,
         r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true,"subject_is_external_id":false,"trust_email":false}"#,
-    ])),
+    ]))
+    .misreading(&["api.name_malformed", "api.url_refused", "connection.metadata_source", "connection.text_malformed"])
+    .conflicting(&["api.too_many"])
+    .refusing(&[METADATA, DISCOVERY]),
     operation(Verb::Get, "/api/v1/orgs/{org}/connections", "connections:read", "List connections", || to(list))
+        .named("list_connections")
         .asking(PAGED),
-    operation(Verb::Get, "/api/v1/orgs/{org}/connections/{con}", "connections:read", "Read a connection", || to(read)),
+    operation(Verb::Get, "/api/v1/orgs/{org}/connections/{con}", "connections:read", "Read a connection", || to(read))
+        .named("get_connection"),
     operation(Verb::Patch, "/api/v1/orgs/{org}/connections/{con}", "connections:write", "Change a connection", || {
         to(change)
     })
+    .named("change_connection")
     .reading(body::<ConnectionPatch>(&[
         r#"{"name":"Okta","metadata_url":"https://acme.okta.example/metadata","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"groups_attribute":"groups","jit":true,"subject_is_external_id":false,"allow_idp_initiated":false}"#,
         r#"{"metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"sso_url":"https://acme.okta.example/sso","certificates":["MIIC…"]}"#,
         r#"{"name":"Entra","jit":true,"client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","trust_email":false}"#,
-    ])),
+    ]))
+    .misreading(&[
+        "api.name_malformed",
+        "api.url_refused",
+        "connection.metadata_source",
+        "connection.other_kind",
+        "connection.text_malformed",
+    ])
+    .conflicting(&["connection.changed_meanwhile"])
+    .refusing(&[METADATA, &["connection.idp_changed", "connection.not_rehearsed"]]),
     operation(
         Verb::Delete,
         "/api/v1/orgs/{org}/connections/{con}",
         "connections:write",
         "Remove a connection; ends all that came in by it",
         || to(remove),
-    ),
+    )
+    .named("remove_connection"),
     operation(
         Verb::Post,
         "/api/v1/orgs/{org}/connections/{con}/enable",
@@ -54,7 +71,9 @@ pub const OPERATIONS: &[Operation] = &[
         "Let people in by it: a platform key; an org's key only after a rehearsal",
         || to(enable),
     )
-    .answering(200),
+    .named("enable_connection")
+    .answering(200)
+    .refusing(&[&["connection.not_rehearsed"]]),
     operation(
         Verb::Post,
         "/api/v1/orgs/{org}/connections/{con}/disable",
@@ -62,6 +81,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Shut it; ends all that came in by it",
         || to(disable),
     )
+    .named("disable_connection")
     .answering(200),
     operation(
         Verb::Get,
@@ -70,18 +90,24 @@ pub const OPERATIONS: &[Operation] = &[
         "Refusals before a proven signature, newest first: counts by minute and code, with the first one's facts",
         || to(refused),
     )
+    .named("list_refusals")
     .asking(PAGED),
     operation(Verb::Post, "/api/v1/orgs/{org}/directories", "directories:write", "Make a directory", || {
         to(create_directory)
     })
-    .reading(body::<NewDirectory>(&[r#"{"name":"Okta","provider":"okta"}"#])),
+    .named("create_directory")
+    .reading(body::<NewDirectory>(&[r#"{"name":"Okta","provider":"okta"}"#]))
+    .misreading(&["api.name_malformed"])
+    .conflicting(&["api.too_many"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/directories", "directories:read", "List directories", || {
         to(directories)
     })
+    .named("list_directories")
     .asking(PAGED),
     operation(Verb::Get, "/api/v1/orgs/{org}/directories/{dir}", "directories:read", "Read a directory", || {
         to(directory)
-    }),
+    })
+    .named("get_directory"),
     operation(
         Verb::Patch,
         "/api/v1/orgs/{org}/directories/{dir}",
@@ -89,16 +115,19 @@ pub const OPERATIONS: &[Operation] = &[
         "Rename a directory",
         || to(change_directory),
     )
-    .reading(body::<DirectoryPatch>(&[r#"{"name":"Okta EU"}"#])),
+    .named("change_directory")
+    .reading(body::<DirectoryPatch>(&[r#"{"name":"Okta EU"}"#]))
+    .misreading(&["api.name_malformed"]),
     operation(
         Verb::Delete,
         "/api/v1/orgs/{org}/directories/{dir}",
         "directories:write",
-        "Remove a directory, its tokens and its groups. While it owns active people only with release=true: \
-         they stay active, and no directory's word deactivates them",
+        "Remove a directory, its tokens and its groups; while it owns active people only with release=true",
         || to(remove_directory),
     )
-    .asking(&["release"]),
+    .named("remove_directory")
+    .asking(&["release"])
+    .conflicting(&["directory.owns_people"]),
     operation(
         Verb::Get,
         "/api/v1/orgs/{org}/groups",
@@ -106,6 +135,7 @@ pub const OPERATIONS: &[Operation] = &[
         "List the directories' groups; the id is what a group mapping names",
         || to(groups),
     )
+    .named("list_groups")
     .asking(PAGED),
     operation(
         Verb::Post,
@@ -114,7 +144,10 @@ pub const OPERATIONS: &[Operation] = &[
         "Make a SCIM token, shown once",
         || to(create_token),
     )
-    .reading(body::<NewToken>(&[r#"{"name":"Okta","expires_in_days":365}"#])),
+    .named("create_directory_token")
+    .reading(body::<NewToken>(&[r#"{"name":"Okta","expires_in_days":365}"#]))
+    .misreading(&["api.name_malformed", "directory.token_days"])
+    .conflicting(&["api.too_many"]),
     operation(
         Verb::Get,
         "/api/v1/orgs/{org}/directories/{dir}/tokens",
@@ -122,6 +155,7 @@ pub const OPERATIONS: &[Operation] = &[
         "List its tokens, without their text",
         || to(tokens),
     )
+    .named("list_directory_tokens")
     .asking(PAGED),
     operation(
         Verb::Delete,
@@ -129,155 +163,173 @@ pub const OPERATIONS: &[Operation] = &[
         "directories:write",
         "Revoke a token",
         || to(revoke_token),
-    ),
+    )
+    .named("revoke_directory_token"),
 ];
 
-/// A connection with what the customer has to enter at the identity provider. Never the secret.
-fn view(links: &Links, connection: &Connection) -> Value {
-    let id = connection.id;
-    let sp = match connection.kind {
-        ConnectionKind::Saml => json!({
-            "entity_id": links.saml_entity_id(id),
-            "acs_url": links.saml_acs(id),
-            "metadata_url": links.saml_entity_id(id),
-        }),
-        ConnectionKind::Oidc => json!({"callback_url": links.oidc_callback(id)}),
-    };
-    json!({
-        "id": id, "type": connection.kind, "name": connection.name, "state": connection.state,
-        "config": connection.config, "created_at": connection.created_at, "sp": sp,
-    })
+/// What `saml::metadata` and the certificates are refused with, and the address they are fetched from.
+const METADATA: &[&str] = &[
+    "connection.metadata_not_xml",
+    "connection.metadata_unreachable",
+    "saml.certificate_key_too_small",
+    "saml.certificate_key_unsupported",
+    "saml.certificate_malformed",
+    "saml.doctype_forbidden",
+    "saml.encoding_unsupported",
+    "saml.metadata_certificates_expired",
+    "saml.metadata_entity_id",
+    "saml.metadata_expired",
+    "saml.metadata_many_idps",
+    "saml.metadata_no_signing_certificate",
+    "saml.metadata_no_sso_url",
+    "saml.metadata_not_an_idp",
+    "saml.metadata_url_refused",
+    "saml.no_trusted_certificate",
+    "saml.nul_byte",
+    "saml.processing_instruction",
+    "saml.time_malformed",
+    "saml.too_deep",
+    "saml.too_large",
+    "saml.too_many_attributes",
+    "saml.too_many_certificates",
+    "saml.too_many_elements",
+    "saml.too_many_namespaces",
+    "saml.xml_malformed",
+];
+
+/// What an issuer is refused with.
+const DISCOVERY: &[&str] = &[
+    "oidc.discovery_malformed",
+    "oidc.discovery_too_long",
+    "oidc.endpoint",
+    "oidc.issuer_mismatch",
+    "oidc.no_algorithm",
+    "oidc.provider_unreachable",
+];
+
+/// A directory's token at its birth.
+#[derive(Serialize, JsonSchema)]
+struct BornToken {
+    id: KeyId,
+    token: Once,
+    expires_at: Option<Timestamp>,
 }
 
-fn directory_view(links: &Links, directory: &Directory) -> Value {
-    let mut shown = plain(directory);
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("base_url".to_owned(), json!(links.scim_base()));
-    }
-    shown
-}
-
-async fn create(ask: Ask) -> Reply {
+async fn create(ask: Ask) -> Reply<ConnectionView> {
     let scope = ask.org().await?;
     let new = ask.json::<NewConnection>()?;
     ask.answer(scope, |gw, scope| async move {
-        administer_connection::create(&gw, &scope, new).await.map(|c| view(&gw.links, &c))
+        ConnectionView::of(&gw.links, &administer_connection::create(&gw, &scope, new).await?)
     })
     .await
 }
 
-async fn list(ask: Ask) -> Reply {
+async fn list(ask: Ask) -> Reply<List<ConnectionView>> {
     let scope = ask.org().await?;
-    ask.list(
-        scope,
-        |c: &(ConnectionId, Value)| c.0,
-        |c| c.1.clone(),
-        |gw, scope, page| async move {
-            let rows = administer_connection::list(&gw, &scope, page).await?;
-            Ok(rows.iter().map(|c| (c.id, view(&gw.links, c))).collect())
-        },
-    )
+    ask.list(scope, ConnectionView::id, |gw, scope, page| async move {
+        let rows = administer_connection::list(&gw, &scope, page).await?;
+        rows.iter().map(|c| ConnectionView::of(&gw.links, c)).collect()
+    })
     .await
 }
 
-async fn read(ask: Ask) -> Reply {
+async fn read(ask: Ask) -> Reply<ConnectionView> {
     let scope = ask.org().await?;
     let id = ask.id("con")?;
     ask.answer(scope, move |gw, scope| async move {
-        administer_connection::read(&gw, &scope, id).await.map(|c| view(&gw.links, &c))
+        ConnectionView::of(&gw.links, &administer_connection::read(&gw, &scope, id).await?)
     })
     .await
 }
 
-async fn change(ask: Ask) -> Reply {
+async fn change(ask: Ask) -> Reply<ConnectionView> {
     let scope = ask.org().await?;
     let (id, patch) = (ask.id("con")?, ask.json::<ConnectionPatch>()?);
     ask.answer(scope, move |gw, scope| async move {
-        administer_connection_change::change(&gw, &scope, id, patch).await.map(|c| view(&gw.links, &c))
+        let changed = administer_connection_change::change(&gw, &scope, id, patch).await?;
+        ConnectionView::of(&gw.links, &changed)
     })
     .await
 }
 
-async fn remove(ask: Ask) -> Reply {
+async fn remove(ask: Ask) -> Reply<()> {
     let scope = ask.org().await?;
     let id = ask.id("con")?;
     ask.answer(scope, move |gw, scope| async move { administer_connection::remove(&gw, &scope, id).await })
         .await
 }
 
-async fn enable(ask: Ask) -> Reply {
+async fn enable(ask: Ask) -> Reply<ConnectionView> {
     let scope = ask.org().await?;
     let id = ask.id("con")?;
     ask.answer(scope, move |gw, scope| async move {
-        administer_connection::enable(&gw, &scope, id).await.map(|c| view(&gw.links, &c))
+        ConnectionView::of(&gw.links, &administer_connection::enable(&gw, &scope, id).await?)
     })
     .await
 }
 
-async fn disable(ask: Ask) -> Reply {
+async fn disable(ask: Ask) -> Reply<ConnectionView> {
     let scope = ask.org().await?;
     let id = ask.id("con")?;
     ask.answer(scope, move |gw, scope| async move {
-        administer_connection::disable(&gw, &scope, id).await.map(|c| view(&gw.links, &c))
+        ConnectionView::of(&gw.links, &administer_connection::disable(&gw, &scope, id).await?)
     })
     .await
 }
 
-async fn refused(ask: Ask) -> Reply {
+async fn refused(ask: Ask) -> Reply<List<Refusals>> {
     let scope = ask.org().await?;
     let id = ask.id("con")?;
     ask.list(
         scope,
         |r: &Refusals| r.id,
-        plain,
         move |gw, scope, page| async move { refusals::list(&gw, &scope, id, page).await },
     )
     .await
 }
 
-async fn create_directory(ask: Ask) -> Reply {
+async fn create_directory(ask: Ask) -> Reply<DirectoryView> {
     let scope = ask.org().await?;
     let new = ask.json::<NewDirectory>()?;
     ask.answer(scope, |gw, scope| async move {
-        administer_directory::create(&gw, &scope, new).await.map(|d| directory_view(&gw.links, &d))
+        administer_directory::create(&gw, &scope, new).await.map(|d| DirectoryView::of(&gw.links, d))
     })
     .await
 }
 
-async fn directories(ask: Ask) -> Reply {
+async fn directories(ask: Ask) -> Reply<List<DirectoryView>> {
     let scope = ask.org().await?;
     ask.list(
         scope,
-        |d: &(DirectoryId, Value)| d.0,
-        |d| d.1.clone(),
+        |d: &DirectoryView| d.directory.id,
         |gw, scope, page| async move {
             let rows = administer_directory::list(&gw, &scope, page).await?;
-            Ok(rows.iter().map(|d| (d.id, directory_view(&gw.links, d))).collect())
+            Ok(rows.into_iter().map(|d| DirectoryView::of(&gw.links, d)).collect())
         },
     )
     .await
 }
 
-async fn directory(ask: Ask) -> Reply {
+async fn directory(ask: Ask) -> Reply<DirectoryView> {
     let scope = ask.org().await?;
     let id = ask.id("dir")?;
     ask.answer(scope, move |gw, scope| async move {
-        administer_directory::read(&gw, &scope, id).await.map(|d| directory_view(&gw.links, &d))
+        administer_directory::read(&gw, &scope, id).await.map(|d| DirectoryView::of(&gw.links, d))
     })
     .await
 }
 
-async fn change_directory(ask: Ask) -> Reply {
+async fn change_directory(ask: Ask) -> Reply<DirectoryView> {
     let scope = ask.org().await?;
     let (id, patch) = (ask.id("dir")?, ask.json::<DirectoryPatch>()?);
     ask.answer(scope, move |gw, scope| async move {
         let changed = administer_directory_change::change(&gw, &scope, id, patch).await?;
-        Ok(directory_view(&gw.links, &changed))
+        Ok(DirectoryView::of(&gw.links, changed))
     })
     .await
 }
 
-async fn remove_directory(ask: Ask) -> Reply {
+async fn remove_directory(ask: Ask) -> Reply<()> {
     let scope = ask.org().await?;
     let id = ask.id("dir")?;
     let people = match ask.query("release").as_deref() {
@@ -291,36 +343,36 @@ async fn remove_directory(ask: Ask) -> Reply {
     .await
 }
 
-async fn groups(ask: Ask) -> Reply {
+async fn groups(ask: Ask) -> Reply<List<ListedGroup>> {
     let scope = ask.org().await?;
     ask.list(
         scope,
         |group: &ListedGroup| group.id,
-        plain,
         |gw, scope, page| async move { administer_directory_change::groups(&gw, &scope, page).await },
     )
     .await
 }
 
-async fn create_token(ask: Ask) -> Reply {
+async fn create_token(ask: Ask) -> Reply<BornToken> {
     let scope = ask.org().await?;
     let (id, new) = (ask.id("dir")?, ask.json::<NewToken>()?);
     ask.answer(scope, move |gw, scope| async move {
-        administer_directory::create_token(&gw, &scope, id, new).await.map(|b| born("token", &b))
+        let born = administer_directory::create_token(&gw, &scope, id, new).await?;
+        Ok(BornToken { id: born.id, token: Once(born.text), expires_at: born.expires_at })
     })
     .await
 }
 
-async fn tokens(ask: Ask) -> Reply {
+async fn tokens(ask: Ask) -> Reply<List<Credential>> {
     let scope = ask.org().await?;
     let id = ask.id("dir")?;
-    ask.list(scope, |c: &Credential| c.id, plain, move |gw, scope, page| async move {
+    ask.list(scope, |c: &Credential| c.id, move |gw, scope, page| async move {
         administer_directory::credentials(&gw, &scope, Some(id), page).await
     })
     .await
 }
 
-async fn revoke_token(ask: Ask) -> Reply {
+async fn revoke_token(ask: Ask) -> Reply<()> {
     let scope = ask.org().await?;
     let (directory, key) = (ask.id("dir")?, ask.id("key")?);
     ask.answer(scope, move |gw, scope| async move {

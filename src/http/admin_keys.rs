@@ -1,36 +1,45 @@
 //! `/api/v1/orgs/{org}/keys` and `/webhooks`: what an org's own programs call with, and are told by.
 
 use super::{
-    admin::{Ask, Reply, plain},
-    openapi::{Operation, PAGED, Verb, body, operation},
+    admin::Ask,
+    openapi::{Operation, PAGED, Verb, body, operation, to},
+    told::{List, Once, Reply},
 };
-use actix_web::web::to;
 use broker::{
-    administer_directory::{self, Born, NewKey},
+    administer_directory::{self, NewKey},
     administer_webhook::{self, NewWebhook, WebhookPatch},
 };
-use serde_json::{Value, json};
+use model::{
+    Timestamp,
+    ids::{EventId, KeyId, WebhookId},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
 use store::{Credential, Delivery, Webhook};
 
 pub const OPERATIONS: &[Operation] = &[
-    operation(
-        Verb::Post,
-        "/api/v1/orgs/{org}/keys",
-        "keys:write",
-        "Make an org key, shown once. Scopes: *, org:read, org:write, domains:read, domains:write, \
-         connections:read, connections:write, directories:read, directories:write, users:read, users:write, \
-         teams:read, teams:write, sessions:write, keys:read, keys:write, audit:read, usage:read, \
-         webhooks:read, webhooks:write",
-        || to(create_key),
-    )
+    operation(Verb::Post, "/api/v1/orgs/{org}/keys", "keys:write", "Make an org key, shown once", || {
+        to(create_key)
+    })
+    .named("create_key")
     .reading(body::<NewKey>(&[
         r#"{"name":"SIEM","scopes":["audit:read"],"expires_at":"2031-01-01T00:00:00Z"}"#,
-    ])),
+    ]))
+    .misreading(&[
+        "api.name_malformed",
+        "key.expired",
+        "key.outlives_maker",
+        "key.scope_unknown",
+        "key.scopes_empty",
+    ])
+    .conflicting(&["api.too_many"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/keys", "keys:read", "List keys, without their text", || {
         to(keys)
     })
+    .named("list_keys")
     .asking(PAGED),
-    operation(Verb::Delete, "/api/v1/orgs/{org}/keys/{key}", "keys:write", "Revoke a key", || to(revoke_key)),
+    operation(Verb::Delete, "/api/v1/orgs/{org}/keys/{key}", "keys:write", "Revoke a key", || to(revoke_key))
+        .named("revoke_key"),
     operation(
         Verb::Post,
         "/api/v1/orgs/{org}/webhooks",
@@ -38,8 +47,12 @@ pub const OPERATIONS: &[Operation] = &[
         "Make a webhook; its secret is shown once",
         || to(create_webhook),
     )
-    .reading(body::<NewWebhook>(&[r#"{"url":"https://acme.example/hook","events":["user.deactivated"]}"#])),
+    .named("create_webhook")
+    .reading(body::<NewWebhook>(&[r#"{"url":"https://acme.example/hook","events":["user.deactivated"]}"#]))
+    .misreading(WEBHOOK_FIELDS)
+    .conflicting(&["api.too_many"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/webhooks", "webhooks:read", "List webhooks", || to(webhooks))
+        .named("list_webhooks")
         .asking(PAGED),
     operation(
         Verb::Patch,
@@ -48,9 +61,11 @@ pub const OPERATIONS: &[Operation] = &[
         "Change a webhook; what waits for one that is disabled is dead, to be replayed",
         || to(change_webhook),
     )
+    .named("change_webhook")
     .reading(body::<WebhookPatch>(&[
         r#"{"url":"https://acme.example/hook","events":["user.deactivated"],"state":"enabled"}"#,
-    ])),
+    ]))
+    .misreading(WEBHOOK_FIELDS),
     operation(
         Verb::Post,
         "/api/v1/orgs/{org}/webhooks/{whk}/rotate-secret",
@@ -58,6 +73,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Give a webhook a new secret, shown once; for 24 h the old one signs too",
         || to(rotate_webhook),
     )
+    .named("rotate_webhook_secret")
     .answering(200),
     operation(
         Verb::Delete,
@@ -65,7 +81,8 @@ pub const OPERATIONS: &[Operation] = &[
         "webhooks:write",
         "Remove a webhook",
         || to(remove_webhook),
-    ),
+    )
+    .named("remove_webhook"),
     operation(
         Verb::Get,
         "/api/v1/orgs/{org}/webhooks/{whk}/deliveries",
@@ -73,7 +90,9 @@ pub const OPERATIONS: &[Operation] = &[
         "List its deliveries, newest first",
         || to(deliveries),
     )
-    .asking(&["state", "limit", "cursor"]),
+    .named("list_deliveries")
+    .asking(&["state", "limit", "cursor"])
+    .misreading(&["webhook.delivery_state"]),
     operation(
         Verb::Post,
         "/api/v1/orgs/{org}/webhooks/{whk}/deliveries/{evt}/replay",
@@ -81,35 +100,61 @@ pub const OPERATIONS: &[Operation] = &[
         "Send a dead delivery once more",
         || to(replay),
     )
+    .named("replay_delivery")
     .answering(202),
 ];
 
-/// A credential at its birth: the only answer that holds its text.
-pub fn born(name: &str, born: &Born) -> Value {
-    json!({"id": born.id, name: born.text.reveal(), "expires_at": born.expires_at})
+const WEBHOOK_FIELDS: &[&str] =
+    &["api.url_refused", "outbound.address_denied", "outbound.bad_url", "webhook.events"];
+
+/// An org key at its birth.
+#[derive(Serialize, JsonSchema)]
+struct BornKey {
+    id: KeyId,
+    key: Once,
+    expires_at: Option<Timestamp>,
 }
 
-async fn create_key(ask: Ask) -> Reply {
+#[derive(Serialize, JsonSchema)]
+struct BornWebhook {
+    id: WebhookId,
+    secret: Once,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct RotatedWebhook {
+    id: WebhookId,
+    secret: Once,
+    /// Until then the secret before signs beside the new one.
+    old_secret_until: Timestamp,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Replayed {
+    id: EventId,
+}
+
+async fn create_key(ask: Ask) -> Reply<BornKey> {
     let scope = ask.org().await?;
     let new = ask.json::<NewKey>()?;
     ask.answer(scope, |gw, scope| async move {
-        administer_directory::create_key(&gw, &scope, new).await.map(|b| born("key", &b))
+        let born = administer_directory::create_key(&gw, &scope, new).await?;
+        Ok(BornKey { id: born.id, key: Once(born.text), expires_at: born.expires_at })
     })
     .await
 }
 
-async fn keys(ask: Ask) -> Reply {
+async fn keys(ask: Ask) -> Reply<List<Credential>> {
     let scope = ask.org().await?;
     ask.list(
         scope,
         |c: &Credential| c.id,
-        plain,
         |gw, scope, page| async move { administer_directory::credentials(&gw, &scope, None, page).await },
     )
     .await
 }
 
-async fn revoke_key(ask: Ask) -> Reply {
+async fn revoke_key(ask: Ask) -> Reply<()> {
     let scope = ask.org().await?;
     let key = ask.id("key")?;
     ask.answer(scope, move |gw, scope| async move {
@@ -118,28 +163,27 @@ async fn revoke_key(ask: Ask) -> Reply {
     .await
 }
 
-async fn create_webhook(ask: Ask) -> Reply {
+async fn create_webhook(ask: Ask) -> Reply<BornWebhook> {
     let scope = ask.org().await?;
     let new = ask.json::<NewWebhook>()?;
     ask.answer(scope, |gw, scope| async move {
         let (id, secret) = administer_webhook::create(&gw, &scope, new).await?;
-        Ok(json!({"id": id, "secret": secret.reveal()}))
+        Ok(BornWebhook { id, secret: Once(secret) })
     })
     .await
 }
 
-async fn webhooks(ask: Ask) -> Reply {
+async fn webhooks(ask: Ask) -> Reply<List<Webhook>> {
     let scope = ask.org().await?;
     ask.list(
         scope,
         |w: &Webhook| w.id,
-        plain,
         |gw, scope, page| async move { administer_webhook::list(&gw, &scope, page).await },
     )
     .await
 }
 
-async fn change_webhook(ask: Ask) -> Reply {
+async fn change_webhook(ask: Ask) -> Reply<Webhook> {
     let scope = ask.org().await?;
     let (id, patch) = (ask.id("whk")?, ask.json::<WebhookPatch>()?);
     ask.answer(
@@ -149,36 +193,36 @@ async fn change_webhook(ask: Ask) -> Reply {
     .await
 }
 
-async fn rotate_webhook(ask: Ask) -> Reply {
+async fn rotate_webhook(ask: Ask) -> Reply<RotatedWebhook> {
     let scope = ask.org().await?;
     let id = ask.id("whk")?;
     ask.answer(scope, move |gw, scope| async move {
-        let (secret, until) = administer_webhook::rotate(&gw, &scope, id).await?;
-        Ok(json!({"id": id, "secret": secret.reveal(), "old_secret_until": until}))
+        let (secret, old_secret_until) = administer_webhook::rotate(&gw, &scope, id).await?;
+        Ok(RotatedWebhook { id, secret: Once(secret), old_secret_until })
     })
     .await
 }
 
-async fn remove_webhook(ask: Ask) -> Reply {
+async fn remove_webhook(ask: Ask) -> Reply<()> {
     let scope = ask.org().await?;
     let id = ask.id("whk")?;
     ask.answer(scope, move |gw, scope| async move { administer_webhook::remove(&gw, &scope, id).await }).await
 }
 
-async fn deliveries(ask: Ask) -> Reply {
+async fn deliveries(ask: Ask) -> Reply<List<Delivery>> {
     let scope = ask.org().await?;
     let (id, state) = (ask.id("whk")?, ask.query("state"));
-    ask.list(scope, |d: &Delivery| d.id, plain, move |gw, scope, page| async move {
+    ask.list(scope, |d: &Delivery| d.id, move |gw, scope, page| async move {
         administer_webhook::deliveries(&gw, &scope, id, state, page).await
     })
     .await
 }
 
-async fn replay(ask: Ask) -> Reply {
+async fn replay(ask: Ask) -> Reply<Replayed> {
     let scope = ask.org().await?;
     let (webhook, delivery) = (ask.id("whk")?, ask.id("evt")?);
     ask.answer(scope, move |gw, scope| async move {
-        administer_webhook::replay(&gw, &scope, webhook, delivery).await.map(|()| json!({"id": delivery}))
+        administer_webhook::replay(&gw, &scope, webhook, delivery).await.map(|()| Replayed { id: delivery })
     })
     .await
 }

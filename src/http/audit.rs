@@ -3,28 +3,30 @@
 //! part is never taken for the whole.
 
 use super::{
-    admin::{Ask, Reply, plain},
-    openapi::{Operation, Verb, operation},
+    admin::Ask,
+    openapi::{Operation, Verb, operation, to},
     problem::Problem,
+    told::{Answer, List, Reply, Told},
 };
 use actix_web::{
     HttpResponse,
     body::{BodySize, MessageBody},
-    web::{Bytes, to},
+    web::Bytes,
 };
 use broker::{
     Gateway,
     read_audit::{self, CSV_COLUMNS},
 };
 use model::ids::{self, EventId};
-use serde_json::json;
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value, json};
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
-use store::{Administrator, AuditFilter, EventRow, OrgScope};
+use store::{Administrator, AuditFilter, EventRow, OrgScope, UsageRow};
 use tokio::sync::mpsc;
 
 pub const OPERATIONS: &[Operation] = &[
@@ -35,6 +37,7 @@ pub const OPERATIONS: &[Operation] = &[
         "The org's record, newest first",
         || to(events),
     )
+    .named("list_audit_events")
     .asking(&["actor", "action", "target", "from", "to", "limit", "cursor"]),
     operation(
         Verb::Get,
@@ -43,10 +46,12 @@ pub const OPERATIONS: &[Operation] = &[
         "The same, whole, as NDJSON or CSV",
         || to(export),
     )
+    .named("export_audit_events")
     .asking(&["format", "actor", "action", "target", "from", "to"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/usage", "usage:read", "Sums per metric and day (UTC)", || {
         to(usage)
     })
+    .named("get_usage")
     .asking(&["metric", "from", "to", "bucket"]),
 ];
 
@@ -64,13 +69,12 @@ fn filter(ask: &Ask) -> Result<AuditFilter, Problem> {
     })
 }
 
-async fn events(ask: Ask) -> Reply {
+async fn events(ask: Ask) -> Reply<List<EventRow>> {
     let scope = ask.org().await?;
     let filter = filter(&ask)?;
     ask.list::<ids::Event, _, _, _>(
         scope,
         |e: &EventRow| e.id,
-        plain,
         move |gw, scope, page| async move {
             let filter = AuditFilter { before: page.after, ..filter };
             read_audit::page(&gw, &scope, &filter, page.rows()).await
@@ -78,6 +82,8 @@ async fn events(ask: Ask) -> Reply {
     )
     .await
 }
+
+pub(super) const FORMATS: [&str; 2] = [Format::Ndjson.as_str(), Format::Csv.as_str()];
 
 #[derive(Clone, Copy)]
 enum Format {
@@ -112,7 +118,7 @@ impl Format {
     }
 }
 
-async fn export(ask: Ask) -> Reply {
+async fn export(ask: Ask) -> Reply<Lines> {
     let scope = ask.org().await?;
     let format = match ask.query("format").as_deref() {
         None | Some("ndjson") => Format::Ndjson,
@@ -125,11 +131,10 @@ async fn export(ask: Ask) -> Reply {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(pump(ask.gateway(), scope, filter, format, sender));
     let name = format!("attachment; filename=\"audit.{}\"", format.as_str());
-    Ok(HttpResponse::Ok()
-        .content_type(format.content_type())
-        .insert_header(("Content-Disposition", name))
-        .insert_header(("Cache-Control", "no-store"))
-        .body(Lines(receiver)))
+    let mut response = HttpResponse::Ok();
+    response.content_type(format.content_type());
+    response.insert_header(("Content-Disposition", name)).insert_header(("Cache-Control", "no-store"));
+    Ok(Told::assertion(response.body(Lines(receiver))))
 }
 
 async fn pump(
@@ -165,6 +170,15 @@ async fn pump(
 /// A body that is written while it is read.
 struct Lines(mpsc::Receiver<io::Result<Bytes>>);
 
+impl Answer for Lines {
+    fn content(_: &mut SchemaGenerator) -> Map<String, Value> {
+        let ndjson = json!({"schema": {"type": "string", "description": "An AuditEvent a line"}});
+        let columns = format!("A line of names, then an event a line: {}", CSV_COLUMNS.join(", "));
+        let csv = json!({"schema": {"type": "string", "description": columns}});
+        Map::from_iter([("application/x-ndjson".to_owned(), ndjson), ("text/csv".to_owned(), csv)])
+    }
+}
+
 impl MessageBody for Lines {
     type Error = io::Error;
     fn size(&self) -> BodySize {
@@ -175,7 +189,7 @@ impl MessageBody for Lines {
     }
 }
 
-async fn usage(ask: Ask) -> Reply {
+async fn usage(ask: Ask) -> Reply<List<UsageRow>> {
     let scope = ask.org().await?;
     match ask.query("bucket").as_deref() {
         None | Some("day") => {}
@@ -183,10 +197,7 @@ async fn usage(ask: Ask) -> Reply {
     }
     let (metric, from, until) = (ask.query("metric"), ask.time("from")?, ask.time("to")?);
     ask.answer(scope, move |gw, scope| async move {
-        let rows = read_audit::usage(&gw, &scope, metric.as_deref(), from, until).await?;
-        let data: Vec<_> =
-            rows.iter().map(|row| json!({"metric": row.meter, "day": row.day, "value": row.value})).collect();
-        Ok(json!({"data": data, "next_cursor": null}))
+        read_audit::usage(&gw, &scope, metric.as_deref(), from, until).await.map(List::whole)
     })
     .await
 }

@@ -9,12 +9,15 @@ pub mod admin_orgs;
 pub mod admin_people;
 pub mod audit;
 mod back;
+pub mod connection_view;
 pub mod doors;
 pub mod guard;
 pub mod late;
 mod metrics;
 pub mod oauth_error;
 pub mod openapi;
+pub mod openapi_document;
+mod openapi_parameters;
 pub mod ops;
 pub mod pages;
 pub mod problem;
@@ -22,6 +25,7 @@ pub mod scim;
 pub mod scim_error;
 pub mod signin;
 pub mod token;
+pub mod told;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, http::Method, web::ServiceConfig};
 use broker::FlowError;
@@ -48,7 +52,23 @@ pub struct Entry {
     pub method: Method,
     pub path: &'static str,
     pub door: DoorKind,
-    pub route: fn() -> Route,
+    pub made: Made,
+}
+
+/// What makes the route. One of `/api/v1` brings the schema of its answer along.
+#[derive(Clone, Copy)]
+pub enum Made {
+    Plain(fn() -> Route),
+    Served(fn() -> openapi::Served),
+}
+
+impl Made {
+    fn route(self) -> Route {
+        match self {
+            Self::Plain(make) => make(),
+            Self::Served(make) => make().route,
+        }
+    }
 }
 
 /// Every route, by face.
@@ -59,7 +79,7 @@ pub fn routes() -> impl Iterator<Item = &'static Entry> {
 
 pub fn configure(config: &mut ServiceConfig) {
     for entry in routes() {
-        config.route(entry.path, (entry.route)().method(entry.method.clone()));
+        config.route(entry.path, entry.made.route().method(entry.method.clone()));
     }
     config.default_service(actix_web::web::to(|req: HttpRequest| async move { nowhere(&req) }));
 }
@@ -82,7 +102,7 @@ fn nowhere(req: &HttpRequest) -> HttpResponse {
 /// The operator's own listener: health, readiness, metrics.
 pub fn configure_ops(config: &mut ServiceConfig) {
     for entry in ops::ROUTES.iter().filter(|entry| matches!(entry.path, "/healthz" | "/readyz")) {
-        config.route(entry.path, (entry.route)().method(entry.method.clone()));
+        config.route(entry.path, entry.made.route().method(entry.method.clone()));
     }
     config.route("/metrics", actix_web::web::get().to(metrics::metrics));
 }

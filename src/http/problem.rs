@@ -3,14 +3,36 @@
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use broker::FlowError;
-use serde_json::json;
-use std::fmt;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
 
 /// An error on its way to an API caller.
 #[derive(Debug)]
 pub struct Problem {
     error: FlowError,
     request_id: String,
+}
+
+/// Problem details (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Details<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    /// Stable: docs/REFUSALS.md has a row for each.
+    code: &'a str,
+    /// For whoever reads it; it may change.
+    detail: String,
+    /// The field at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "&str")]
+    field: Option<&'a str>,
+    /// What was expected and received, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    facts: BTreeMap<&'a str, &'a str>,
+    request_id: &'a str,
 }
 
 impl Problem {
@@ -23,23 +45,19 @@ impl Problem {
         if status.is_server_error() {
             tracing::error!(request_id = %self.request_id, error = %self.error, "request failed");
         }
-        let mut body = json!({
-            "type": format!("about:blank#{}", self.error.code()),
-            "title": title,
-            "status": status.as_u16(),
-            "code": self.error.code(),
-            "detail": detail,
-            "request_id": self.request_id,
-        });
-        if let (Some(field), Some(members)) = (field, body.as_object_mut()) {
-            members.insert("field".to_owned(), json!(field));
-        }
-        if let (FlowError::Refused(refusal), Some(members)) = (&self.error, body.as_object_mut())
-            && !refusal.facts.is_empty()
-        {
-            let facts = refusal.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
-            members.insert("facts".to_owned(), facts.collect::<serde_json::Map<_, _>>().into());
-        }
+        let facts =
+            if let FlowError::Refused(refusal) = &self.error { refusal.facts.as_slice() } else { &[] };
+        let code = self.error.code();
+        let body = Details {
+            r#type: format!("about:blank#{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail,
+            field,
+            facts: facts.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            request_id: &self.request_id,
+        };
         let mut response = HttpResponse::build(status);
         if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.error {
             response.insert_header(("Retry-After", retry_after_secs.to_string()));
@@ -47,7 +65,7 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\""));
         }
-        response.content_type("application/problem+json").body(body.to_string())
+        response.content_type("application/problem+json").json(body)
     }
 
     fn parts(&self) -> (StatusCode, &'static str, Option<&str>, String) {

@@ -2,7 +2,7 @@
 //! service. Takes a request apart, calls one provisioning story, renders its result or its refusal
 //! in SCIM's own dialect. The token is asked for before a body is read. RFC 7644 3, 4 and 8.
 
-use super::{DoorKind, Entry, doors, guard::facts, scim_error, shielded};
+use super::{DoorKind, Entry, Made::Plain, doors, guard::facts, scim_error, shielded};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{Method, StatusCode, header},
@@ -24,7 +24,7 @@ use std::str::FromStr;
 use store::{OrgScope, ScimClient};
 
 const fn at(method: Method, path: &'static str, door: DoorKind, route: fn() -> actix_web::Route) -> Entry {
-    Entry { method, path, door, route }
+    Entry { method, path, door, made: Plain(route) }
 }
 
 const fn held(method: Method, path: &'static str, route: fn() -> actix_web::Route) -> Entry {

@@ -3,6 +3,7 @@
 
 use super::{
     DoorKind, Entry,
+    Made::Plain,
     back::{
         Back, SESSION_COOKIE, add_attempt, add_cookie, answered, cookie_name, cookies, see_other, session,
     },
@@ -37,56 +38,61 @@ pub const ROUTES: &[Entry] = &[
         method: Method::GET,
         path: "/oauth2/authorize",
         door: DoorKind::Open,
-        route: || web::route().to(authorize),
+        made: Plain(|| web::route().to(authorize)),
     },
     Entry {
         method: Method::POST,
         path: "/oauth2/authorize",
         door: DoorKind::Open,
-        route: || web::route().to(authorize),
+        made: Plain(|| web::route().to(authorize)),
     },
     Entry {
         method: Method::POST,
         path: "/saml/{con}/acs",
         door: DoorKind::Open,
-        route: || web::route().to(acs),
+        made: Plain(|| web::route().to(acs)),
     },
     Entry {
         method: Method::GET,
         path: "/saml/{con}/metadata",
         door: DoorKind::Open,
-        route: || web::route().to(metadata),
+        made: Plain(|| web::route().to(metadata)),
     },
     Entry {
         method: Method::GET,
         path: "/oidc/{con}/callback",
         door: DoorKind::Open,
-        route: || web::route().to(callback),
+        made: Plain(|| web::route().to(callback)),
     },
     Entry {
         method: Method::GET,
         path: "/oidc/{con}/initiate",
         door: DoorKind::Open,
-        route: || web::route().to(initiate),
+        made: Plain(|| web::route().to(initiate)),
     },
     Entry {
         method: Method::GET,
         path: "/logout",
         door: DoorKind::Open,
-        route: || web::route().to(logout_page),
+        made: Plain(|| web::route().to(logout_page)),
     },
-    Entry { method: Method::POST, path: "/logout", door: DoorKind::Open, route: || web::route().to(logout) },
+    Entry {
+        method: Method::POST,
+        path: "/logout",
+        door: DoorKind::Open,
+        made: Plain(|| web::route().to(logout)),
+    },
     Entry {
         method: Method::GET,
         path: "/assets/style.css",
         door: DoorKind::Open,
-        route: || web::route().to(style),
+        made: Plain(|| web::route().to(style)),
     },
     Entry {
         method: Method::GET,
         path: "/assets/continue.js",
         door: DoorKind::Open,
-        route: || web::route().to(continue_js),
+        made: Plain(|| web::route().to(continue_js)),
     },
 ];
 

@@ -1,7 +1,7 @@
 //! The machine's half of the OAuth provider: token, introspection, revocation, userinfo. Clients
 //! prove themselves by secret (basic or post) or, as public clients, by PKCE alone.
 
-use super::{DoorKind, Entry, doors::bearer, guard::facts, oauth_error, shielded};
+use super::{DoorKind, Entry, Made::Plain, doors::bearer, guard::facts, oauth_error, shielded};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
@@ -27,31 +27,31 @@ pub const ROUTES: &[Entry] = &[
         method: Method::POST,
         path: "/oauth2/token",
         door: DoorKind::Client,
-        route: || web::route().to(token),
+        made: Plain(|| web::route().to(token)),
     },
     Entry {
         method: Method::POST,
         path: "/oauth2/introspect",
         door: DoorKind::Client,
-        route: || web::route().to(introspect),
+        made: Plain(|| web::route().to(introspect)),
     },
     Entry {
         method: Method::POST,
         path: "/oauth2/revoke",
         door: DoorKind::Client,
-        route: || web::route().to(revoke_token),
+        made: Plain(|| web::route().to(revoke_token)),
     },
     Entry {
         method: Method::GET,
         path: "/oauth2/userinfo",
         door: DoorKind::Bearer,
-        route: || web::route().to(userinfo),
+        made: Plain(|| web::route().to(userinfo)),
     },
     Entry {
         method: Method::POST,
         path: "/oauth2/userinfo",
         door: DoorKind::Bearer,
-        route: || web::route().to(userinfo),
+        made: Plain(|| web::route().to(userinfo)),
     },
 ];
 

@@ -2,8 +2,9 @@
 //! UUID v7 inside, so that they sort by birth; opaque outside, and never reused.
 
 use crate::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
+use std::{borrow::Cow, fmt, hash::Hash, marker::PhantomData, str::FromStr};
 use uuid::Uuid;
 
 /// Where randomness comes from. The process gives the operating system's; a test gives a seed's.
@@ -125,6 +126,18 @@ impl<K: Kind> Serialize for Id<K> {
 impl<'de, K: Kind> Deserialize<'de> for Id<K> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+impl<K: Kind> JsonSchema for Id<K> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        K::NAME.into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let pattern = format!("^{}[0-7][0-9a-hjkmnp-tv-z]{{25}}$", K::PREFIX);
+        json_schema!({"type": "string", "pattern": pattern})
     }
 }
 

@@ -1,9 +1,10 @@
 //! An org's life. Every door asks `OrgState` what it still lets through; the match is
 //! written out so that a new state does not slip past one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrgState {
     Trial,

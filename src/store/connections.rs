@@ -3,6 +3,7 @@
 
 use crate::{Error, Result, TenantRead, TenantTx};
 use model::{Secret, Timestamp, ids::ConnectionId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -16,7 +17,7 @@ pub enum ConnectionKind {
     Oidc,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionState {
     Draft,

@@ -7,24 +7,29 @@ use model::{
     ids::{DirectoryId, KeyId},
     org::{OrgState, Passage},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Directory {
     pub id: DirectoryId,
     pub name: String,
+    /// Who runs it, as it was told, such as `okta`.
     pub provider: Option<String>,
     pub created_at: Timestamp,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// A key or token, without its text.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Credential {
     pub id: KeyId,
     pub name: String,
+    /// Empty for a directory's token: it is good for SCIM alone.
     pub scopes: Vec<String>,
     pub created_at: Timestamp,
+    /// `null`: it does not end by itself.
     pub expires_at: Option<Timestamp>,
 }
 

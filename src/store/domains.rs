@@ -2,18 +2,19 @@
 
 use crate::{Result, TenantRead, TenantTx};
 use model::{Timestamp, ids::DomainId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DomainState {
     Pending,
     Verified,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Domain {
     pub id: DomainId,
     pub name: String,

@@ -6,6 +6,7 @@ use model::{
     ids::{DirectoryId, GroupId, UserId},
     user::normalised,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -22,12 +23,14 @@ pub struct Group {
 }
 
 /// A group as an administrator sees it: the id is what a mapping names.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
 pub struct ListedGroup {
     pub id: GroupId,
     pub directory_id: DirectoryId,
     pub display_name: String,
     pub external_id: Option<String>,
+    /// How many people are in it.
     pub members: i64,
 }
 

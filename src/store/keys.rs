@@ -2,6 +2,7 @@
 
 use crate::{Db, Error, Operator, PlatformAct, Result, platform_record::note};
 use model::{Secret, Timestamp, TokenDigest, ids::KeyId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -122,11 +123,12 @@ impl Db {
 }
 
 /// A platform key as it is listed: never its digest.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlatformKey {
     pub id: KeyId,
     pub name: String,
     pub created_at: Timestamp,
+    /// `null` while it is good.
     pub revoked_at: Option<Timestamp>,
 }
 

@@ -56,7 +56,7 @@ pub use provisioning::Membership;
 pub use pulse::{Connections, Waiting};
 pub use record::{AuditFilter, EVENTS, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
-pub use refusals::{NewRefusals, Refusals};
+pub use refusals::{NewRefusals, RefusalSample, Refusals};
 pub use revocations::{AsOf, Receipt, Revoked};
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,

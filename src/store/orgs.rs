@@ -2,11 +2,12 @@
 
 use crate::{Error, Result, TenantRead, TenantTx};
 use model::{Timestamp, ids::OrgId, org::OrgState};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Org {
     pub id: OrgId,
     pub slug: String,
@@ -16,9 +17,12 @@ pub struct Org {
     pub region: String,
     /// May a directory's create take over the seat a sign-in made?
     pub scim_adopts: bool,
+    /// `null`: as the installation is set.
     pub session_idle_secs: Option<i32>,
+    /// `null`: as the installation is set.
     pub session_absolute_secs: Option<i32>,
     pub created_at: Timestamp,
+    /// It can be restored for 30 days from then on.
     pub deleted_at: Option<Timestamp>,
 }
 

@@ -6,17 +6,19 @@ use model::{
     Secret, Timestamp,
     ids::{EventId, WebhookId},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use token::seal::SealKeys;
 use uuid::Uuid;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Webhook {
     pub id: WebhookId,
     pub url: String,
     pub events: Vec<String>,
+    #[schemars(extend("enum" = ["enabled", "disabled"]))]
     pub state: String,
     pub created_at: Timestamp,
 }
@@ -38,14 +40,16 @@ pub struct WebhookChange {
 
 /// One message to one webhook. Its id is the `webhook-id` of every attempt: the receiver's key
 /// against doubles.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Delivery {
     pub id: EventId,
     pub webhook_id: WebhookId,
     pub event_type: String,
+    #[schemars(extend("enum" = ["waiting", "delivered", "dead"]))]
     pub state: String,
     pub attempts: i32,
     pub next_attempt_at: Timestamp,
+    /// The HTTP status of the last attempt; `null` when none came back.
     pub last_status: Option<i32>,
     pub last_error: Option<String>,
     pub created_at: Timestamp,

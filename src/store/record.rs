@@ -10,6 +10,7 @@ use model::{
     ids::{EventId, Id, Kind, OrgId},
     record::{AuditEvent, Effect, Outcome, Record},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -174,22 +175,28 @@ pub struct AuditFilter {
     pub before: Option<EventId>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEvent")]
 pub struct EventRow {
     pub id: EventId,
     pub at: Timestamp,
     pub actor: ActorRow,
+    /// Such as `login.accepted`.
     pub action: String,
+    #[schemars(extend("enum" = ["done", "refused"]))]
     pub outcome: String,
     pub target: Option<ActorRow>,
     pub request_id: String,
     pub session_id: Option<String>,
-    /// The values that have not been redacted.
+    /// What the action is told with, by name. What has been redacted is left out.
     pub values: Map<String, Value>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// Who did it, or what it was done to.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "AuditParty")]
 pub struct ActorRow {
+    /// Such as `user`, `org_key`, `connection`.
     #[serde(rename = "type")]
     pub kind: String,
     pub id: String,
@@ -211,10 +218,14 @@ struct StoredEvent {
     sealed: Option<Vec<Vec<u8>>>,
 }
 
-#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, JsonSchema, sqlx::FromRow)]
+#[schemars(rename = "Usage")]
 pub struct UsageRow {
+    /// Such as `auth.login`.
+    #[serde(rename = "metric")]
     pub meter: String,
     /// The day (UTC) the sum is of.
+    #[schemars(extend("format" = "date"))]
     pub day: String,
     pub value: i64,
 }

@@ -6,8 +6,9 @@ use model::{
     Timestamp,
     ids::{ConnectionId, OrgId, RefusalId},
 };
-use serde::Serialize;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use token::seal::SealKeys;
 use uuid::Uuid;
@@ -21,17 +22,31 @@ pub struct NewRefusals {
     pub minute: Timestamp,
     pub code: &'static str,
     pub count: i64,
-    /// The first one: request id, address, facts. Bounded, and no assertion.
-    pub sample: Value,
+    pub sample: RefusalSample,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// The first refusal of its minute. Bounded, and no assertion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusalSample {
+    pub at: Timestamp,
+    /// What the person's page shows as its reference.
+    pub request_id: String,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
+    /// Such as `expected` and `received`, by name.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// A minute's refusals of one code.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Refusals {
     pub id: RefusalId,
+    /// The minute's begin.
     pub minute: Timestamp,
+    /// Its row in docs/REFUSALS.md says what to do.
     pub code: String,
     pub count: i64,
-    pub sample: Value,
+    pub sample: RefusalSample,
 }
 
 impl TenantTx {

@@ -8,6 +8,7 @@ use model::{
     ids::{DeprovisioningId, OrgId, UserId},
     revocation::{Action, Scope},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -36,11 +37,14 @@ impl Revoked {
 }
 
 /// The receipt of a deactivation.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Deprovisioning")]
 pub struct Receipt {
     pub id: DeprovisioningId,
     pub user_id: UserId,
+    /// What ended the sessions, such as `administrator` or `identity_unbound`.
     pub cause: String,
+    /// The request that did.
     pub request_id: String,
     pub sessions_ended: i32,
     pub refresh_families_ended: i32,
@@ -50,7 +54,7 @@ pub struct Receipt {
     pub reached_at: Option<Timestamp>,
     /// No access token of this person lives after this instant, even in an app that only looks at `exp`.
     pub no_token_lives_after: Timestamp,
-    /// From the request's arrival to the commit.
+    /// From the request's arrival to the commit, in milliseconds.
     pub total_ms: Option<f64>,
 }
 

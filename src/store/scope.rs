@@ -7,6 +7,8 @@ use model::{
     org::{OrgState, Passage},
     record::{Actor, Origin},
 };
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// What a request brings along, whoever makes it.
 #[derive(Clone, Debug)]
@@ -152,7 +154,8 @@ impl Door for Job {
 }
 
 /// What the gate knows of an org: for logs, for the doors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OrgFacts", description = "An org as it is listed.")]
 pub struct OrgFacts {
     pub id: OrgId,
     pub slug: String,

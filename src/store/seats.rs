@@ -11,6 +11,7 @@ use model::{
     ids::{ConnectionId, UserId},
     user::normalised,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,9 +20,10 @@ use uuid::Uuid;
 const LOCKED_MAX: i64 = 3;
 
 /// A person at a connection, bound to a seat.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Identity {
     pub connection_id: ConnectionId,
+    /// What the connection's provider calls the person: SAML's NameID, OpenID Connect's `sub`.
     pub subject: String,
     pub created_at: Timestamp,
 }

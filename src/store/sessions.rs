@@ -7,7 +7,6 @@ use model::{
     ids::{AppId, ConnectionId, FamilyId, SessionId, TeamId, UserId},
     revocation::Scope,
 };
-use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,7 +23,7 @@ pub struct NewSession<'a> {
     pub expires_at: Timestamp,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct SessionRow {
     pub id: SessionId,
     pub user: UserId,

@@ -6,11 +6,12 @@ use model::{
     Timestamp,
     ids::{TeamId, UserId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Team {
     pub id: TeamId,
     pub slug: String,
@@ -19,12 +20,16 @@ pub struct Team {
 }
 
 /// A group's immutable key gives a team, roles, or both.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct GroupMapping {
+    /// The group's immutable key: an id of `GET /orgs/{org}/groups`, its external id, or what a sign-in
+    /// names.
+    #[schemars(length(min = 1, max = 256))]
     pub group_id: String,
     #[serde(default)]
     pub team_id: Option<TeamId>,
+    /// Names of `GET /roles`.
     #[serde(default)]
     pub roles: Vec<String>,
 }
@@ -75,11 +80,12 @@ impl TenantRead {
     }
 }
 
-/// One member of a team, and from whom: `api`, a group's key, or a connection.
-#[derive(Clone, Debug, Serialize)]
+/// One member of a team.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TeamMember {
     pub id: UserId,
     pub user_name: String,
+    /// From whom: `api`, a group's key, or a connection.
     pub sources: Vec<String>,
 }
 

@@ -7,16 +7,19 @@ use model::{
     ids::{ConnectionId, DirectoryId, UserId},
     user::normalised,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct User {
     pub id: UserId,
     pub user_name: String,
+    /// The directory's own key for the person.
     pub external_id: Option<String>,
+    /// May the person sign in?
     pub active: bool,
     pub email: Option<String>,
     pub display_name: Option<String>,
@@ -26,6 +29,7 @@ pub struct User {
     pub directory: Option<DirectoryId>,
     #[serde(skip)]
     pub attributes: Value,
+    /// Rises with each change.
     pub version: i64,
     pub created_at: Timestamp,
     pub modified_at: Timestamp,

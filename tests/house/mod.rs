@@ -5,6 +5,7 @@ pub mod dns;
 pub mod openid;
 pub mod redis;
 pub mod served;
+pub mod shape;
 pub mod walk;
 
 use idp_fixtures::{Person, SamlIdp, SamlIdpSettings, ServiceProvider};
@@ -301,16 +302,20 @@ impl House {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// A call of `/api/v1`; answers status and JSON.
+    /// A call of `/api/v1`; answers status and JSON, which are as they are described.
     pub async fn api(&self, method: &str, key: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.http.request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(key);
+        let path = format!("/api/v1{path}");
+        let verb = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.http.request(verb, self.url(&path)).bearer_auth(key);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let sent = request.send().await.unwrap();
         let status = sent.status().as_u16();
+        let kind = sent.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let kind = kind.to_owned();
         let text = sent.text().await.unwrap();
+        shape::hold(method, &path, (status, &kind, &text));
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 

@@ -1,0 +1,76 @@
+//! What `/api/v1` takes in a path, a query or a header: what each name means, and within which bounds.
+
+use super::{
+    admin::{LIMIT_MAX, LIMIT_USUAL},
+    audit::FORMATS,
+};
+use broker::idempotent::KEY_CHARS_MAX;
+use model::ids;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Value, json};
+
+/// A parameter as it is described. One that nobody described has no description, and a test finds it.
+pub(super) fn parameter(place: &str, name: &str) -> Value {
+    let (about, schema) = meaning(name).unwrap_or_default();
+    json!({"name": name, "in": place, "required": place == "path", "description": about, "schema": schema})
+}
+
+fn id<K: ids::Kind>() -> Value {
+    ids::Id::<K>::json_schema(&mut SchemaGenerator::default()).to_value()
+}
+
+fn meaning(name: &str) -> Option<(&'static str, Value)> {
+    let text = |max: usize| json!({"type": "string", "maxLength": max});
+    let one_of = |words: &[&str], usual: Option<&str>| {
+        let mut schema = json!({"type": "string", "enum": words});
+        if let (Some(usual), Some(members)) = (usual, schema.as_object_mut()) {
+            members.insert("default".to_owned(), json!(usual));
+        }
+        schema
+    };
+    let time = || json!({"type": "string", "format": "date-time"});
+    Some(match name {
+        "org" => {
+            ("The org, by its id or its slug", json!({"type": "string", "minLength": 1, "maxLength": 63}))
+        }
+        "con" => ("The connection", id::<ids::Connection>()),
+        "dir" => ("The directory", id::<ids::Directory>()),
+        "dom" => ("The domain's claim", id::<ids::Domain>()),
+        "usr" => ("The person", id::<ids::User>()),
+        "team" => ("The team", id::<ids::Team>()),
+        "ses" => ("The session", id::<ids::Session>()),
+        "key" => ("The key or token: its id, not its text", id::<ids::Credential>()),
+        "whk" => ("The webhook", id::<ids::Webhook>()),
+        "evt" => ("The delivery", id::<ids::Event>()),
+        "app" => ("The app: its client_id", id::<ids::App>()),
+        "host" => ("One of the org's own hosts", text(253)),
+        "limit" => (
+            "How many to show at most",
+            json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_USUAL}),
+        ),
+        "cursor" => ("The `next_cursor` of the page before, of this very list", json!({"type": "string"})),
+        "email" => ("Only people with this work email", json!({"type": "string"})),
+        "active" => ("Only people who may sign in, or only those who may not", json!({"type": "boolean"})),
+        "release" => (
+            "Remove the directory though it owns active people: they stay active, and no directory's word \
+             deactivates them",
+            json!({"type": "boolean", "default": false}),
+        ),
+        "state" => ("Only deliveries in this state", one_of(&["waiting", "delivered", "dead"], None)),
+        "actor" => {
+            ("Only what this one did: the id of a person, key, app or directory", json!({"type": "string"}))
+        }
+        "action" => ("Only this action, such as `login.accepted`", json!({"type": "string"})),
+        "target" => ("Only what was done to this one: an id", json!({"type": "string"})),
+        "from" => ("Only from this instant on", time()),
+        "to" => ("Only before this instant", time()),
+        "format" => ("How it is written", one_of(&FORMATS, Some("ndjson"))),
+        "metric" => ("Only this metric, such as `auth.login`", json!({"type": "string"})),
+        "bucket" => ("What is summed up", one_of(&["day"], Some("day"))),
+        "Idempotency-Key" => (
+            "Repeating the request with the same key gives the first answer, for 24 hours",
+            json!({"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[!-~]+$"}),
+        ),
+        _ => return None,
+    })
+}
