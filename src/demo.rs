@@ -25,8 +25,8 @@ use model::{
 };
 use std::{collections::BTreeSet, error::Error, io, net::TcpListener, sync::Arc};
 use store::{
-    App, AuthMethod, Call, ConnectionKind, ConnectionState, GateError, GroupMapping, NewApp, NewConnection,
-    NewCredential, NewOrg, Operator, OrgFacts, OrgRef, PlatformAct,
+    App, AuthMethod, Call, ConnectionKind, ConnectionState, GateError, GroupMapping, Holder, NewApp,
+    NewConnection, NewCredential, NewOrg, Operator, OrgFacts, OrgRef, PlatformAct,
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 
@@ -278,9 +278,10 @@ async fn found(gw: &Gateway, operator: Operator, seed: &Seed<'_>) -> Result<Foun
         tx.directories().await?.first().map(|d| d.id).ok_or("the demo's directory is gone: use --reset")?;
     let org_key = org_bearer(OrgBoundKind::OrgKey, org, &SystemChance);
     let scim_token = org_bearer(OrgBoundKind::Scim, org, &SystemChance);
-    for (holder, text, scopes) in
-        [(None, &org_key, vec!["*".to_owned()]), (Some(directory), &scim_token, Vec::new())]
-    {
+    for (holder, text, scopes) in [
+        (Holder::Org, &org_key, vec!["*".to_owned()]),
+        (Holder::Directory(directory), &scim_token, Vec::new()),
+    ] {
         for old in tx.credentials(holder).await? {
             tx.revoke_credential(holder, old.id).await?;
         }

@@ -79,6 +79,8 @@ pub struct Tokens {
     pub refresh_absolute_secs: i64,
     /// How long a rotated refresh token is answered once more with the same successor.
     pub refresh_grace_secs: i64,
+    /// How long a token lives that a directory fetched with its client's secret.
+    pub scim_token_secs: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -162,6 +164,7 @@ impl Default for Tokens {
             refresh_idle_secs: 86_400,
             refresh_absolute_secs: 2_592_000,
             refresh_grace_secs: 10,
+            scim_token_secs: 3_600,
         }
     }
 }

@@ -219,6 +219,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         links: Links::new(&settings.public_url),
         providers: Arc::default(),
         strangers: Arc::default(),
+        uses: Arc::default(),
         lifetimes: Lifetimes {
             access_token_secs: settings.tokens.access_token_secs,
             code_secs: settings.tokens.code_secs,
@@ -227,6 +228,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
             refresh_absolute_secs: settings.tokens.refresh_absolute_secs,
             session_idle_secs: settings.sessions.idle_secs,
             session_absolute_secs: settings.sessions.absolute_secs,
+            scim_token_secs: settings.tokens.scim_token_secs,
         },
         rates: Rates {
             credential_per_sec: settings.limits.credential_requests_per_sec,

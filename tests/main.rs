@@ -45,6 +45,7 @@ mod raw_http;
 mod redis_guard;
 mod redis_lost;
 mod refresh;
+mod scim_clients;
 mod seats;
 mod sign_in_asked;
 mod sign_in_gifts;

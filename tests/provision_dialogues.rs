@@ -8,7 +8,7 @@ use model::{
     record::{AuditEvent, Record},
 };
 use serde_json::{Value, json};
-use store::{Administrator, GroupMapping, NewCredential, OrgChange, OrgRef, OrgScope};
+use store::{Administrator, GroupMapping, Holder, NewCredential, OrgChange, OrgRef, OrgScope};
 use token::credential::{OrgBoundKind, org_bearer};
 use vestibule::seams::SystemChance;
 
@@ -58,7 +58,7 @@ async fn second<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
     let token = org_bearer(OrgBoundKind::Scim, tenant.org, &SystemChance).reveal().clone();
     tx.create_credential(&NewCredential {
         id: KeyId::new(now(), &SystemChance),
-        holder: Some(directory),
+        holder: Holder::Directory(directory),
         name: "test",
         digest: &TokenDigest::of(&token),
         scopes: &[],

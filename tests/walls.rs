@@ -56,6 +56,7 @@ fn each_tool_has_its_floor() {
         "jobs/refusals.rs",
         "jobs/relay.rs",
         "jobs/sweep.rs",
+        "jobs/uses.rs",
         "broker/revoke.rs",
     ];
     only_in("commit_housekeeping", &housekeepers);

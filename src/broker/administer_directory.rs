@@ -13,8 +13,8 @@ use model::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use store::{AdminKind, Administrator, Credential, Directory, NewCredential, OrgScope, TenantRead};
-use token::credential::{OrgBoundKind, org_bearer};
+use store::{AdminKind, Administrator, Credential, Directory, Holder, NewCredential, OrgScope, TenantRead};
+use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,8 @@ pub struct NewToken {
     /// Without it the token does not end by itself.
     #[schemars(range(min = *TOKEN_DAYS.start(), max = *TOKEN_DAYS.end()))]
     pub expires_in_days: Option<i64>,
+    /// Of `SCIM_SCOPES`; left out, everything.
+    pub scopes: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -95,20 +97,48 @@ pub async fn read(
     gw.db.read(scope, "directory.read").await?.directory(id).await?.ok_or(FlowError::Missing)
 }
 
-/// A bearer token for the directory's SCIM client. Errors: `directory.token_days`.
+/// What a directory's credential may be held to.
+pub const SCIM_SCOPES: [&str; 4] = ["users:read", "users:write", "groups:read", "groups:write"];
+/// Secrets of a directory's OAuth client that live at once: the one in use, and the one that follows.
+const SECRETS_MAX: usize = 2;
+
+/// A bearer token for the directory's SCIM client. Errors: `directory.token_days`, `directory.scope_unknown`.
 pub async fn create_token(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
     directory: DirectoryId,
     body: NewToken,
 ) -> Result<Born, FlowError> {
+    let text = org_bearer(OrgBoundKind::Scim, scope.org(), gw.chance.as_ref());
+    keep(gw, scope, Holder::Directory(directory), wanted(scope.now(), "token", body, text)?).await
+}
+
+/// A secret for the directory's OAuth client, whose id is the directory's own. Errors as of `create_token`,
+/// and `directory.two_secrets`.
+pub async fn create_secret(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    directory: DirectoryId,
+    body: NewToken,
+) -> Result<Born, FlowError> {
+    let text = bearer(UnboundKind::ClientSecret, gw.chance.as_ref());
+    keep(gw, scope, Holder::DirectorysClient(directory), wanted(scope.now(), "client", body, text)?).await
+}
+
+fn wanted(now: Timestamp, name: &str, body: NewToken, text: Secret<String>) -> Result<Wanted, FlowError> {
     if body.expires_in_days.is_some_and(|days| !TOKEN_DAYS.contains(&days)) {
         return Err(FlowError::invalid("directory.token_days", "expires_in_days", "from 1 to 3650"));
     }
-    let name = name_of("name", body.name.as_deref().unwrap_or("token"))?;
-    let expires_at = body.expires_in_days.map(|days| scope.now().plus_secs(days.saturating_mul(86_400)));
-    let text = org_bearer(OrgBoundKind::Scim, scope.org(), gw.chance.as_ref());
-    keep(gw, scope, Some(directory), Wanted { name, scopes: Vec::new(), expires_at, text }).await
+    let name = name_of("name", body.name.as_deref().unwrap_or(name))?;
+    let mut scopes = body.scopes.unwrap_or_default();
+    scopes.sort();
+    scopes.dedup();
+    if let Some(unknown) = scopes.iter().find(|scope| !SCIM_SCOPES.contains(&scope.as_str())) {
+        let right = format!("{unknown:.40} is none of: {}", SCIM_SCOPES.join(" "));
+        return Err(FlowError::invalid("directory.scope_unknown", "scopes", right));
+    }
+    let expires_at = body.expires_in_days.map(|days| now.plus_secs(days.saturating_mul(86_400)));
+    Ok(Wanted { name, scopes, expires_at, text })
 }
 
 /// An org's own key. One that an org key makes ends with it at the latest. Errors: `key.scope_unknown`,
@@ -125,7 +155,7 @@ pub async fn create_key(
         return Err(FlowError::invalid("key.expired", "expires_at", "a time to come"));
     }
     let text = org_bearer(OrgBoundKind::OrgKey, scope.org(), gw.chance.as_ref());
-    keep(gw, scope, None, Wanted { name, scopes, expires_at: body.expires_at, text }).await
+    keep(gw, scope, Holder::Org, Wanted { name, scopes, expires_at: body.expires_at, text }).await
 }
 
 /// When a key ends that this maker makes: as wanted, and with its maker unless it is said sooner.
@@ -167,8 +197,8 @@ struct Wanted {
 }
 
 /// Is there such a holder? A directory has to be the org's; the org itself is.
-async fn holder_exists(tx: &mut TenantRead, holder: Option<DirectoryId>) -> Result<(), FlowError> {
-    match holder {
+async fn holder_exists(tx: &mut TenantRead, holder: Holder) -> Result<(), FlowError> {
+    match holder.directory() {
         Some(directory) => tx.directory(directory).await?.map(|_| ()).ok_or(FlowError::Missing),
         None => Ok(()),
     }
@@ -177,19 +207,24 @@ async fn holder_exists(tx: &mut TenantRead, holder: Option<DirectoryId>) -> Resu
 async fn keep(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
-    holder: Option<DirectoryId>,
+    holder: Holder,
     wanted: Wanted,
 ) -> Result<Born, FlowError> {
     let id = KeyId::new(scope.now(), gw.chance.as_ref());
     let mut tx = gw.db.write(scope, "credential.create").await?;
-    if let Some(directory) = holder
+    if let Some(directory) = holder.directory()
         && !tx.hold_directory(directory).await?
     {
         return Err(FlowError::Missing);
     }
     let held = tx.credentials(holder).await?;
     room(held.len())?;
-    let maker = held.iter().find(|one| holder.is_none() && one.id == scope.door().key);
+    let living = held.iter().filter(|one| one.expires_at.is_none_or(|end| end > scope.now())).count();
+    if matches!(holder, Holder::DirectorysClient(_)) && living >= SECRETS_MAX {
+        let detail = "two secrets live already: revoke the one that is no longer used";
+        return Err(FlowError::Conflict { code: "directory.two_secrets", detail: detail.to_owned() });
+    }
+    let maker = held.iter().find(|one| holder == Holder::Org && one.id == scope.door().key);
     let expires_at = end_of(wanted.expires_at, maker.and_then(|maker| maker.expires_at))?;
     tx.create_credential(&NewCredential {
         id,
@@ -200,12 +235,12 @@ async fn keep(
         expires_at,
     })
     .await?;
-    let event = AuditEvent::done(if holder.is_some() { "directory.token_created" } else { "key.created" })
+    let event = AuditEvent::done(made(holder))
         .on("key", id)
         .value(
             "after",
             json!({
-                "name": wanted.name, "directory": holder, "scopes": wanted.scopes, "expires_at": expires_at,
+                "name": wanted.name, "directory": holder.directory(), "scopes": wanted.scopes, "expires_at": expires_at,
                 "made_by": scope.door().key,
             }),
         );
@@ -213,11 +248,19 @@ async fn keep(
     Ok(Born { id, text: wanted.text, expires_at })
 }
 
-/// Live tokens of a directory, or the org's keys: never their text.
+const fn made(holder: Holder) -> &'static str {
+    match holder {
+        Holder::Org => "key.created",
+        Holder::Directory(_) => "directory.token_created",
+        Holder::DirectorysClient(_) => "directory.secret_created",
+    }
+}
+
+/// Live tokens or secrets of a directory, or the org's keys: never their text.
 pub async fn credentials(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
-    holder: Option<DirectoryId>,
+    holder: Holder,
     page: Page<ids::Credential>,
 ) -> Result<Vec<Credential>, FlowError> {
     let mut tx = gw.db.read(scope, "credential.list").await?;
@@ -229,14 +272,18 @@ pub async fn credentials(
 pub async fn revoke_credential(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
-    holder: Option<DirectoryId>,
+    holder: Holder,
     id: KeyId,
 ) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "credential.revoke").await?;
     if !tx.revoke_credential(holder, id).await? {
         return Err(FlowError::Missing);
     }
-    let action = if holder.is_some() { "directory.token_revoked" } else { "key.revoked" };
+    let action = match holder {
+        Holder::Org => "key.revoked",
+        Holder::Directory(_) => "directory.token_revoked",
+        Holder::DirectorysClient(_) => "directory.secret_revoked",
+    };
     let record = Record::of(AuditEvent::done(action).on("key", id))
         .causing(Effect::Webhook { event_type: action, data: json!({"key_id": id}) });
     Ok(tx.commit(record).await?)

@@ -1,6 +1,6 @@
 //! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
 
-use crate::{providers::Providers, refusals::Strangers};
+use crate::{providers::Providers, refusals::Strangers, uses::Uses};
 use model::{
     Chance, Timestamp,
     ids::{ConnectionId, EventId},
@@ -22,6 +22,8 @@ pub struct Lifetimes {
     pub refresh_absolute_secs: i64,
     pub session_idle_secs: i64,
     pub session_absolute_secs: i64,
+    /// Of the tokens that directories fetch.
+    pub scim_token_secs: i64,
 }
 
 /// Every link, ACS address and issuer comes from here: from settings and stored ids, never from a
@@ -121,6 +123,7 @@ pub struct Gateway {
     pub providers: Arc<Providers>,
     pub links: Links,
     pub strangers: Arc<Strangers>,
+    pub uses: Arc<Uses>,
     pub lifetimes: Lifetimes,
     pub rates: Rates,
     /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.

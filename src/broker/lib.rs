@@ -38,6 +38,8 @@ pub mod redeem;
 pub mod refresh;
 pub mod refusals;
 pub mod revoke;
+pub mod scim_access;
+pub mod uses;
 
 pub use error::FlowError;
 pub use gateway::{Gateway, Lifetimes, Links, Outbound, OutboundAnswer, OutboundFault, OutboundRequest};

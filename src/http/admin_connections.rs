@@ -1,22 +1,17 @@
-//! `/api/v1/orgs/{org}/connections` and `/directories`: how people come in, and where they come from.
+//! `/api/v1/orgs/{org}/connections`: how people come in.
 
 use super::{
     admin::Ask,
-    connection_view::{ConnectionView, DirectoryView},
+    connection_view::ConnectionView,
     openapi::{Operation, PAGED, Verb, body, operation, to},
-    told::{List, Once, Reply},
+    told::{List, Reply},
 };
 use broker::{
     administer_connection::{self, NewConnection},
     administer_connection_change::{self, ConnectionPatch},
-    administer_directory::{self, NewDirectory, NewToken},
-    administer_directory_change::{self, DirectoryPatch, People},
     refusals,
 };
-use model::{Timestamp, ids::KeyId};
-use schemars::JsonSchema;
-use serde::Serialize;
-use store::{Credential, ListedGroup, Refusals};
+use store::Refusals;
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/orgs/{org}/connections", "connections:write", "Make a connection, as a draft", || {
@@ -92,79 +87,6 @@ pub const OPERATIONS: &[Operation] = &[
     )
     .named("list_refusals")
     .asking(PAGED),
-    operation(Verb::Post, "/api/v1/orgs/{org}/directories", "directories:write", "Make a directory", || {
-        to(create_directory)
-    })
-    .named("create_directory")
-    .reading(body::<NewDirectory>(&[r#"{"name":"Okta","provider":"okta"}"#]))
-    .misreading(&["api.name_malformed"])
-    .conflicting(&["api.too_many"]),
-    operation(Verb::Get, "/api/v1/orgs/{org}/directories", "directories:read", "List directories", || {
-        to(directories)
-    })
-    .named("list_directories")
-    .asking(PAGED),
-    operation(Verb::Get, "/api/v1/orgs/{org}/directories/{dir}", "directories:read", "Read a directory", || {
-        to(directory)
-    })
-    .named("get_directory"),
-    operation(
-        Verb::Patch,
-        "/api/v1/orgs/{org}/directories/{dir}",
-        "directories:write",
-        "Rename a directory",
-        || to(change_directory),
-    )
-    .named("change_directory")
-    .reading(body::<DirectoryPatch>(&[r#"{"name":"Okta EU"}"#]))
-    .misreading(&["api.name_malformed"]),
-    operation(
-        Verb::Delete,
-        "/api/v1/orgs/{org}/directories/{dir}",
-        "directories:write",
-        "Remove a directory, its tokens and its groups; while it owns active people only with release=true",
-        || to(remove_directory),
-    )
-    .named("remove_directory")
-    .asking(&["release"])
-    .conflicting(&["directory.owns_people"]),
-    operation(
-        Verb::Get,
-        "/api/v1/orgs/{org}/groups",
-        "directories:read",
-        "List the directories' groups; the id is what a group mapping names",
-        || to(groups),
-    )
-    .named("list_groups")
-    .asking(PAGED),
-    operation(
-        Verb::Post,
-        "/api/v1/orgs/{org}/directories/{dir}/tokens",
-        "directories:write",
-        "Make a SCIM token, shown once",
-        || to(create_token),
-    )
-    .named("create_directory_token")
-    .reading(body::<NewToken>(&[r#"{"name":"Okta","expires_in_days":365}"#]))
-    .misreading(&["api.name_malformed", "directory.token_days"])
-    .conflicting(&["api.too_many"]),
-    operation(
-        Verb::Get,
-        "/api/v1/orgs/{org}/directories/{dir}/tokens",
-        "directories:read",
-        "List its tokens, without their text",
-        || to(tokens),
-    )
-    .named("list_directory_tokens")
-    .asking(PAGED),
-    operation(
-        Verb::Delete,
-        "/api/v1/orgs/{org}/directories/{dir}/tokens/{key}",
-        "directories:write",
-        "Revoke a token",
-        || to(revoke_token),
-    )
-    .named("revoke_directory_token"),
 ];
 
 /// What `saml::metadata` and the certificates are refused with, and the address they are fetched from.
@@ -206,14 +128,6 @@ const DISCOVERY: &[&str] = &[
     "oidc.no_algorithm",
     "oidc.provider_unreachable",
 ];
-
-/// A directory's token at its birth.
-#[derive(Serialize, JsonSchema)]
-struct BornToken {
-    id: KeyId,
-    token: Once,
-    expires_at: Option<Timestamp>,
-}
 
 async fn create(ask: Ask) -> Reply<ConnectionView> {
     let scope = ask.org().await?;
@@ -285,98 +199,5 @@ async fn refused(ask: Ask) -> Reply<List<Refusals>> {
         |r: &Refusals| r.id,
         move |gw, scope, page| async move { refusals::list(&gw, &scope, id, page).await },
     )
-    .await
-}
-
-async fn create_directory(ask: Ask) -> Reply<DirectoryView> {
-    let scope = ask.org().await?;
-    let new = ask.json::<NewDirectory>()?;
-    ask.answer(scope, |gw, scope| async move {
-        administer_directory::create(&gw, &scope, new).await.map(|d| DirectoryView::of(&gw.links, d))
-    })
-    .await
-}
-
-async fn directories(ask: Ask) -> Reply<List<DirectoryView>> {
-    let scope = ask.org().await?;
-    ask.list(
-        scope,
-        |d: &DirectoryView| d.directory.id,
-        |gw, scope, page| async move {
-            let rows = administer_directory::list(&gw, &scope, page).await?;
-            Ok(rows.into_iter().map(|d| DirectoryView::of(&gw.links, d)).collect())
-        },
-    )
-    .await
-}
-
-async fn directory(ask: Ask) -> Reply<DirectoryView> {
-    let scope = ask.org().await?;
-    let id = ask.id("dir")?;
-    ask.answer(scope, move |gw, scope| async move {
-        administer_directory::read(&gw, &scope, id).await.map(|d| DirectoryView::of(&gw.links, d))
-    })
-    .await
-}
-
-async fn change_directory(ask: Ask) -> Reply<DirectoryView> {
-    let scope = ask.org().await?;
-    let (id, patch) = (ask.id("dir")?, ask.json::<DirectoryPatch>()?);
-    ask.answer(scope, move |gw, scope| async move {
-        let changed = administer_directory_change::change(&gw, &scope, id, patch).await?;
-        Ok(DirectoryView::of(&gw.links, changed))
-    })
-    .await
-}
-
-async fn remove_directory(ask: Ask) -> Reply<()> {
-    let scope = ask.org().await?;
-    let id = ask.id("dir")?;
-    let people = match ask.query("release").as_deref() {
-        None | Some("false") => People::Kept,
-        Some("true") => People::Released,
-        Some(_) => return Err(ask.wrong("release", "true or false")),
-    };
-    ask.answer(scope, move |gw, scope| async move {
-        administer_directory_change::remove(&gw, &scope, id, people).await
-    })
-    .await
-}
-
-async fn groups(ask: Ask) -> Reply<List<ListedGroup>> {
-    let scope = ask.org().await?;
-    ask.list(
-        scope,
-        |group: &ListedGroup| group.id,
-        |gw, scope, page| async move { administer_directory_change::groups(&gw, &scope, page).await },
-    )
-    .await
-}
-
-async fn create_token(ask: Ask) -> Reply<BornToken> {
-    let scope = ask.org().await?;
-    let (id, new) = (ask.id("dir")?, ask.json::<NewToken>()?);
-    ask.answer(scope, move |gw, scope| async move {
-        let born = administer_directory::create_token(&gw, &scope, id, new).await?;
-        Ok(BornToken { id: born.id, token: Once(born.text), expires_at: born.expires_at })
-    })
-    .await
-}
-
-async fn tokens(ask: Ask) -> Reply<List<Credential>> {
-    let scope = ask.org().await?;
-    let id = ask.id("dir")?;
-    ask.list(scope, |c: &Credential| c.id, move |gw, scope, page| async move {
-        administer_directory::credentials(&gw, &scope, Some(id), page).await
-    })
-    .await
-}
-
-async fn revoke_token(ask: Ask) -> Reply<()> {
-    let scope = ask.org().await?;
-    let (directory, key) = (ask.id("dir")?, ask.id("key")?);
-    ask.answer(scope, move |gw, scope| async move {
-        administer_directory::revoke_credential(&gw, &scope, Some(directory), key).await
-    })
     .await
 }

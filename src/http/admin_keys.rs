@@ -15,7 +15,7 @@ use model::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Credential, Delivery, Webhook};
+use store::{Credential, Delivery, Holder, Webhook};
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/orgs/{org}/keys", "keys:write", "Make an org key, shown once", || {
@@ -149,7 +149,7 @@ async fn keys(ask: Ask) -> Reply<List<Credential>> {
     ask.list(
         scope,
         |c: &Credential| c.id,
-        |gw, scope, page| async move { administer_directory::credentials(&gw, &scope, None, page).await },
+        |gw, scope, page| async move { administer_directory::credentials(&gw, &scope, Holder::Org, page).await },
     )
     .await
 }
@@ -158,7 +158,7 @@ async fn revoke_key(ask: Ask) -> Reply<()> {
     let scope = ask.org().await?;
     let key = ask.id("key")?;
     ask.answer(scope, move |gw, scope| async move {
-        administer_directory::revoke_credential(&gw, &scope, None, key).await
+        administer_directory::revoke_credential(&gw, &scope, Holder::Org, key).await
     })
     .await
 }

@@ -5,7 +5,7 @@ use broker::{FlowError, Links, begin::SamlConfig, begin_oidc::OidcConfig};
 use model::{Timestamp, ids::ConnectionId};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Connection, ConnectionKind, ConnectionState, Directory};
+use store::{Connection, ConnectionKind, ConnectionState};
 
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -85,20 +85,5 @@ impl ConnectionView {
             Self::Saml(saml) => saml.id,
             Self::Oidc(oidc) => oidc.id,
         }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Directory")]
-pub struct DirectoryView {
-    #[serde(flatten)]
-    pub directory: Directory,
-    /// Where its SCIM client calls.
-    base_url: String,
-}
-
-impl DirectoryView {
-    pub fn of(links: &Links, directory: Directory) -> Self {
-        Self { directory, base_url: links.scim_base() }
     }
 }

@@ -2,10 +2,13 @@
 //! expired or revoked is unknown here, and all of these look the same from outside.
 
 use super::guard::{facts, limited};
-use actix_web::{HttpRequest, http::header};
+use actix_web::{
+    HttpRequest,
+    http::{Method, header},
+};
 use broker::{FlowError, Gateway};
-use model::Refusal;
-use store::{AdminKind, Administrator, GateError, Operator, OrgRef, OrgScope, ScimClient};
+use model::{Refusal, ids::DirectoryId};
+use store::{AdminKind, Administrator, GateError, Operator, OrgRef, OrgScope, ScimClient, ScimForm};
 use token::credential::{CredentialKind, CredentialText};
 
 /// The bearer credential of the Authorization header.
@@ -26,21 +29,71 @@ fn shut(error: GateError) -> FlowError {
     }
 }
 
-/// A directory, by its token alone. `slug` is the path's, when it names one: it must agree.
+/// What a SCIM request is about: the scopes that its credential needs, by resource and method. What is
+/// about neither people nor groups (Bulk, /Me) asks for its own.
+fn needed(req: &HttpRequest) -> &'static [&'static str] {
+    let path = req.path();
+    let reads = req.method() == Method::GET || path.ends_with("/.search");
+    let below = path.split_once("/scim/v2/").map_or("", |(_, below)| below);
+    match (below.split('/').next().unwrap_or_default(), reads) {
+        ("Users", true) => &["users:read"],
+        ("Users", false) => &["users:write"],
+        ("Groups", true) => &["groups:read"],
+        ("Groups", false) => &["groups:write"],
+        (".search", _) => &["users:read", "groups:read"],
+        _ => &[],
+    }
+}
+
+/// The directory whose OAuth client shows this secret: to fetch a token, and for nothing else. Errors:
+/// `oauth.invalid_client`, whatever is wrong.
+pub async fn scim_secret(
+    req: &HttpRequest,
+    gw: &Gateway,
+    client: DirectoryId,
+    secret: &str,
+) -> Result<OrgScope<ScimClient>, FlowError> {
+    let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
+    let credential = CredentialText::parse(CredentialKind::ClientSecret, secret).map_err(|_| wrong())?;
+    let opened = gw.db.scim_client(&credential.digest, ScimForm::Secret, &facts(req).call).await;
+    let scope = opened.map_err(|error| match error {
+        GateError::Unknown | GateError::Closed(_) => wrong(),
+        GateError::Store(error) => error.into(),
+    })?;
+    if scope.door().directory != client {
+        return Err(wrong());
+    }
+    limited(req, gw, &scope, scope.door().key).await?;
+    gw.uses.note(scope.org(), scope.door().key, scope.now());
+    Ok(scope)
+}
+
+/// A directory, by its token alone. `slug` is the path's, when it names one: it must agree. Errors:
+/// `api.unauthorized`, `scim.scope_missing`.
 pub async fn scim(
     req: &HttpRequest,
     gw: &Gateway,
     slug: Option<&str>,
 ) -> Result<OrgScope<ScimClient>, FlowError> {
     let text = bearer(req).ok_or_else(unauthorized)?;
-    let credential = CredentialText::parse(CredentialKind::Scim, text).map_err(|_| unauthorized())?;
-    let scope = gw.db.scim_client(&credential.digest, &facts(req).call).await.map_err(shut)?;
+    let kinds = [CredentialKind::Scim, CredentialKind::ScimAccess];
+    let credential = CredentialText::parse_any(&kinds, text).map_err(|_| unauthorized())?;
+    let form = match credential.kind {
+        CredentialKind::ScimAccess => ScimForm::Fetched,
+        _ => ScimForm::Bearer,
+    };
+    let scope = gw.db.scim_client(&credential.digest, form, &facts(req).call).await.map_err(shut)?;
     // The token names its org in the clear; the look-up is what proves it.
     let agrees = credential.org == Some(scope.org()) && slug.is_none_or(|slug| slug == scope.facts().slug);
     if !agrees {
         return Err(unauthorized());
     }
     limited(req, gw, &scope, scope.door().key).await?;
+    gw.uses.note(scope.org(), scope.door().key, scope.now());
+    if let Some(lacking) = needed(req).iter().find(|scope_needed| !scope.door().may(scope_needed)) {
+        let said = format!("this token is held to other scopes than {lacking}: use one that has it");
+        return Err(Refusal::proven("scim.scope_missing").with("detail", said).into());
+    }
     Ok(scope)
 }
 
@@ -75,6 +128,7 @@ pub async fn administrator(
                 return Err(FlowError::Missing);
             }
             limited(req, gw, &scope, scope.door().key).await?;
+            gw.uses.note(scope.org(), scope.door().key, scope.now());
             scope
         }
         _ => {

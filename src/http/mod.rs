@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod admin_apps;
 pub mod admin_connections;
+pub mod admin_directories;
 pub mod admin_keys;
 pub mod admin_orgs;
 pub mod admin_people;

@@ -10,6 +10,7 @@ pub fn code(error: &FlowError) -> &'static str {
         FlowError::Refused(refusal) => match refusal.code {
             "oauth.invalid_client" => "invalid_client",
             "oauth.invalid_grant" => "invalid_grant",
+            "oauth.invalid_scope" => "invalid_scope",
             "oauth.login_required" => "login_required",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
             code if code.starts_with("token.") => "invalid_token",

@@ -5,7 +5,7 @@
 use super::{
     DoorKind, Entry, Made,
     admin::Ask,
-    admin_apps, admin_connections, admin_keys, admin_orgs, admin_people, audit,
+    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, audit,
     openapi_document::describe,
     told::{Answer, Reply, Told},
 };
@@ -183,7 +183,8 @@ const OWN: &[Operation] =
 /// The operations by what they are about.
 pub(super) const FACES: &[(&str, &[Operation])] = &[
     ("Orgs", admin_orgs::OPERATIONS),
-    ("Connections and directories", admin_connections::OPERATIONS),
+    ("Connections", admin_connections::OPERATIONS),
+    ("Directories", admin_directories::OPERATIONS),
     ("Keys and webhooks", admin_keys::OPERATIONS),
     ("People and teams", admin_people::OPERATIONS),
     ("The platform", admin_apps::OPERATIONS),

@@ -1,7 +1,13 @@
 //! The machine's half of the OAuth provider: token, introspection, revocation, userinfo. Clients
 //! prove themselves by secret (basic or post) or, as public clients, by PKCE alone.
 
-use super::{DoorKind, Entry, Made::Plain, doors::bearer, guard::facts, oauth_error, shielded};
+use super::{
+    DoorKind, Entry,
+    Made::Plain,
+    doors::{self, bearer},
+    guard::facts,
+    oauth_error, shielded,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
@@ -12,11 +18,11 @@ use broker::{
     FlowError, Gateway,
     inspect::{self, Live},
     redeem::{self, Redemption, Tokens},
-    refresh, revoke,
+    refresh, revoke, scim_access,
 };
 use model::{
     Refusal, TokenDigest,
-    ids::{AppId, OrgId},
+    ids::{AppId, DirectoryId, OrgId},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -92,45 +98,50 @@ pub fn pairs(text: &[u8]) -> Result<Form, FlowError> {
     Ok(form)
 }
 
-/// The client, authenticated by the method it is registered for. RFC 6749 2.3.1: both halves of
-/// Basic are form-encoded. `org` is the one that its request names.
+/// What a client shows of itself, and how. RFC 6749 2.3.1: both halves of Basic are form-encoded.
+struct Shown {
+    id: String,
+    secret: Option<String>,
+}
+
+fn wrong() -> FlowError {
+    Refusal::stranger("oauth.invalid_client").into()
+}
+
+fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> {
+    let basic = req
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    match (basic, form.get("client_secret")) {
+        (Some(_), Some(_)) => Err(invalid("client_secret", "one way of authenticating, not two")),
+        (Some((_, value)), None) => {
+            let pair = STANDARD.decode(value.trim()).ok().and_then(|b| String::from_utf8(b).ok());
+            let pair = pair.ok_or_else(wrong)?;
+            let (id, secret) = pair.split_once(':').ok_or_else(wrong)?;
+            Ok(Shown { id: decoded(id), secret: Some(decoded(secret)) })
+        }
+        (None, secret) => {
+            Ok(Shown { id: form.get("client_id").cloned().ok_or_else(wrong)?, secret: secret.cloned() })
+        }
+    }
+}
+
+/// The app, authenticated as it is registered. `org` is the one that its request names.
 async fn client(
     req: &HttpRequest,
     gw: &Gateway,
     form: &Form,
     org: Option<OrgId>,
 ) -> Result<Client, FlowError> {
-    let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
-    let basic = req
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-        .map(|(_, value)| value.to_owned());
-    let (id, secret, used) = match (basic, form.get("client_secret")) {
-        (Some(_), Some(_)) => return Err(invalid("client_secret", "one way of authenticating, not two")),
-        (Some(value), None) => {
-            let pair = STANDARD
-                .decode(value.trim())
-                .ok()
-                .and_then(|b| String::from_utf8(b).ok())
-                .ok_or_else(wrong)?;
-            let (id, secret) = pair.split_once(':').ok_or_else(wrong)?;
-            (decoded(id), Some(decoded(secret)), AuthMethod::ClientSecretBasic)
-        }
-        (None, Some(secret)) => (
-            form.get("client_id").cloned().ok_or_else(wrong)?,
-            Some(secret.clone()),
-            AuthMethod::ClientSecretPost,
-        ),
-        (None, None) => (form.get("client_id").cloned().ok_or_else(wrong)?, None, AuthMethod::None),
-    };
+    let Shown { id, secret } = shown(req, form)?;
     let app_id: AppId = id.parse().map_err(|_| wrong())?;
     let (client, now) = (gw.db.client(app_id, org).await?.ok_or_else(wrong)?, facts(req).call.at);
     let app = &client.app;
     let holds = match (app.auth_method, &secret) {
-        (AuthMethod::None, None) => used == AuthMethod::None,
+        (AuthMethod::None, None) => true,
         // A confidential client may use either header or body: both carry the same secret over TLS.
         (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(secret)) => {
             app.knows(&TokenDigest::of(secret), now)
@@ -138,6 +149,26 @@ async fn client(
         _ => false,
     };
     if holds { Ok(client) } else { Err(wrong()) }
+}
+
+/// A directory's client fetches an access token for SCIM: RFC 6749 4.4.
+async fn fetch(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<HttpResponse, FlowError> {
+    let Shown { id, secret } = shown(req, form)?;
+    // An app has no such grant.
+    let unsupported = |_| FlowError::from(Refusal::stranger("oauth.unsupported_grant_type"));
+    let (client, secret) = (id.parse::<DirectoryId>().map_err(unsupported)?, secret.ok_or_else(wrong)?);
+    let scope = doors::scim_secret(req, gw, client, &secret).await?;
+    let (gw, asked) = (gw.clone(), form.get("scope").cloned());
+    let fetched = shielded(async move { scim_access::fetch(&gw, &scope, asked.as_deref()).await }).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("Pragma", "no-cache"))
+        .json(json!({
+            "access_token": fetched.token.reveal(),
+            "token_type": "Bearer",
+            "expires_in": fetched.expires_in_secs,
+            "scope": fetched.scope,
+        })))
 }
 
 /// One form-encoded value: `&` and `=` are letters like any other here.
@@ -151,12 +182,15 @@ async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse 
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
+        if form.get("grant_type").is_some_and(|grant| grant == "client_credentials") {
+            return fetch(&req, &gw, &form).await;
+        }
         let client = client(&req, &gw, &form, named_org(&gw, &form)).await?;
         let need = |name: &'static str| {
             form.get(name).cloned().ok_or_else(|| invalid(name, &format!("{name} is missing")))
         };
         let gw = gw.get_ref().clone();
-        match need("grant_type")?.as_str() {
+        let tokens = match need("grant_type")?.as_str() {
             "authorization_code" => {
                 let (code, verifier) = (need("code")?, need("code_verifier")?);
                 let redirect_uri = form.get("redirect_uri").cloned();
@@ -175,12 +209,10 @@ async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse 
                 shielded(async move { refresh::refresh(&gw, &client, &text, &call).await }).await
             }
             _ => Err(Refusal::stranger("oauth.unsupported_grant_type").into()),
-        }
+        };
+        tokens.map(|tokens| issued(&tokens))
     };
-    match answer.await {
-        Ok(tokens) => issued(&tokens),
-        Err(error) => oauth_error::response(&error),
-    }
+    answer.await.unwrap_or_else(|error| oauth_error::response(&error))
 }
 
 /// The org that the request's code or refresh token names.

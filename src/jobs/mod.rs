@@ -8,6 +8,7 @@ pub mod months;
 pub mod refusals;
 mod relay;
 pub mod sweep;
+pub mod uses;
 
 use broker::{
     FlowError, Gateway,
@@ -27,6 +28,7 @@ const OFTEN: Duration = Duration::from_millis(250);
 const SELDOM: Duration = Duration::from_secs(1);
 /// How often Redis is asked whether it still holds everything.
 const STEADILY: Duration = Duration::from_secs(5);
+const MINUTELY: Duration = Duration::from_secs(60);
 const HOURLY: Duration = Duration::from_secs(3_600);
 /// Orgs a job takes on in one round.
 const ORGS_A_ROUND: i64 = 100;
@@ -40,6 +42,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
+    jobs.spawn(every(MINUTELY, "uses", gw.clone(), stop.clone(), uses::round));
     jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
     jobs.join_all().await;
 }

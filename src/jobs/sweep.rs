@@ -100,7 +100,7 @@ async fn clear(
 /// What ended at or before this instant goes.
 const fn ended(shelf: Shelf, keep: &Retention, now: Timestamp) -> Timestamp {
     now.minus_secs(match shelf {
-        Shelf::FirstUses | Shelf::Codes => MARGIN_SECS,
+        Shelf::FirstUses | Shelf::Codes | Shelf::ScimAccess => MARGIN_SECS,
         Shelf::Answers => 0,
         Shelf::Families | Shelf::Sessions => keep.ended_sessions_secs,
         Shelf::Delivered => keep.delivered_secs,

@@ -37,6 +37,7 @@ pub enum Problem {
     Missing,
     Unauthorized,
     Forbidden,
+    ScopeMissing,
     VersionMismatch,
     Throttled,
     Unavailable,
@@ -53,7 +54,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -81,6 +82,7 @@ impl Problem {
         Self::Missing,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::ScopeMissing,
         Self::VersionMismatch,
         Self::Throttled,
         Self::Unavailable,
@@ -122,6 +124,7 @@ impl Problem {
             Self::Missing => ("scim.missing", 404, None),
             Self::Unauthorized => ("scim.unauthorized", 401, None),
             Self::Forbidden => ("scim.forbidden", 403, None),
+            Self::ScopeMissing => ("scim.scope_missing", 403, None),
             Self::VersionMismatch => ("scim.version_mismatch", 412, None),
             Self::Throttled => ("scim.throttled", 429, None),
             Self::Unavailable => ("scim.unavailable", 503, None),

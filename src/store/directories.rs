@@ -1,10 +1,10 @@
 //! Directories and the bearer credentials of an org: SCIM tokens and org keys. Only digests are
 //! kept; the routing row that a door asks follows by trigger and goes with the revocation.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{Error, Result, ScimForm, TenantRead, TenantTx};
 use model::{
     Timestamp, TokenDigest,
-    ids::{DirectoryId, KeyId},
+    ids::{DirectoryId, KeyId, OrgId},
     org::{OrgState, Passage},
 };
 use schemars::JsonSchema;
@@ -31,20 +31,48 @@ pub struct Credential {
     pub created_at: Timestamp,
     /// `null`: it does not end by itself.
     pub expires_at: Option<Timestamp>,
+    /// To the minute; none when it never was.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Whose credential, and what for. A directory's are bearer tokens, or the secrets of its OAuth client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Org,
+    Directory(DirectoryId),
+    DirectorysClient(DirectoryId),
+}
+
+impl Holder {
+    pub const fn directory(self) -> Option<DirectoryId> {
+        match self {
+            Self::Org => None,
+            Self::Directory(id) | Self::DirectorysClient(id) => Some(id),
+        }
+    }
+
+    /// The columns `kind` and `holder_id`.
+    fn columns(self, org: OrgId) -> (&'static str, Uuid) {
+        match self {
+            Self::Org => ("org_key", org.uuid()),
+            Self::Directory(id) => (ScimForm::Bearer.as_str(), id.uuid()),
+            Self::DirectorysClient(id) => (ScimForm::Secret.as_str(), id.uuid()),
+        }
+    }
 }
 
 pub struct NewCredential<'a> {
     pub id: KeyId,
-    /// `scim`, held by a directory, or `org_key`, held by the org.
-    pub holder: Option<DirectoryId>,
+    pub holder: Holder,
     pub name: &'a str,
     pub digest: &'a TokenDigest,
     pub scopes: &'a [String],
     pub expires_at: Option<Timestamp>,
 }
 
-/// `key_id`, `name`, `scopes`, `created_at`, `expires_at`.
-type CredentialRow = (Uuid, String, Vec<String>, OffsetDateTime, Option<OffsetDateTime>);
+/// `key_id`, `name`, `scopes`, `created_at`, `expires_at`, `last_used_at`.
+type CredentialRow =
+    (Uuid, String, Vec<String>, OffsetDateTime, Option<OffsetDateTime>, Option<OffsetDateTime>);
 
 impl TenantRead {
     pub async fn directories(&mut self) -> Result<Vec<Directory>> {
@@ -68,28 +96,31 @@ impl TenantRead {
         Ok(self.directories().await?.into_iter().find(|d| d.id == id))
     }
 
-    /// Live credentials of a directory, or the org's own keys.
-    pub async fn credentials(&mut self, holder: Option<DirectoryId>) -> Result<Vec<Credential>> {
-        let holder = holder.map_or(self.org().uuid(), |d| d.uuid());
+    /// The holder's credentials that are not revoked.
+    pub async fn credentials(&mut self, holder: Holder) -> Result<Vec<Credential>> {
+        let (kind, holder) = holder.columns(self.org());
         let rows: Vec<CredentialRow> = sqlx::query_as(
-            "SELECT key_id, name, scopes, created_at, expires_at
+            "SELECT key_id, name, scopes, created_at, expires_at, last_used_at
                FROM credentials
               WHERE holder_id = $1
+                AND kind = $2
                 AND revoked_at IS NULL
               ORDER BY key_id
               LIMIT 200",
         )
         .bind(holder)
+        .bind(kind)
         .fetch_all(self.sql())
         .await?;
         Ok(rows
             .into_iter()
-            .map(|(id, name, scopes, created_at, expires_at)| Credential {
+            .map(|(id, name, scopes, created_at, expires_at, last_used_at)| Credential {
                 id: KeyId::from_uuid(id),
                 name,
                 scopes,
                 created_at: created_at.into(),
                 expires_at: expires_at.map(Timestamp::from),
+                last_used_at: last_used_at.map(Timestamp::from),
             })
             .collect())
     }
@@ -133,7 +164,7 @@ impl TenantTx {
 
     pub async fn create_credential(&mut self, new: &NewCredential<'_>) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let (kind, holder) = new.holder.map_or(("org_key", org), |dir| ("scim", dir.uuid()));
+        let (kind, holder) = new.holder.columns(self.org());
         sqlx::query(
             "INSERT INTO credentials (org_id, key_id, kind, holder_id, name, digest, scopes, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -152,19 +183,23 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Revokes one of the holder's credentials; false when it has no such live one.
-    pub async fn revoke_credential(&mut self, holder: Option<DirectoryId>, id: KeyId) -> Result<bool> {
-        let holder = holder.map_or(self.org().uuid(), |d| d.uuid());
+    /// Revokes one of the holder's credentials, and what was fetched with it; false when it has no such
+    /// live one.
+    pub async fn revoke_credential(&mut self, holder: Holder, id: KeyId) -> Result<bool> {
+        let (kind, holder) = holder.columns(self.org());
         let now = OffsetDateTime::from(self.now());
         self.shut_door(id.uuid()).await?;
         let gone = sqlx::query(
-            "UPDATE credentials SET revoked_at = $3 WHERE holder_id = $1 AND key_id = $2 AND revoked_at IS NULL",
+            "UPDATE credentials SET revoked_at = $3
+              WHERE holder_id = $1 AND key_id = $2 AND kind = $4 AND revoked_at IS NULL",
         )
         .bind(holder)
         .bind(id.uuid())
         .bind(now)
+        .bind(kind)
         .execute(self.sql())
         .await?;
+        self.end_fetched_with(id).await?;
         Ok(gone.rows_affected() == 1)
     }
 }

@@ -2,7 +2,7 @@
 //! hold on people, itself. Locks in this order: the directory, the doors of its tokens, the mappings, the
 //! people.
 
-use crate::{Result, TenantTx};
+use crate::{Holder, Result, TenantTx};
 use model::ids::{DirectoryId, UserId};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -38,8 +38,10 @@ impl TenantTx {
         if found.rows_affected() == 0 {
             return Ok(false);
         }
-        for credential in self.credentials(Some(id)).await? {
-            self.revoke_credential(Some(id), credential.id).await?;
+        for holder in [Holder::Directory(id), Holder::DirectorysClient(id)] {
+            for credential in self.credentials(holder).await? {
+                self.revoke_credential(holder, credential.id).await?;
+            }
         }
         Ok(true)
     }

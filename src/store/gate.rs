@@ -4,7 +4,7 @@
 
 use crate::{
     AdminKind, Administrator, AppClient, Call, Db, Door, Error, Job, Operator, OrgFacts, OrgScope, Result,
-    ScimClient, Subject, Visitor,
+    ScimClient, ScimForm, Subject, Visitor,
     apps::{App, StoredApp},
 };
 use model::{
@@ -218,17 +218,19 @@ impl Db {
         admit(route, Visitor, call)
     }
 
-    /// The directory that holds this token. Expired is unknown.
+    /// The directory that holds this credential. Expired is unknown.
     pub async fn scim_client(
         &self,
         digest: &TokenDigest,
+        form: ScimForm,
         call: &Call,
     ) -> std::result::Result<OrgScope<ScimClient>, GateError> {
-        let found = self.credential(digest, "scim").await?.ok_or(GateError::Unknown)?;
+        let found = self.credential(digest, form.as_str()).await?.ok_or(GateError::Unknown)?;
         live(found.expires_at, call)?;
         let door = ScimClient {
             directory: DirectoryId::from_uuid(found.holder_id),
             key: KeyId::from_uuid(found.key_id),
+            scopes: found.scopes,
         };
         admit(Some(found.org), door, call)
     }

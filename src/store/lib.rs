@@ -28,6 +28,7 @@ mod record;
 mod refresh_families;
 mod refusals;
 mod revocations;
+mod scim_secrets;
 mod scope;
 mod seats;
 mod sessions;
@@ -40,7 +41,7 @@ mod users;
 
 pub use apps::{App, AppChange, AuthMethod, NewApp, Serves};
 pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
-pub use directories::{Credential, Directory, NewCredential};
+pub use directories::{Credential, Directory, Holder, NewCredential};
 pub use domains::{Domain, DomainState};
 pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, GroupFilter, ListedGroup, MemberEdit};
@@ -58,9 +59,10 @@ pub use record::{AuditFilter, EVENTS, EventRow, UsageRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, RefusalSample, Refusals};
 pub use revocations::{AsOf, Receipt, Revoked};
+pub use scim_secrets::NewScimAccess;
 pub use scope::{
-    AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, Subject,
-    Visitor,
+    AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, ScimForm,
+    Subject, Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};

@@ -52,12 +52,42 @@ impl Door for Visitor {
     }
 }
 
-/// A directory with its bearer token.
+/// A directory with its bearer token, or the secret of its OAuth client.
 #[derive(Clone, Debug)]
 pub struct ScimClient {
     pub directory: DirectoryId,
     pub key: KeyId,
+    /// What it may do; none named is everything.
+    pub scopes: Vec<String>,
 }
+
+/// In which form a directory shows that it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScimForm {
+    /// Its own bearer token.
+    Bearer,
+    /// The secret of its OAuth client: good for fetching, and for nothing else.
+    Secret,
+    /// What was fetched with the secret.
+    Fetched,
+}
+
+impl ScimForm {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "scim",
+            Self::Secret => "scim_secret",
+            Self::Fetched => "scim_access",
+        }
+    }
+}
+
+impl ScimClient {
+    pub fn may(&self, scope: &str) -> bool {
+        self.scopes.is_empty() || self.scopes.iter().any(|held| held == scope)
+    }
+}
+
 impl Door for ScimClient {
     const PASSAGE: Passage = Passage::Provision;
     fn actor(&self) -> Actor {

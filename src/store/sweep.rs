@@ -32,10 +32,12 @@ pub enum Shelf {
     Dead,
     /// Counted refusals of strangers.
     Refusals,
+    /// Access tokens that directories fetched.
+    ScimAccess,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -44,6 +46,7 @@ impl Shelf {
         Self::Delivered,
         Self::Dead,
         Self::Refusals,
+        Self::ScimAccess,
     ];
 
     pub const fn table(self) -> &'static str {
@@ -56,6 +59,7 @@ impl Shelf {
             Self::Delivered => "deliveries_delivered",
             Self::Dead => "deliveries_dead",
             Self::Refusals => "refusals",
+            Self::ScimAccess => "scim_access",
         }
     }
 
@@ -117,13 +121,25 @@ impl Shelf {
                   WHERE (minute, con_id, code) IN (SELECT minute, con_id, code FROM refusals
                                                     WHERE minute <= $1 ORDER BY minute LIMIT $2)"
             }
+            Self::ScimAccess => {
+                "DELETE FROM credentials
+                  WHERE key_id IN (SELECT key_id FROM credentials
+                                    WHERE kind = 'scim_access' AND key_id < $3
+                                      AND (expires_at <= $1 OR revoked_at <= $1)
+                                    ORDER BY key_id LIMIT $2)"
+            }
         }
     }
 
     const fn by_birth(self) -> bool {
         match self {
             Self::FirstUses | Self::Answers | Self::Refusals => false,
-            Self::Codes | Self::Families | Self::Sessions | Self::Delivered | Self::Dead => true,
+            Self::Codes
+            | Self::Families
+            | Self::Sessions
+            | Self::Delivered
+            | Self::Dead
+            | Self::ScimAccess => true,
         }
     }
 }

@@ -25,8 +25,8 @@ use std::{
     },
 };
 use store::{
-    App, AuthMethod, Call, ConnectionKind, ConnectionState, NewApp, NewConnection, NewCredential, NewOrg,
-    Operator, OrgFacts, OrgRef, PlatformAct,
+    App, AuthMethod, Call, ConnectionKind, ConnectionState, Holder, NewApp, NewConnection, NewCredential,
+    NewOrg, Operator, OrgFacts, OrgRef, PlatformAct,
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 use vestibule::{
@@ -223,9 +223,10 @@ impl House {
         tx.create_directory(directory, "Okta", None).await.unwrap();
         let scim_token = org_bearer(OrgBoundKind::Scim, org, &SystemChance).reveal().clone();
         let org_key = org_bearer(OrgBoundKind::OrgKey, org, &SystemChance).reveal().clone();
-        for (holder, text, scopes) in
-            [(Some(directory), &scim_token, vec![]), (None, &org_key, vec!["*".to_owned()])]
-        {
+        for (holder, text, scopes) in [
+            (Holder::Directory(directory), &scim_token, vec![]),
+            (Holder::Org, &org_key, vec!["*".to_owned()]),
+        ] {
             tx.create_credential(&NewCredential {
                 id: KeyId::new(now(), &SystemChance),
                 holder,

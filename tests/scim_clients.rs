@@ -1,0 +1,151 @@
+//! A directory's OAuth client: it fetches tokens by a secret, uses them for SCIM alone, and loses them with the
+//! secret. And scopes, for either kind of credential.
+
+use crate::house::{House, Tenant, house, walk::text};
+use serde_json::{Value, json};
+
+async fn secret(house: &House, tenant: &Tenant, body: Value) -> (u16, Value) {
+    let path = format!("/orgs/{}/directories/{}/clients", tenant.slug, tenant.directory);
+    house.api("POST", &tenant.org_key, &path, Some(body)).await
+}
+
+async fn fetch(house: &House, id: &str, secret: &str, more: &[(&str, &str)]) -> (u16, Value) {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials").append_pair("client_id", id);
+    form.append_pair("client_secret", secret).extend_pairs(more);
+    let sent = house
+        .http
+        .post(house.url("/oauth2/token"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.finish());
+    let answer = sent.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+async fn users(house: &House, token: &str) -> u16 {
+    house.scim("GET", token, "/scim/v2/Users", None).await.0
+}
+
+/// What the client fetched opens SCIM and nothing else, the secret opens nothing but the fetching, and
+/// with the secret goes what it fetched.
+#[tokio::test]
+async fn a_fetched_token_is_for_scim_and_ends_with_its_secret() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (status, made) = secret(house, &tenant, json!({"name": "Entra"})).await;
+    assert_eq!(status, 201, "{made}");
+    let (id, key) = (text(&made, "client_id"), text(&made, "client_secret"));
+    assert_eq!(
+        (id, text(&made, "token_endpoint")),
+        (&*tenant.directory.to_string(), &*house.url("/oauth2/token"))
+    );
+    let (status, fetched) = fetch(house, id, key, &[("scope", "scim")]).await;
+    assert_eq!(
+        (status, &fetched["token_type"], &fetched["scope"]),
+        (200, &json!("Bearer"), &json!("scim")),
+        "{fetched}"
+    );
+    assert!((3_600..=21_600).contains(&fetched["expires_in"].as_i64().unwrap()));
+    assert!(fetched.get("refresh_token").is_none());
+    let token = text(&fetched, "access_token");
+    let ada = json!({"userName": "ada@entra.example"});
+    assert_eq!(house.scim("POST", token, "/scim/v2/Users", Some(ada)).await.0, 201);
+    let in_path = format!("/orgs/{}/scim/v2/Users", tenant.slug);
+    assert_eq!(house.scim("GET", token, &in_path, None).await.0, 200);
+    assert_eq!(users(house, key).await, 401, "the secret is no token");
+    let teams = format!("/orgs/{}/teams", tenant.slug);
+    assert_eq!(house.api("GET", token, &teams, None).await.0, 401);
+    assert_eq!(fetch(house, id, token, &[]).await.0, 401, "nor is the token a secret");
+    let path = format!("/orgs/{}/directories/{}/clients", tenant.slug, tenant.directory);
+    let gone = house.api("DELETE", &tenant.org_key, &format!("{path}/{}", text(&made, "id")), None).await;
+    assert_eq!(gone.0, 204);
+    assert_eq!((users(house, token).await, fetch(house, id, key, &[]).await.0), (401, 401));
+}
+
+#[tokio::test]
+async fn a_secret_is_its_own_directorys_and_two_live_at_once() {
+    let house = house();
+    let (tenant, other) = (house.tenant().await, house.tenant().await);
+    let (_, first) = secret(house, &tenant, json!({})).await;
+    let (_, second) = secret(house, &tenant, json!({"expires_in_days": 30})).await;
+    let (status, third) = secret(house, &tenant, json!({})).await;
+    assert_eq!((status, &third["code"]), (409, &json!("directory.two_secrets")), "{third}");
+    let id = tenant.directory.to_string();
+    for one in [&first, &second] {
+        assert_eq!(fetch(house, &id, text(one, "client_secret"), &[]).await.0, 200);
+    }
+    let key = text(&first, "client_secret");
+    for (client, secret) in [
+        (other.directory.to_string(), key.to_owned()),
+        (id.clone(), format!("{}A", &key[..key.len() - 1])),
+        (id.clone(), tenant.scim_token.clone()),
+        (id.clone(), String::new()),
+    ] {
+        let (status, said) = fetch(house, &client, &secret, &[]).await;
+        assert_eq!((status, &said["error"]), (401, &json!("invalid_client")), "{said}");
+    }
+    let (status, said) = fetch(house, &tenant.app.id.to_string(), &tenant.app.secret, &[]).await;
+    assert_eq!((status, &said["error"]), (400, &json!("unsupported_grant_type")), "{said}");
+}
+
+/// A credential that is held to scopes does what they say, and fetches no more than it has.
+#[tokio::test]
+async fn scopes_hold_a_token_to_reading_and_to_people() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let tokens = format!("/orgs/{}/directories/{}/tokens", tenant.slug, tenant.directory);
+    let make = async |scopes: Value| {
+        let made = house.api("POST", &tenant.org_key, &tokens, Some(json!({"scopes": scopes}))).await;
+        assert_eq!(made.0, 201, "{}", made.1);
+        text(&made.1, "token").to_owned()
+    };
+    let (reader, people) =
+        (make(json!(["users:read"])).await, make(json!(["users:read", "users:write"])).await);
+    let group = || Some(json!({"displayName": "Staff"}));
+    let person = |name: &str| Some(json!({"userName": name}));
+    for (token, method, path, body, status) in [
+        (&reader, "GET", "/scim/v2/Users", None, 200),
+        (&reader, "POST", "/scim/v2/Users", person("a@scopes.example"), 403),
+        (&reader, "GET", "/scim/v2/Groups", None, 403),
+        (&people, "POST", "/scim/v2/Users", person("b@scopes.example"), 201),
+        (&people, "POST", "/scim/v2/Groups", group(), 403),
+        (&tenant.scim_token, "POST", "/scim/v2/Groups", group(), 201),
+    ] {
+        let (given, said) = house.scim(method, token, path, body).await;
+        assert_eq!(given, status, "{method} {path}: {said}");
+        if status == 403 {
+            assert!(text(&said, "detail").contains("scim.scope_missing"), "{said}");
+        }
+    }
+    let unknown = Some(json!({"scopes": ["users:delete"]}));
+    let (status, said) = house.api("POST", &tenant.org_key, &tokens, unknown).await;
+    assert_eq!((status, &said["code"]), (400, &json!("directory.scope_unknown")), "{said}");
+    let (_, made) = secret(house, &tenant, json!({"scopes": ["users:read", "groups:read"]})).await;
+    let (id, key) = (text(&made, "client_id"), text(&made, "client_secret"));
+    let (status, said) = fetch(house, id, key, &[("scope", "users:write")]).await;
+    assert_eq!((status, &said["error"]), (400, &json!("invalid_scope")), "{said}");
+    let (_, narrow) = fetch(house, id, key, &[("scope", "users:read")]).await;
+    assert_eq!(narrow["scope"], "users:read");
+    let token = text(&narrow, "access_token");
+    assert_eq!(house.scim("GET", token, "/scim/v2/Groups", None).await.0, 403);
+    let (_, whole) = fetch(house, id, key, &[("scope", "scim")]).await;
+    let token = text(&whole, "access_token");
+    assert_eq!(house.scim("GET", token, "/scim/v2/Groups", None).await.0, 200);
+    assert_eq!(house.scim("POST", token, "/scim/v2/Groups", group()).await.0, 403);
+}
+
+/// The administrator sees which token is no longer used.
+#[tokio::test]
+async fn the_last_use_of_a_token_is_told() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let tokens = format!("/orgs/{}/directories/{}/tokens", tenant.slug, tenant.directory);
+    let used = async || {
+        let (_, list) = house.api("GET", &tenant.org_key, &tokens, None).await;
+        list["data"][0]["last_used_at"].clone()
+    };
+    assert_eq!(used().await, Value::Null);
+    assert_eq!(users(house, &tenant.scim_token).await, 200);
+    house.on(async move { vestibule::jobs::uses::round(house.gw.clone()).await.unwrap() }).await;
+    assert!(used().await.is_string());
+}
