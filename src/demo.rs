@@ -21,7 +21,7 @@ use model::{
     Secret, TokenDigest,
     ids::{AppId, ConnectionId, DirectoryId, DomainId, KeyId, OrgId, TeamId},
     org::OrgState,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use std::{collections::BTreeSet, error::Error, io, net::TcpListener, sync::Arc};
 use store::{
@@ -295,7 +295,7 @@ async fn found(gw: &Gateway, operator: Operator, seed: &Seed<'_>) -> Result<Foun
         })
         .await?;
     }
-    tx.commit(Record::of(AuditEvent::done("org.demo_set_up").on("org", org))).await?;
+    tx.commit(Record::of(AuditEvent::done(Act::OrgDemoSetUp).on("org", org))).await?;
     Ok(Founded { org, connection, org_key, scim_token })
 }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{
     Timestamp,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ async fn write(house: &'static House, org: &str, numbers: std::ops::Range<i64>, 
             let call = Call { at, ..call() };
             let scope = house.gw.db.administrator(house.operator, &org, &call).await.unwrap();
             let tx = house.gw.db.write(&scope, "test.events").await.unwrap();
-            let event = |n: i64| AuditEvent::done("test.happened").on("thing", n).value("n", n);
+            let event = |n: i64| AuditEvent::done(Act::TeamMemberAdded).on("thing", n).value("n", n);
             let first = Record::of(event(numbers.start));
             let record = (numbers.start + 1..numbers.end).fold(first, |record, n| record.and(event(n)));
             tx.commit(record).await.unwrap();
@@ -49,7 +49,7 @@ async fn pages_and_exports_lose_and_repeat_nothing_while_events_arrive() {
     for n in 0..3 {
         write(house, &org, n * 400..(n + 1) * 400, began.plus_secs(n)).await;
     }
-    let base = format!("/orgs/{org}/audit/events?action=test.happened&limit=200");
+    let base = format!("/orgs/{org}/audit/events?action=team.member_added&limit=200");
     let (mut path, mut seen, mut pages) = (base.clone(), Vec::new(), 0);
     loop {
         let (status, page) = operate(house, "GET", &path, None).await;
@@ -64,7 +64,7 @@ async fn pages_and_exports_lose_and_repeat_nothing_while_events_arrive() {
     assert_eq!(seen.iter().copied().collect::<BTreeSet<_>>(), (0..1_200).collect());
     let thirds: Vec<i64> = seen.iter().map(|n| n / 400).collect();
     assert!(thirds.is_sorted_by(|newer, older| newer >= older), "newest first");
-    let (export, ()) = tokio::join!(exported(house, &org, "action=test.happened"), async {
+    let (export, ()) = tokio::join!(exported(house, &org, "action=team.member_added"), async {
         for n in 0..20 {
             write(house, &org, 3_000 + n..3_001 + n, now()).await;
         }
@@ -74,7 +74,7 @@ async fn pages_and_exports_lose_and_repeat_nothing_while_events_arrive() {
     assert_eq!(numbers, seen, "the same lines in the same order, past the first 500");
     let all: BTreeSet<&str> = lines.iter().map(|line| text(line, "id")).collect();
     assert_eq!(all.len(), lines.len(), "none twice");
-    let csv = exported(house, &org, "action=test.happened&format=csv").await;
+    let csv = exported(house, &org, "action=team.member_added&format=csv").await;
     assert_eq!(csv.lines().count(), 1 + 1_206 + 20);
     assert!(csv.lines().skip(1).all(|line| line.matches("\",\"").count() == 10), "eleven cells each");
 }
@@ -133,7 +133,7 @@ async fn filters_are_held_to_the_instant_and_joined() {
         listed
     };
     let (one, two) = (at.plus_secs(1), at.plus_secs(2));
-    let mine = "action=test.happened";
+    let mine = "action=team.member_added";
     assert_eq!(found(format!("{mine}&from={one}")).await, [2, 1], "from that instant");
     assert_eq!(found(format!("{mine}&to={two}")).await, [1, 0], "until before that instant");
     assert_eq!(found(format!("{mine}&from={one}&to={two}")).await, [1]);

@@ -6,7 +6,7 @@ use crate::house::{House, Tenant, VERIFIER, call, house, now};
 use model::{
     TokenDigest,
     ids::{SessionId, UserId},
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -65,7 +65,7 @@ async fn open(house: &'static House, tenant: Arc<Tenant>, user: UserId) -> Opene
             expires_at,
         };
         tx.create_session(&session, &code).await.unwrap();
-        tx.commit(Record::of(AuditEvent::done("test.opened").on("session", id))).await.unwrap();
+        tx.commit(Record::of(AuditEvent::done(Act::LoginContinued).on("session", id))).await.unwrap();
         Opened { id, cookie, code: text.reveal().clone() }
     };
     house.on(work).await

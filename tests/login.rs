@@ -5,7 +5,7 @@ use crate::house::{
     walk::{claims, code, is_active, param, redeem, sent_back, text, to_the_acs, tokens},
 };
 use idp_fixtures::Browser;
-use model::record::{AuditEvent, Record};
+use model::record::{Act, AuditEvent, Record};
 use serde_json::json;
 use store::ConnectionState;
 
@@ -110,7 +110,7 @@ async fn a_connection_disabled_meanwhile_admits_nobody() {
     let disabled = async move {
         let mut tx = house.gw.db.write(&scope, "test.disable").await.unwrap();
         tx.set_connection_state(connection, ConnectionState::Disabled).await.unwrap();
-        tx.commit(Record::of(AuditEvent::done("connection.disabled"))).await.unwrap();
+        tx.commit(Record::of(AuditEvent::done(Act::ConnectionDisabled))).await.unwrap();
     };
     house.on(disabled).await;
     let refused = door.post().await;
@@ -229,7 +229,7 @@ async fn a_session_that_was_idle_too_long_answers_nothing() {
         let mut tx = house.gw.db.write(&scope, "test.idle").await.unwrap();
         let change = store::OrgChange { session_idle_secs: Some(1), ..store::OrgChange::default() };
         tx.change_org(&change).await.unwrap();
-        tx.commit(Record::of(AuditEvent::done("org.changed"))).await.unwrap();
+        tx.commit(Record::of(AuditEvent::done(Act::OrgChanged))).await.unwrap();
     };
     house.on(shorten).await;
     tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;

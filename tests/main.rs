@@ -54,4 +54,5 @@ mod states;
 mod states_table;
 mod tenancy;
 mod walls;
+mod webhook_events;
 mod webhooks;

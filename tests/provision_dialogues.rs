@@ -5,7 +5,7 @@ use crate::house::{House, Tenant, call, house, now, walk::text};
 use model::{
     TokenDigest,
     ids::{DirectoryId, KeyId, TeamId, UserId},
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::{Value, json};
 use store::{Administrator, GroupMapping, Holder, NewCredential, OrgChange, OrgRef, OrgScope};
@@ -66,7 +66,7 @@ async fn second<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
     })
     .await
     .unwrap();
-    tx.commit(Record::of(AuditEvent::done("directory.created"))).await.unwrap();
+    tx.commit(Record::of(AuditEvent::done(Act::DirectoryCreated))).await.unwrap();
     Directory { house, token }
 }
 
@@ -170,7 +170,7 @@ async fn a_group_gives_its_team_and_takes_it_away_member_by_member() {
     tx.create_team(team, "staff", "Staff").await.unwrap();
     let mapping = GroupMapping { group_id: group.clone(), team_id: Some(team), roles: vec!["member".into()] };
     tx.set_group_mappings(&[mapping]).await.unwrap();
-    tx.commit(Record::of(AuditEvent::done("mappings.replaced"))).await.unwrap();
+    tx.commit(Record::of(AuditEvent::done(Act::OrgGroupMappingsSet))).await.unwrap();
     let roles = async |id: &str| {
         house.gw.db.read(&scope, "test.roles").await.unwrap().roles_of(id.parse().unwrap()).await.unwrap()
     };
@@ -245,7 +245,7 @@ async fn a_seat_of_a_sign_in_is_adopted_only_where_the_org_says_so() {
     let scope = administrator(house, &tenant).await;
     let mut tx = house.gw.db.write(&scope, "test.adopts").await.unwrap();
     tx.change_org(&OrgChange { scim_adopts: Some(true), ..OrgChange::default() }).await.unwrap();
-    tx.commit(Record::of(AuditEvent::done("org.changed"))).await.unwrap();
+    tx.commit(Record::of(AuditEvent::done(Act::OrgChanged))).await.unwrap();
     let found = okta.found("Users", &format!("userName eq \"{ada}\"")).await;
     let (status, adopted) = okta.ask("POST", "/Users", Some(body.clone())).await;
     assert_eq!((status, text(&adopted, "id")), (201, found[0].as_str()), "the same seat");

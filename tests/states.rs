@@ -11,7 +11,7 @@ use idp_fixtures::{Browser, Page};
 use model::{
     ids::{ConnectionId, UserId},
     org::OrgState,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ async fn put(house: &'static House, tenant: &Tenant, state: OrgState) {
         let scope = house.gw.db.founding(house.operator, facts, &call());
         let mut tx = house.gw.db.write(&scope, "test.state").await.unwrap();
         tx.change_org(&OrgChange { state: Some(state), ..OrgChange::default() }).await.unwrap();
-        tx.commit(Record::of(AuditEvent::done("org.changed"))).await.unwrap();
+        tx.commit(Record::of(AuditEvent::done(Act::OrgChanged))).await.unwrap();
     };
     house.on(change).await;
 }

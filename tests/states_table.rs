@@ -41,6 +41,7 @@ pub const OF_NO_ORG: &[&str] = &[
     "GET /assets/continue.js",
     "GET /api/openapi.json",
     "GET /api/v1/roles",
+    "GET /api/v1/webhook-event-types",
     "POST /api/v1/orgs",
     "GET /api/v1/orgs",
     "POST /api/v1/apps",

@@ -89,6 +89,21 @@ fn the_database_functions_of_the_gate_are_called_in_the_gate_alone() {
     }
 }
 
+/// Nothing but an act of the catalogue can be recorded; and each of them is, somewhere.
+#[test]
+fn every_act_of_the_catalogue_is_recorded() {
+    let stories: Vec<String> =
+        sources().into_iter().filter(|(path, _)| !path.starts_with("model/")).map(|(_, code)| code).collect();
+    for act in model::act::Act::ALL {
+        let name = format!("Act::{act:?}");
+        let recorded = stories.iter().any(|code| {
+            code.match_indices(&name)
+                .any(|(at, _)| !code[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()))
+        });
+        assert!(recorded, "{} is recorded by no story", act.as_str());
+    }
+}
+
 #[test]
 fn rooms_hold_at_most_400_lines() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

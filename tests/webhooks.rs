@@ -121,7 +121,7 @@ async fn an_act_is_told_signed_and_once() {
     assert_eq!((asked.path.as_str(), asked.header("content-type")), ("/hook?a=b", "application/json"));
     let body: Value = serde_json::from_slice(&asked.body).unwrap();
     assert_eq!(text(&body, "type"), "domain.verified");
-    assert!(text(&body["data"], "name").starts_with("one."));
+    assert!(text(&body["data"]["values"], "name").starts_with("one."));
     time(&body, "timestamp");
     let told = hook.after(house, 1).await;
     assert_eq!((text(&told, "id"), text(&told, "state")), (asked.header("webhook-id"), "delivered"));

@@ -135,6 +135,20 @@ pub(crate) const DNS_NAME: &str =
 /// Absolute; what else `web_url` asks, a pattern does not say.
 pub(crate) const WEB_URL: &str = r#"^https?://[^\s\u0000-\u001f\u007f-\u009f\\*"<>#]+$"#;
 
+/// An org key hands on no more than it holds. Errors: `api.scope_missing`, with the first that it lacks.
+pub(crate) fn holds_all<'a>(
+    door: &Administrator,
+    wanted: impl IntoIterator<Item = &'a str>,
+) -> Result<(), FlowError> {
+    let lacks = |wanted: &&str| !door.scopes.iter().any(|held| held == "*" || held == wanted);
+    match (door.kind, wanted.into_iter().find(lacks)) {
+        (AdminKind::Platform, _) | (AdminKind::Org, None) => Ok(()),
+        (AdminKind::Org, Some(lacking)) => {
+            Err(Refusal::proven("api.scope_missing").with("needed", lacking).into())
+        }
+    }
+}
+
 /// A name as people write one: 1 to 200 characters, none of them a control character.
 pub(crate) fn name_of(field: &'static str, text: &str) -> Result<String, FlowError> {
     let text = text.trim();

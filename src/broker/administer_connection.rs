@@ -13,7 +13,7 @@ use crate::{
 use model::{
     Refusal, Secret, Timestamp,
     ids::{self, ConnectionId},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
 use schemars::JsonSchema;
@@ -246,8 +246,10 @@ pub async fn create(
     tx.create_connection(&Row { id, kind, name: &name, config: &config, secret: secret.as_ref() }).await?;
     let created = tx.connection(id).await?.ok_or(FlowError::Missing)?;
     let after = json!({"type": kind, "name": name, "config": config});
-    tx.commit(Record::of(AuditEvent::done("connection.created").on("connection", id).value("after", after)))
-        .await?;
+    tx.commit(Record::of(
+        AuditEvent::done(Act::ConnectionCreated).on("connection", id).value("after", after),
+    ))
+    .await?;
     Ok(created)
 }
 
@@ -289,17 +291,16 @@ pub async fn enable(
     let before = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
     tx.set_connection_state(id, ConnectionState::Enabled).await?;
     let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
-    tx.commit(state_record("connection.enabled", &before, after.state)).await?;
+    tx.commit(state_record(Act::ConnectionEnabled, &before, after.state)).await?;
     Ok(after)
 }
 
-fn state_record(action: &'static str, before: &Connection, after: ConnectionState) -> Record {
-    let event = AuditEvent::done(action)
+fn state_record(act: Act, before: &Connection, after: ConnectionState) -> Record {
+    let event = AuditEvent::done(act)
         .on("connection", before.id)
         .value("before", json!({"state": before.state}))
         .value("after", json!({"state": after}));
-    let data = json!({"connection_id": before.id, "state": after});
-    Record::of(event).causing(Effect::Webhook { event_type: action, data })
+    Record::of(event)
 }
 
 /// Shuts it, and ends all that came in by it.
@@ -314,7 +315,7 @@ pub async fn disable(
     let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
     let about = Scope::Connection(id);
     let revoked = tx.revoke(about, Action::Terminate, "connection_disabled").await?;
-    tx.commit(state_record("connection.disabled", &before, after.state)).await?;
+    tx.commit(state_record(Act::ConnectionDisabled, &before, after.state)).await?;
     revoke::tell(gw, scope, about, revoked, None).await;
     Ok(after)
 }
@@ -338,7 +339,7 @@ pub async fn remove(
     revoked.push((about, tx.revoke(about, Action::Terminate, "connection_removed").await?));
     tx.drop_gifts_of(id).await?;
     tx.remove_connection(id).await?;
-    let event = AuditEvent::done("connection.removed")
+    let event = AuditEvent::done(Act::ConnectionRemoved)
         .on("connection", id)
         .value("before", json!({"name": before.name, "config": before.config}))
         .value("people_who_lost", lost.len());

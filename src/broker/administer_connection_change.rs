@@ -13,7 +13,7 @@ use crate::{
 use model::{
     Refusal, Secret, Timestamp,
     ids::ConnectionId,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -80,7 +80,7 @@ pub async fn change(
         tx.set_connection_secret(id, secret).await?;
     }
     let after = tx.connection(id).await?.ok_or(FlowError::Missing)?;
-    let event = AuditEvent::done("connection.changed")
+    let event = AuditEvent::done(Act::ConnectionChanged)
         .on("connection", id)
         .value("before", json!({"name": before.name, "config": before.config}))
         .value("after", json!({"name": after.name, "config": after.config}))

@@ -3,17 +3,17 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{KEY_SCOPES, PRINTABLE, Page, name_of, one_of, room},
+    administer::{KEY_SCOPES, PRINTABLE, Page, holds_all, name_of, one_of, room},
 };
 use model::{
-    Refusal, Secret, Timestamp, TokenDigest,
+    Secret, Timestamp, TokenDigest,
     ids::{self, DirectoryId, KeyId},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use store::{AdminKind, Administrator, Credential, Directory, Holder, NewCredential, OrgScope, TenantRead};
+use store::{Administrator, Credential, Directory, Holder, NewCredential, OrgScope, TenantRead};
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -74,7 +74,7 @@ pub async fn create(
     room(tx.directories().await?.len())?;
     tx.create_directory(id, &name, provider.as_deref()).await?;
     let created = tx.directory(id).await?.ok_or(FlowError::Missing)?;
-    let event = AuditEvent::done("directory.created")
+    let event = AuditEvent::done(Act::DirectoryCreated)
         .on("directory", id)
         .value("after", json!({"name": name, "provider": provider}));
     tx.commit(Record::of(event)).await?;
@@ -180,13 +180,8 @@ fn key_scopes(door: &Administrator, mut scopes: Vec<String>) -> Result<Vec<Strin
         let right = format!("{unknown:.40} is none of: {}", KEY_SCOPES.join(" "));
         return Err(FlowError::invalid("key.scope_unknown", "scopes", right));
     }
-    let holds = |wanted: &String| door.scopes.iter().any(|held| held == "*" || held == wanted);
-    match (door.kind, scopes.iter().find(|s| !holds(s))) {
-        (AdminKind::Platform, _) | (AdminKind::Org, None) => Ok(scopes),
-        (AdminKind::Org, Some(lacking)) => {
-            Err(Refusal::proven("api.scope_missing").with("needed", lacking).into())
-        }
-    }
+    holds_all(door, scopes.iter().map(String::as_str))?;
+    Ok(scopes)
 }
 
 struct Wanted {
@@ -248,11 +243,11 @@ async fn keep(
     Ok(Born { id, text: wanted.text, expires_at })
 }
 
-const fn made(holder: Holder) -> &'static str {
+const fn made(holder: Holder) -> Act {
     match holder {
-        Holder::Org => "key.created",
-        Holder::Directory(_) => "directory.token_created",
-        Holder::DirectorysClient(_) => "directory.secret_created",
+        Holder::Org => Act::KeyCreated,
+        Holder::Directory(_) => Act::DirectoryTokenCreated,
+        Holder::DirectorysClient(_) => Act::DirectorySecretCreated,
     }
 }
 
@@ -279,19 +274,22 @@ pub async fn revoke_credential(
     if !tx.revoke_credential(holder, id).await? {
         return Err(FlowError::Missing);
     }
-    let action = match holder {
-        Holder::Org => "key.revoked",
-        Holder::Directory(_) => "directory.token_revoked",
-        Holder::DirectorysClient(_) => "directory.secret_revoked",
+    let event = match holder {
+        Holder::Org => AuditEvent::done(Act::KeyRevoked),
+        Holder::Directory(directory) => {
+            AuditEvent::done(Act::DirectoryTokenRevoked).value("directory", directory.to_string())
+        }
+        Holder::DirectorysClient(directory) => {
+            AuditEvent::done(Act::DirectorySecretRevoked).value("directory", directory.to_string())
+        }
     };
-    let record = Record::of(AuditEvent::done(action).on("key", id))
-        .causing(Effect::Webhook { event_type: action, data: json!({"key_id": id}) });
-    Ok(tx.commit(record).await?)
+    Ok(tx.commit(Record::of(event.on("key", id))).await?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::AdminKind;
 
     fn door(kind: AdminKind, scopes: &[&str]) -> Administrator {
         let scopes = scopes.iter().map(|s| (*s).to_owned()).collect();

@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{
     ids::{self, DirectoryId},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -44,7 +44,7 @@ pub async fn change(
         tx.rename_directory(id, name).await?;
     }
     let after = tx.directory(id).await?.ok_or(FlowError::Missing)?;
-    let event = AuditEvent::done("directory.changed")
+    let event = AuditEvent::done(Act::DirectoryChanged)
         .on("directory", id)
         .value("before", json!({"name": before.name}))
         .value("after", json!({"name": after.name}));
@@ -72,13 +72,12 @@ pub async fn remove(
     }
     let lost = tx.remove_directory(id).await?;
     let revoked = revoke::reassert_losers(&mut tx, &lost, "directory_removed").await?;
-    let event = AuditEvent::done("directory.removed")
+    let event = AuditEvent::done(Act::DirectoryRemoved)
         .on("directory", id)
         .value("before", json!({"name": before.name, "provider": before.provider}))
         .value("active_people_released", owned)
         .value("people_who_lost", lost.len());
-    let told = Effect::Webhook { event_type: "directory.removed", data: json!({"directory_id": id}) };
-    tx.commit(Record::of(event).causing(told)).await?;
+    tx.commit(Record::of(event)).await?;
     for (about, revoked) in revoked {
         revoke::tell(gw, scope, about, revoked, None).await;
     }

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
     Refusal,
     ids::{self, DomainId, random32},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,11 +68,12 @@ pub async fn claim(
         }
         other => other?,
     }
-    let mut record =
-        Record::of(AuditEvent::done("domain.claimed").on("domain", id).value("after", json!({"name": name})));
+    let mut record = Record::of(
+        AuditEvent::done(Act::DomainClaimed).on("domain", id).value("after", json!({"name": name})),
+    );
     if body.trusted {
         prove(&mut tx, id).await?;
-        record = record.and(verified(id, &name, "trusted")).causing(told(id, &name));
+        record = record.and(verified(id, &name, "trusted"));
     }
     let domain = tx.domain(id).await?.ok_or(FlowError::Missing)?;
     tx.commit(record).await?;
@@ -89,11 +90,7 @@ async fn prove(tx: &mut TenantTx, id: DomainId) -> Result<(), FlowError> {
 }
 
 fn verified(id: DomainId, name: &str, how: &'static str) -> AuditEvent {
-    AuditEvent::done("domain.verified").on("domain", id).value("name", name).value("how", how)
-}
-
-fn told(id: DomainId, name: &str) -> Effect {
-    Effect::Webhook { event_type: "domain.verified", data: json!({"domain_id": id, "name": name}) }
+    AuditEvent::done(Act::DomainVerified).on("domain", id).value("name", name).value("how", how)
 }
 
 /// Looks for the TXT record now. Errors: `domain.txt_not_found`, `domain.dns_unreachable`, `domain.taken`.
@@ -126,8 +123,7 @@ pub async fn verify(
     tx.domain(id).await?.filter(|d| d.txt_value == domain.txt_value).ok_or(FlowError::Missing)?;
     prove(&mut tx, id).await?;
     let proven = tx.domain(id).await?.ok_or(FlowError::Missing)?;
-    let record = Record::of(verified(id, &domain.name, "dns")).causing(told(id, &domain.name));
-    tx.commit(record).await?;
+    tx.commit(Record::of(verified(id, &domain.name, "dns"))).await?;
     Ok(view(proven))
 }
 
@@ -156,6 +152,6 @@ pub async fn remove(gw: &Gateway, scope: &OrgScope<Administrator>, id: DomainId)
     let domain = tx.domain(id).await?.ok_or(FlowError::Missing)?;
     tx.remove_domain(id).await?;
     let event =
-        AuditEvent::done("domain.removed").on("domain", id).value("before", json!({"name": domain.name}));
+        AuditEvent::done(Act::DomainRemoved).on("domain", id).value("before", json!({"name": domain.name}));
     Ok(tx.commit(Record::of(event)).await?)
 }

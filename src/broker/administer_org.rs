@@ -9,7 +9,7 @@ use crate::{
 use model::{
     ids::OrgId,
     org::OrgState,
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
 use schemars::JsonSchema;
@@ -84,7 +84,7 @@ pub async fn found(gw: &Gateway, by: Operator, body: NewOrg, call: &Call) -> Res
         other => other?,
     }
     let org = tx.own_org().await?;
-    let event = AuditEvent::done("org.created")
+    let event = AuditEvent::done(Act::OrgCreated)
         .on("org", org.id)
         .value("after", json!({"slug": org.slug, "name": org.name, "plan": org.plan, "region": org.region}));
     tx.commit(Record::of(event)).await?;
@@ -133,14 +133,17 @@ pub async fn change(gw: &Gateway, scope: &OrgScope<Administrator>, body: OrgPatc
     } else {
         None
     };
-    let event = AuditEvent::done("org.changed")
+    let event = AuditEvent::done(Act::OrgChanged)
         .on("org", after.id)
         .value("before", changeable(&before))
         .value("after", changeable(&after));
     let mut record = Record::of(event);
     if before.state != after.state {
-        let data = json!({"org_id": after.id, "before": before.state, "after": after.state});
-        record = record.causing(Effect::Webhook { event_type: "org.state_changed", data });
+        let event = AuditEvent::done(Act::OrgStateChanged)
+            .on("org", after.id)
+            .value("before", json!({"state": before.state}))
+            .value("after", json!({"state": after.state}));
+        record = record.and(event);
     }
     tx.commit(record).await?;
     if let Some(revoked) = revoked {
@@ -185,7 +188,7 @@ pub async fn delete(gw: &Gateway, scope: &OrgScope<Operator>) -> Result<(), Flow
     }
     tx.change_org(&OrgChange { state: Some(OrgState::Deleted), ..OrgChange::default() }).await?;
     let revoked = tx.revoke(Scope::Org, Action::Terminate, "org_deleted").await?;
-    let event = AuditEvent::done("org.deleted")
+    let event = AuditEvent::done(Act::OrgDeleted)
         .on("org", before.id)
         .value("before", json!({"state": before.state}))
         .value("after", json!({"state": OrgState::Deleted}));
@@ -207,7 +210,7 @@ pub async fn restore(gw: &Gateway, scope: &OrgScope<Operator>) -> Result<Org, Fl
     }
     tx.change_org(&OrgChange { state: Some(OrgState::Active), ..OrgChange::default() }).await?;
     let after = tx.own_org().await?;
-    let event = AuditEvent::done("org.restored")
+    let event = AuditEvent::done(Act::OrgRestored)
         .on("org", after.id)
         .value("before", json!({"state": before.state}))
         .value("after", json!({"state": after.state}));
@@ -250,7 +253,7 @@ pub async fn add_host(
         }
         other => other?,
     }
-    let event = AuditEvent::done("host.added").on("org", scope.org()).value("after", json!({"host": host}));
+    let event = AuditEvent::done(Act::HostAdded).on("org", scope.org()).value("after", json!({"host": host}));
     tx.commit(Record::of(event)).await?;
     Ok(host)
 }
@@ -266,6 +269,6 @@ pub async fn remove_host(
         return Err(FlowError::Missing);
     }
     let event =
-        AuditEvent::done("host.removed").on("org", scope.org()).value("before", json!({"host": host}));
+        AuditEvent::done(Act::HostRemoved).on("org", scope.org()).value("before", json!({"host": host}));
     Ok(tx.commit(Record::of(event)).await?)
 }

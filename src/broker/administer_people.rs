@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{
     ids::{self, ConnectionId, SessionId, TeamId, UserId},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
 use schemars::JsonSchema;
@@ -87,7 +87,7 @@ pub async fn unbind(
     tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
     let subject = tx.unbind_identity(connection, id).await?.ok_or(FlowError::Missing)?;
     let ended = revoke::end_person(gw, &mut tx, id, "identity_unbound").await?;
-    let event = AuditEvent::done("identity.unbound")
+    let event = AuditEvent::done(Act::IdentityUnbound)
         .on("user", id)
         .value("connection", connection.to_string())
         .value("subject", subject)
@@ -147,12 +147,11 @@ pub async fn set_roles(
     let after = tx.roles_of(id).await?;
     let about = Scope::User(id);
     let revoked = if taken { Some(tx.revoke(about, Action::Reassert, "role_taken").await?) } else { None };
-    let event = AuditEvent::done("user.roles_set")
+    let event = AuditEvent::done(Act::UserRolesSet)
         .on("user", id)
         .value("before", json!(before))
         .value("after", json!(after));
-    let data = json!({"user_id": id, "roles": after});
-    tx.commit(Record::of(event).causing(Effect::Webhook { event_type: "user.roles_set", data })).await?;
+    tx.commit(Record::of(event)).await?;
     if let Some(revoked) = revoked {
         revoke::tell(gw, scope, about, revoked, None).await;
     }
@@ -175,7 +174,7 @@ pub async fn create_team(
         }
         other => other?,
     }
-    let event = AuditEvent::done("team.created")
+    let event = AuditEvent::done(Act::TeamCreated)
         .on("team", id)
         .value("after", json!({"slug": body.slug, "name": name}));
     tx.commit(Record::of(event)).await?;
@@ -199,7 +198,7 @@ pub async fn remove_team(gw: &Gateway, scope: &OrgScope<Administrator>, id: Team
     if !tx.remove_team(id).await? {
         return Err(FlowError::Missing);
     }
-    tx.commit(Record::of(AuditEvent::done("team.removed").on("team", id))).await?;
+    tx.commit(Record::of(AuditEvent::done(Act::TeamRemoved).on("team", id))).await?;
     revoke::tell(gw, scope, Scope::Org, revoked, None).await;
     Ok(())
 }
@@ -232,7 +231,7 @@ pub async fn join(
     if !tx.join_team(team, user, BY_API).await? {
         return Ok(());
     }
-    let event = AuditEvent::done("team.member_added").on("team", team).value("user", user.to_string());
+    let event = AuditEvent::done(Act::TeamMemberAdded).on("team", team).value("user", user.to_string());
     Ok(tx.commit(Record::of(event)).await?)
 }
 
@@ -251,7 +250,7 @@ pub async fn leave(
     }
     let about = Scope::User(user);
     let revoked = tx.revoke(about, Action::Reassert, "team_left").await?;
-    let event = AuditEvent::done("team.member_removed").on("team", team).value("user", user.to_string());
+    let event = AuditEvent::done(Act::TeamMemberRemoved).on("team", team).value("user", user.to_string());
     tx.commit(Record::of(event)).await?;
     revoke::tell(gw, scope, about, revoked, None).await;
     Ok(())
@@ -299,7 +298,7 @@ pub async fn set_mappings(
     let lost = tx.set_group_mappings(&mappings).await?;
     let revoked = revoke::reassert_losers(&mut tx, &lost, "mapping_changed").await?;
     let after = tx.group_mappings().await?;
-    let event = AuditEvent::done("org.group_mappings_set")
+    let event = AuditEvent::done(Act::OrgGroupMappingsSet)
         .on("org", scope.org())
         .value("before", json!(before))
         .value("after", json!(after))

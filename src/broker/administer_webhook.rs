@@ -3,17 +3,19 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, Page, WEB_URL, room, web_url},
+    administer::{Loopback, Page, WEB_URL, holds_all, room, web_url},
 };
 use audit::webhook::WebhookSecret;
 use model::{
     Secret, Timestamp,
+    act::{USAGE_RECORDED, event_types},
     ids::{self, EventId, WebhookId},
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use store::{Administrator, Delivery, OrgScope, TenantRead, Webhook, WebhookChange};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,8 +23,8 @@ use store::{Administrator, Delivery, OrgScope, TenantRead, Webhook, WebhookChang
 pub struct NewWebhook {
     #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub url: String,
-    /// Event types such as `user.deactivated`, or `*` for all.
-    #[schemars(length(min = 1, max = EVENTS_MAX), inner(regex(pattern = EVENT)))]
+    /// Event types such as `user.deactivated`, all of one word such as `user.*`, or `*` for all.
+    #[schemars(length(min = 1, max = EVENTS_MAX), extend("items" = subscription()))]
     pub events: Vec<String>,
 }
 
@@ -31,7 +33,7 @@ pub struct NewWebhook {
 pub struct WebhookPatch {
     #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub url: Option<String>,
-    #[schemars(length(min = 1, max = EVENTS_MAX), inner(regex(pattern = EVENT)))]
+    #[schemars(length(min = 1, max = EVENTS_MAX), extend("items" = subscription()))]
     pub events: Option<Vec<String>>,
     pub state: Option<WebhookState>,
 }
@@ -44,9 +46,6 @@ pub enum WebhookState {
 }
 
 const EVENTS_MAX: usize = 50;
-const EVENT_CHARS_MAX: usize = 100;
-/// `is_event`, as it is described.
-const EVENT: &str = r"^(\*|[a-z._]{1,100})$";
 /// How long a replaced secret still signs beside the new one.
 const OLD_SECRET_SECS: i64 = 24 * 3600;
 
@@ -57,14 +56,54 @@ fn url_of(gw: &Gateway, url: &str) -> Result<(), FlowError> {
     gw.outbound.may_call(url).map_err(|fault| FlowError::invalid(fault.code, "url", fault.why))
 }
 
-fn events_of(events: &[String]) -> Result<(), FlowError> {
-    if (1..=EVENTS_MAX).contains(&events.len()) && events.iter().all(|event| is_event(event)) {
-        return Ok(());
-    }
-    Err(FlowError::invalid("webhook.events", "events", "1 to 50 event types such as user.deactivated, or *"))
+/// What can be asked for, as it is described.
+fn subscription() -> Value {
+    let words: BTreeSet<&str> = event_types().filter_map(|known| known.split('.').next()).collect();
+    let patterns = words.into_iter().map(|word| format!("{word}.*"));
+    let all: Vec<String> =
+        ["*".to_owned()].into_iter().chain(patterns).chain(event_types().map(str::to_owned)).collect();
+    json!({"type": "string", "enum": all})
 }
 
-/// Errors: `api.url_refused`, `outbound.address_denied`, `webhook.events`.
+/// A type of the catalogue, or a pattern that some type of it fits: `*`, or `user.*`.
+fn fits_some(wanted: &str) -> bool {
+    let fits = |known: &str| match wanted.strip_suffix('*') {
+        Some("") => true,
+        Some(family) => known.split_inclusive('.').next() == Some(family),
+        None => known == wanted,
+    };
+    event_types().any(fits)
+}
+
+fn events_of(events: &[String]) -> Result<(), FlowError> {
+    if !(1..=EVENTS_MAX).contains(&events.len()) {
+        let right = format!("1 to {EVENTS_MAX} event types such as user.deactivated, or *");
+        return Err(FlowError::invalid("webhook.events", "events", right));
+    }
+    match events.iter().find(|event| !fits_some(event)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let right = format!(
+                "{unknown:.100} fits no type of GET /api/v1/webhook-event-types; \
+                 a type, * or the first word of one as in user.* does"
+            );
+            Err(FlowError::invalid("webhook.event_unknown", "events", right))
+        }
+    }
+}
+
+/// Whoever has the record sent somewhere may read it. Errors: `api.scope_missing`.
+fn may_read(scope: &OrgScope<Administrator>, events: &[String]) -> Result<(), FlowError> {
+    let needed = |event: &String| match event.as_str() {
+        "*" => ["audit:read", "usage:read"].as_slice(),
+        usage if usage == USAGE_RECORDED || usage == "usage.*" => &["usage:read"],
+        _ => &["audit:read"],
+    };
+    holds_all(scope.door(), events.iter().flat_map(needed).copied())
+}
+
+/// Errors: `api.url_refused`, `outbound.address_denied`, `webhook.events`, `webhook.event_unknown`, and
+/// `api.scope_missing` when an org key may not read what it wants told.
 pub async fn create(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
@@ -72,12 +111,13 @@ pub async fn create(
 ) -> Result<(WebhookId, Secret<String>), FlowError> {
     url_of(gw, &body.url)?;
     events_of(&body.events)?;
+    may_read(scope, &body.events)?;
     let id = WebhookId::new(scope.now(), gw.chance.as_ref());
     let secret = WebhookSecret::generate(gw.chance.as_ref()).text();
     let mut tx = gw.db.write(scope, "webhook.create").await?;
     room(tx.webhooks().await?.len())?;
     tx.create_webhook(id, &body.url, &body.events, &secret).await?;
-    let event = AuditEvent::done("webhook.created")
+    let event = AuditEvent::done(Act::WebhookCreated)
         .on("webhook", id)
         .value("after", json!({"url": body.url, "events": body.events}));
     tx.commit(Record::of(event)).await?;
@@ -102,11 +142,15 @@ pub async fn change(
         WebhookState::Enabled => "enabled",
         WebhookState::Disabled => "disabled",
     });
+    let redirects = patch.url.is_some() || patch.events.is_some();
     let mut tx = gw.db.write(scope, "webhook.change").await?;
     let before = one(&mut tx, id).await?;
     tx.change_webhook(id, &WebhookChange { url: patch.url, events: patch.events, state }).await?;
     let after = one(&mut tx, id).await?;
-    let event = AuditEvent::done("webhook.changed")
+    if redirects {
+        may_read(scope, &after.events)?;
+    }
+    let event = AuditEvent::done(Act::WebhookChanged)
         .on("webhook", id)
         .value("before", json!({"url": before.url, "events": before.events, "state": before.state}))
         .value("after", json!({"url": after.url, "events": after.events, "state": after.state}));
@@ -126,13 +170,8 @@ pub async fn rotate(
     if !tx.rotate_webhook_secret(id, &secret, until).await? {
         return Err(FlowError::Missing);
     }
-    tx.commit(Record::of(AuditEvent::done("webhook.secret_rotated").on("webhook", id))).await?;
+    tx.commit(Record::of(AuditEvent::done(Act::WebhookSecretRotated).on("webhook", id))).await?;
     Ok((secret, until))
-}
-
-fn is_event(text: &str) -> bool {
-    let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'_');
-    text == "*" || (!text.is_empty() && text.len() <= EVENT_CHARS_MAX && letters)
 }
 
 pub async fn list(
@@ -148,7 +187,7 @@ pub async fn remove(gw: &Gateway, scope: &OrgScope<Administrator>, id: WebhookId
     if !tx.remove_webhook(id).await? {
         return Err(FlowError::Missing);
     }
-    Ok(tx.commit(Record::of(AuditEvent::done("webhook.removed").on("webhook", id))).await?)
+    Ok(tx.commit(Record::of(AuditEvent::done(Act::WebhookRemoved).on("webhook", id))).await?)
 }
 
 /// One webhook's deliveries, newest first. Errors: `webhook.delivery_state`.
@@ -179,7 +218,7 @@ pub async fn replay(
     if !tx.replay_delivery(webhook, delivery).await? {
         return Err(FlowError::Missing);
     }
-    let event = AuditEvent::done("webhook.delivery_replayed")
+    let event = AuditEvent::done(Act::WebhookDeliveryReplayed)
         .on("webhook", webhook)
         .value("delivery", delivery.to_string());
     Ok(tx.commit(Record::of(event)).await?)
@@ -190,8 +229,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_type_is_lower_case_and_bounded() {
-        assert!(["*", "user.deactivated", &"a".repeat(EVENT_CHARS_MAX)].iter().all(|e| is_event(e)));
-        assert!(!["", "User", "a*", "a b", &"a".repeat(EVENT_CHARS_MAX + 1)].iter().any(|e| is_event(e)));
+    fn what_is_asked_for_fits_a_type_of_the_catalogue() {
+        for good in ["*", "user.*", "usage.*", "user.deactivated", "usage.recorded", "org.state_changed"] {
+            assert!(fits_some(good), "{good}");
+        }
+        for bad in [
+            "",
+            "**",
+            "user",
+            "user*",
+            "use*",
+            "user.",
+            "user.d*",
+            "user.*.*",
+            "*.created",
+            "User.created",
+            ".*",
+            "users.*",
+            "user.created.",
+            "webhook.delivery_replayed",
+        ] {
+            assert!(!fits_some(bad), "{bad}");
+        }
     }
 }

@@ -10,12 +10,11 @@ use crate::{
 use model::{
     Refusal, Secret, Timestamp,
     ids::{AttemptId, ConnectionId, OrgId, SessionId, UserId},
-    record::{AuditEvent, Effect, Record, Usage},
+    record::{Act, AuditEvent, Record, Usage},
     refusal::Standing,
     revocation::{Action, Scope},
     user::{AcceptedIdentity, normalised},
 };
-use serde_json::json;
 use store::{Admission, Adopted, NewCode, NewSession, OrgScope, SessionRow, TenantTx, User, Visitor};
 use token::{
     code,
@@ -117,7 +116,7 @@ async fn try_admit(
         open_session(gw, &mut tx, identity, &terms.asked, (user.id, &admission)).await?;
     let mut record = accepted_record(&user, identity, terms, adopted, &session, now);
     if lost {
-        record = record.and(AuditEvent::done("user.groups_lost").on("user", user.id));
+        record = record.and(AuditEvent::done(Act::UserGroupsLost).on("user", user.id));
     }
     tx.commit(record).await?;
     let text = cookie.reveal().clone();
@@ -148,7 +147,7 @@ pub async fn answer_again(
     let code = code::issue(tx.org(), gw.chance.as_ref());
     let (_, digest) = code::parse(code.reveal())?;
     tx.create_code(&code_of(gw, asked, session, &digest, tx.now())).await?;
-    let event = AuditEvent::done("login.continued")
+    let event = AuditEvent::done(Act::LoginContinued)
         .on("user", session.user)
         .value("session", session.id.to_string())
         .value("app", asked.app.to_string());
@@ -235,7 +234,7 @@ fn accepted_record(
         Adopted::Bound => "bound",
         Adopted::Made => "made",
     };
-    let event = AuditEvent::done("login.accepted")
+    let event = AuditEvent::done(Act::LoginAccepted)
         .on("user", user.id)
         .value("connection", identity.connection.to_string())
         .value("protocol", terms.protocol)
@@ -246,15 +245,16 @@ fn accepted_record(
     let month: String = now.to_string().chars().take(7).collect();
     let record = Record::of(event)
         .metered(Usage { meter: "auth.login", natural_key: session.id.to_string(), value: 1 })
-        .metered(Usage { meter: "auth.mau", natural_key: format!("{}:{month}", user.id), value: 1 })
-        .causing(Effect::Webhook {
-            event_type: "login.accepted",
-            data: json!({"user_id": user.id, "session_id": session.id, "connection_id": identity.connection}),
-        });
+        .metered(Usage { meter: "auth.mau", natural_key: format!("{}:{month}", user.id), value: 1 });
     match adopted {
-        Adopted::Made => record.and(AuditEvent::done("user.created").on("user", user.id)),
+        Adopted::Made => record.and(
+            AuditEvent::done(Act::UserCreated)
+                .on("user", user.id)
+                .value("active", user.active)
+                .value("connection", identity.connection.to_string()),
+        ),
         Adopted::Bound => record.and(
-            AuditEvent::done("identity.bound")
+            AuditEvent::done(Act::IdentityBound)
                 .on("user", user.id)
                 .value("name", normalised(&identity.subject)),
         ),
@@ -274,8 +274,9 @@ pub async fn record_refusal(
         Standing::Stranger => Ok(()),
         Standing::Proven => {
             tracing::info!(%connection, code = refusal.code, "sign-in refused");
-            let mut event =
-                AuditEvent::refused("login.refused").on("connection", connection).value("code", refusal.code);
+            let mut event = AuditEvent::refused(Act::LoginRefused)
+                .on("connection", connection)
+                .value("code", refusal.code);
             if let Some(subject) = subject {
                 event = event.value("subject", subject.to_owned());
             }

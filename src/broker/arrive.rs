@@ -7,7 +7,7 @@ use crate::{FlowError, Gateway, admit, begin_oidc::OidcConfig};
 use model::{
     Refusal,
     ids::ConnectionId,
-    record::{AuditEvent, Record, Usage},
+    record::{Act, AuditEvent, Record, Usage},
     user::AcceptedIdentity,
 };
 use store::{Call, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
@@ -50,7 +50,7 @@ pub(crate) async fn by_saml(
         return Err(refusal.into());
     }
     let org_name = tx.own_org().await?.name;
-    let event = AuditEvent::done("login.arrived")
+    let event = AuditEvent::done(Act::LoginArrived)
         .on("connection", identity.connection)
         .value("subject", identity.subject.clone());
     let arrived = Usage { meter: "auth.arrival", natural_key: key, value: 1 };

@@ -2,7 +2,7 @@
 
 use crate::{FlowError, Gateway, inspect::BrowserSession, revoke};
 use model::{
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
 use store::{Call, OrgRef};
@@ -22,7 +22,7 @@ pub async fn end(gw: &Gateway, cookie: &BrowserSession, call: &Call) -> Result<(
     }
     let about = Scope::Session(session.id);
     let revoked = tx.revoke(about, Action::Terminate, "signed_out").await?;
-    tx.commit(Record::of(AuditEvent::done("session.ended").on("session", session.id))).await?;
+    tx.commit(Record::of(AuditEvent::done(Act::SessionEnded).on("session", session.id))).await?;
     revoke::tell(gw, &scope, about, revoked, None).await;
     if let Some(live) = &gw.live
         && let Err(error) = live.drop_session(&scope, &cookie.digest).await

@@ -9,7 +9,7 @@ use crate::{
 };
 use model::{
     ids::{GroupId, UserId},
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
     user::normalised,
 };
@@ -69,7 +69,7 @@ pub async fn create(
     tx.create_group(&group).await.map_err(|error| or_taken(error, "displayName is taken"))?;
     let moved = move_members(&mut tx, group.id, &[MemberChange::Add(draft.members)]).await?;
     regroup(&mut tx, &moved).await?;
-    let event = AuditEvent::done("group.created").on("group", group.id).value("after", labels(&group));
+    let event = AuditEvent::done(Act::GroupCreated).on("group", group.id).value("after", labels(&group));
     let kept = record(gw, now, moved.told(event));
     let view = view(&mut tx, &asked.projection, group).await?;
     tx.commit(kept).await?;
@@ -158,7 +158,7 @@ pub async fn delete(
     let moved = move_members(&mut tx, id, &[MemberChange::RemoveAll]).await?;
     tx.remove_group(id).await?;
     regroup(&mut tx, &moved).await?;
-    let event = AuditEvent::done("group.deleted").on("group", id).value("before", labels(&group));
+    let event = AuditEvent::done(Act::GroupDeleted).on("group", id).value("before", labels(&group));
     let kept = record(gw, tx.now(), moved.told(event));
     Ok(tx.commit(kept).await?)
 }
@@ -192,7 +192,7 @@ async fn change(
     }
     group.version = group.version.saturating_add(1);
     group.modified_at = tx.now();
-    let event = AuditEvent::done("group.updated")
+    let event = AuditEvent::done(Act::GroupUpdated)
         .on("group", id)
         .value("before", before)
         .value("after", labels(&group));

@@ -10,7 +10,7 @@ use crate::{
 };
 use model::{
     ids::{DeprovisioningId, UserId},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
     user::normalised,
 };
@@ -82,11 +82,11 @@ pub async fn create(
     let user = filled(blank, &document);
     tx.create_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
     tx.set_emails(user.id, &emails(&document)).await?;
-    let event = AuditEvent::done("user.created")
+    let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
-        .value("after", Value::Object(document.attributes.clone()));
-    let effect = webhook("user.created", &user, scope);
-    tx.commit(record(gw, now, event).causing(effect)).await?;
+        .value("after", Value::Object(document.attributes.clone()))
+        .value("active", user.active);
+    tx.commit(record(gw, now, event)).await?;
     Ok(Seat { user, document, groups: Vec::new() })
 }
 
@@ -142,12 +142,12 @@ pub async fn delete(
     let ended = revoke::end_person(gw, &mut tx, id, "scim_deleted").await?;
     tx.remove_user(id).await?;
     let before = document_of(&present)?.attributes;
-    let event = AuditEvent::done("user.deleted")
+    let event = AuditEvent::done(Act::UserDeleted)
         .on("user", id)
         .value("before", Value::Object(before))
+        .value("active", present.active)
         .value("receipt", ended.receipt.to_string());
-    let effect = webhook("user.deleted", &present, scope);
-    let kept = record(gw, tx.now(), event).causing(effect);
+    let kept = record(gw, tx.now(), event);
     tx.commit(kept).await?;
     revoke::tell(gw, scope, ended.about, ended.revoked, Some(ended.receipt)).await;
     Ok(())
@@ -192,7 +192,7 @@ async fn write(
     let lost = change.adopts && tx.drop_sign_in_gifts(user.id).await?;
     provision_names::unbind_old_name(&mut tx, user.id, (&change.before, &change.next)).await?;
     let ended = end(gw, &mut tx, &change, lost).await?;
-    let kept = written(gw, scope, &user, &change, ended.as_ref());
+    let kept = written(gw, &user, &change, ended.as_ref());
     let seat = seat(&mut tx, scope, &asked.projection, (user, change.next)).await?;
     tx.commit(kept).await?;
     if let Some(Ended { about, revoked, receipt }) = ended {
@@ -232,37 +232,26 @@ async fn end(
     Ok(None)
 }
 
-fn written(
-    gw: &Gateway,
-    scope: &OrgScope<ScimClient>,
-    user: &User,
-    change: &Change,
-    ended: Option<&Ended>,
-) -> Record {
+fn written(gw: &Gateway, user: &User, change: &Change, ended: Option<&Ended>) -> Record {
     let (before, after) = differences(&change.before.attributes, &change.next.attributes);
     let action = match (change.outcome.turned_inactive, change.outcome.turned_active) {
-        (true, _) => "user.deactivated",
-        (false, true) => "user.reactivated",
-        (false, false) => "user.updated",
+        (true, _) => Act::UserDeactivated,
+        (false, true) => Act::UserReactivated,
+        (false, false) => Act::UserUpdated,
     };
-    let mut event =
-        AuditEvent::done(action).on("user", user.id).value("before", before).value("after", after);
+    let mut event = AuditEvent::done(action)
+        .on("user", user.id)
+        .value("before", before)
+        .value("after", after)
+        .value("active", user.active);
     if let Some(receipt) = ended.and_then(|ended| ended.receipt) {
         event = event.value("receipt", receipt.to_string());
     }
     let mut kept = record(gw, user.modified_at, event);
     if change.adopts {
-        kept = kept.and(AuditEvent::done("user.adopted").on("user", user.id));
-    }
-    if change.outcome.turned_inactive || change.outcome.turned_active {
-        kept = kept.causing(webhook(action, user, scope));
+        kept = kept.and(AuditEvent::done(Act::UserAdopted).on("user", user.id));
     }
     kept
-}
-
-fn webhook(event_type: &'static str, user: &User, scope: &OrgScope<ScimClient>) -> Effect {
-    let data = json!({"user_id": user.id, "active": user.active, "directory_id": scope.door().directory});
-    Effect::Webhook { event_type, data }
 }
 
 /// Only the directory that owns a person changes them. A seat that a sign-in made is nobody's: true, and

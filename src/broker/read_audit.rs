@@ -4,7 +4,7 @@
 use crate::{FlowError, Gateway};
 use model::{
     Timestamp,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::{Value, json};
 use store::{Administrator, AuditFilter, EventRow, OrgScope, UsageRow};
@@ -27,7 +27,7 @@ pub async fn note_export(
     format: &'static str,
 ) -> Result<(), FlowError> {
     let tx = gw.db.write(scope, "audit.export").await?;
-    let event = AuditEvent::done("audit.exported").on("org", scope.org()).value("format", format);
+    let event = AuditEvent::done(Act::AuditExported).on("org", scope.org()).value("format", format);
     Ok(tx.commit(Record::of(event)).await?)
 }
 

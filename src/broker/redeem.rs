@@ -5,7 +5,7 @@ use crate::{FlowError, Gateway, counted, inspect::over, revoke};
 use model::{
     Refusal, Secret, Timestamp,
     ids::{EventId, FamilyId, OrgId},
-    record::{AuditEvent, Record, Usage},
+    record::{Act, AuditEvent, Record, Usage},
     revocation::{Action, Scope},
 };
 use store::{
@@ -109,7 +109,7 @@ async fn used_twice(
     mut tx: TenantTx,
     code: &CodeRow,
 ) -> Result<Refusal, FlowError> {
-    let event = AuditEvent::refused("token.code_reused")
+    let event = AuditEvent::refused(Act::TokenCodeReused)
         .on("user", code.user)
         .value("session", code.session.to_string());
     if let Some(family) = code.family {
@@ -124,7 +124,7 @@ async fn used_twice(
 
 /// What every issue of tokens leaves behind.
 pub(crate) fn issued(row: &MintRow, app: &App, grant: &'static str) -> Record {
-    let event = AuditEvent::done("token.issued")
+    let event = AuditEvent::done(Act::TokenIssued)
         .on("user", row.session.user)
         .value("session", row.session.id.to_string())
         .value("app", app.id.to_string())

@@ -11,10 +11,9 @@ use crate::{
 use model::{
     Refusal,
     ids::{ConnectionId, OrgId},
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
-use serde_json::json;
 use store::{App, AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
 use token::refresh::{Family, Verdict, judge};
 
@@ -90,15 +89,11 @@ async fn replayed(
     tx.end_session(family.session).await?;
     let about = Scope::Session(family.session);
     let revoked = tx.revoke(about, Action::Terminate, "refresh_replayed").await?;
-    let event = AuditEvent::refused("token.refresh_replayed")
+    let event = AuditEvent::refused(Act::TokenRefreshReplayed)
         .on("user", family.user)
         .value("session", family.session.to_string())
         .value("app", family.app.to_string());
-    let record = Record::of(event).causing(model::record::Effect::Webhook {
-        event_type: "token.refresh_replayed",
-        data: json!({"user_id": family.user, "session_id": family.session, "app_id": family.app}),
-    });
-    tx.commit(record).await?;
+    tx.commit(Record::of(event)).await?;
     tracing::warn!(org = %scope.org(), session = %family.session, "a refresh token was used twice: session ended");
     revoke::tell(gw, scope, about, revoked, None).await;
     Ok(Refusal::proven("oauth.invalid_grant").with("why", "replayed"))

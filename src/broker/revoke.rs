@@ -5,10 +5,9 @@
 use crate::{FlowError, Gateway, counted::REVOCATION_LAG};
 use model::{
     ids::{DeprovisioningId, SessionId, UserId},
-    record::{AuditEvent, Effect, Record},
+    record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
-use serde_json::json;
 use store::{Administrator, Call, Client, Door, OrgScope, Revoked, TenantTx};
 
 /// What ends a person: written inside the caller's own transaction, which has the person locked.
@@ -108,9 +107,7 @@ pub async fn user(
     let mut tx = gw.db.write(scope, "revoke.user").await?;
     tx.lock_user(user).await?.ok_or(FlowError::Missing)?;
     let ended = end_person(gw, &mut tx, user, "administrator").await?;
-    let record = Record::of(AuditEvent::done("user.sessions_revoked").on("user", user))
-        .causing(Effect::Webhook { event_type: "user.sessions_revoked", data: json!({"user_id": user}) });
-    tx.commit(record).await?;
+    tx.commit(Record::of(AuditEvent::done(Act::UserSessionsRevoked).on("user", user))).await?;
     tell(gw, scope, ended.about, ended.revoked, Some(ended.receipt)).await;
     Ok(ended.receipt)
 }
@@ -123,7 +120,8 @@ pub async fn session(gw: &Gateway, scope: &OrgScope<Administrator>, id: SessionI
     tx.end_session(id).await?;
     let about = Scope::Session(id);
     let revoked = tx.revoke(about, Action::Terminate, "administrator").await?;
-    let event = AuditEvent::done("session.revoked").on("session", id).value("user", session.user.to_string());
+    let event =
+        AuditEvent::done(Act::SessionRevoked).on("session", id).value("user", session.user.to_string());
     tx.commit(Record::of(event)).await?;
     tell(gw, scope, about, revoked, None).await;
     Ok(())
@@ -133,7 +131,7 @@ pub async fn session(gw: &Gateway, scope: &OrgScope<Administrator>, id: SessionI
 pub async fn org(gw: &Gateway, scope: &OrgScope<Administrator>) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "revoke.org").await?;
     let revoked = tx.revoke(Scope::Org, Action::Terminate, "administrator").await?;
-    tx.commit(Record::of(AuditEvent::done("org.sessions_revoked").on("org", scope.org()))).await?;
+    tx.commit(Record::of(AuditEvent::done(Act::OrgSessionsRevoked).on("org", scope.org()))).await?;
     tell(gw, scope, Scope::Org, revoked, None).await;
     Ok(())
 }
@@ -154,7 +152,7 @@ pub async fn refresh_token(gw: &Gateway, client: &Client, text: &str, call: &Cal
     tx.end_family(family.id).await?;
     let about = Scope::Session(family.session);
     let revoked = tx.revoke(about, Action::Reassert, "token_revoked").await?;
-    let event = AuditEvent::done("token.revoked").on("user", family.user).value("app", app.id.to_string());
+    let event = AuditEvent::done(Act::TokenRevoked).on("user", family.user).value("app", app.id.to_string());
     tx.commit(Record::of(event)).await?;
     tell(gw, &scope, about, revoked, None).await;
     Ok(())

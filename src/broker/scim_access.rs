@@ -5,7 +5,7 @@ use crate::{FlowError, Gateway};
 use model::{
     Refusal, Secret, TokenDigest,
     ids::KeyId,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use store::{NewScimAccess, OrgScope, ScimClient};
 use token::credential::{OrgBoundKind, org_bearer};
@@ -50,7 +50,7 @@ pub async fn fetch(
         expires_at: scope.now().plus_secs(expires_in_secs),
     };
     tx.create_scim_access(&new, LIVING_MAX).await?;
-    let event = AuditEvent::done("directory.token_fetched")
+    let event = AuditEvent::done(Act::DirectoryTokenFetched)
         .on("key", id)
         .value("directory", door.directory.to_string())
         .value("secret", door.key.to_string());

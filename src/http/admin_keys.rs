@@ -3,14 +3,14 @@
 use super::{
     admin::Ask,
     openapi::{Operation, PAGED, Verb, body, operation, to},
-    told::{List, Once, Reply},
+    told::{List, Once, Reply, Told},
 };
 use broker::{
     administer_directory::{self, NewKey},
     administer_webhook::{self, NewWebhook, WebhookPatch},
 };
 use model::{
-    Timestamp,
+    Timestamp, act,
     ids::{EventId, KeyId, WebhookId},
 };
 use schemars::JsonSchema;
@@ -44,13 +44,21 @@ pub const OPERATIONS: &[Operation] = &[
         Verb::Post,
         "/api/v1/orgs/{org}/webhooks",
         "webhooks:write",
-        "Make a webhook; its secret is shown once",
+        "Make a webhook; its secret is shown once. `events`: types of GET /api/v1/webhook-event-types, `*`, \
+         or patterns such as `user.*`. An org key needs audit:read too, and usage:read for usage",
         || to(create_webhook),
     )
     .named("create_webhook")
-    .reading(body::<NewWebhook>(&[r#"{"url":"https://acme.example/hook","events":["user.deactivated"]}"#]))
+    .reading(body::<NewWebhook>(&[
+        r#"{"url":"https://acme.example/hook","events":["user.*","login.refused","usage.recorded"]}"#,
+    ]))
     .misreading(WEBHOOK_FIELDS)
     .conflicting(&["api.too_many"]),
+    operation(Verb::Get, "/api/v1/webhook-event-types", "", "What a webhook can be told: every type", || {
+        to(event_types)
+    })
+    .named("list_webhook_event_types")
+    .open(),
     operation(Verb::Get, "/api/v1/orgs/{org}/webhooks", "webhooks:read", "List webhooks", || to(webhooks))
         .named("list_webhooks")
         .asking(PAGED),
@@ -104,8 +112,13 @@ pub const OPERATIONS: &[Operation] = &[
     .answering(202),
 ];
 
-const WEBHOOK_FIELDS: &[&str] =
-    &["api.url_refused", "outbound.address_denied", "outbound.bad_url", "webhook.events"];
+const WEBHOOK_FIELDS: &[&str] = &[
+    "api.url_refused",
+    "outbound.address_denied",
+    "outbound.bad_url",
+    "webhook.event_unknown",
+    "webhook.events",
+];
 
 /// An org key at its birth.
 #[derive(Serialize, JsonSchema)]
@@ -128,6 +141,11 @@ struct RotatedWebhook {
     /// Until then the secret before signs beside the new one.
     old_secret_until: Timestamp,
 }
+
+/// A type of message.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookEventType", extend("enum" = act::event_types().collect::<Vec<_>>()))]
+struct EventType(&'static str);
 
 #[derive(Serialize, JsonSchema)]
 struct Replayed {
@@ -171,6 +189,10 @@ async fn create_webhook(ask: Ask) -> Reply<BornWebhook> {
         Ok(BornWebhook { id, secret: Once(secret) })
     })
     .await
+}
+
+async fn event_types(_: Ask) -> Reply<List<EventType>> {
+    Ok(Told::shown(&List::whole(act::event_types().map(EventType).collect())))
 }
 
 async fn webhooks(ask: Ask) -> Reply<List<Webhook>> {

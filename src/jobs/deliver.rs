@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
 };
-use store::{Delivery, Job, OrgScope, WebhookTarget};
+use store::{DueDelivery, Job, OrgScope, WebhookTarget};
 use tokio::{
     sync::Semaphore,
     task::{Id, JoinSet},
@@ -89,19 +89,22 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
         claim(gw, org).await?
     };
     let (mut sends, sockets) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-    for (delivery, target) in claimed {
+    for (due, target) in claimed {
         let (gw, scope, connections) = (gw.clone(), scope.clone(), connections.clone());
         let sockets = sockets.clone();
         sends.spawn(async move {
             let socket = sockets.acquire().await;
-            let attempted = match &target {
-                Some(target) => attempt(&gw, &delivery, target).await,
-                None => Attempt { status: None, error: Some("the webhook was disabled".to_owned()) },
+            let never = |why: &str| Attempt { status: None, error: Some(why.to_owned()) };
+            let DueDelivery { delivery, message } = due;
+            let (attempted, tries) = match (&target, message) {
+                (Some(target), Some(message)) => {
+                    (attempt(&gw, &delivery.id.to_string(), message, target).await, delivery.attempts)
+                }
+                (None, _) => (never("the webhook was disabled or removed"), i32::MAX),
+                (Some(_), None) => (never("the record does not have it any more"), i32::MAX),
             };
             drop(socket);
-            let tries = if target.is_some() { delivery.attempts } else { i32::MAX };
-            let now = gw.now();
-            let (state, next) = outcome(attempted.error.is_none(), tries, now);
+            let (state, next) = outcome(attempted.error.is_none(), tries, gw.now());
             let _held = connections.acquire().await;
             let mut tx = gw.db.write(&scope, "deliver.note").await?;
             tx.note_delivery(delivery.id, state, next, attempted.status, attempted.error.as_deref()).await?;
@@ -117,7 +120,7 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
     all
 }
 
-type Claimed = Vec<(Delivery, Option<WebhookTarget>)>;
+type Claimed = Vec<(DueDelivery, Option<WebhookTarget>)>;
 
 async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), FlowError> {
     let call = gw.own_call();
@@ -125,15 +128,15 @@ async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), Flo
     let mut tx = gw.db.write(&scope, "deliver.claim").await?;
     let batch = tx.claim_deliveries(call.at.plus_secs(CLAIM_SECS), BATCH).await?;
     let mut targets = BTreeMap::new();
-    for delivery in &batch {
+    for DueDelivery { delivery, .. } in &batch {
         if let Entry::Vacant(unread) = targets.entry(delivery.webhook_id) {
             unread.insert(tx.webhook_target(delivery.webhook_id, gw.db.seals()).await?);
         }
     }
     tx.commit_housekeeping().await?;
-    let with_target = |delivery: Delivery| {
-        let target = targets.get(&delivery.webhook_id).cloned().flatten();
-        (delivery, target)
+    let with_target = |due: DueDelivery| {
+        let target = targets.get(&due.delivery.webhook_id).cloned().flatten();
+        (due, target)
     };
     Ok((scope, batch.into_iter().map(with_target).collect()))
 }
@@ -144,21 +147,21 @@ struct Attempt {
     error: Option<String>,
 }
 
-async fn attempt(gw: &Gateway, delivery: &Delivery, target: &WebhookTarget) -> Attempt {
-    let (id, at) = (delivery.id.to_string(), gw.now());
+async fn attempt(gw: &Gateway, id: &str, message: String, target: &WebhookTarget) -> Attempt {
+    let at = gw.now();
     let signed = |secret: &model::Secret<String>| {
         let secret = WebhookSecret::parse(secret.reveal()).ok()?;
-        Some(secret.sign(&id, at, delivery.payload.as_bytes()))
+        Some(secret.sign(id, at, message.as_bytes()))
     };
     let Some(signatures) = target.secrets.iter().map(signed).collect::<Option<Vec<_>>>() else {
         return Attempt { status: None, error: Some("the stored secret is unreadable".to_owned()) };
     };
     let headers = vec![
-        ("webhook-id", id.clone()),
+        ("webhook-id", id.to_owned()),
         ("webhook-timestamp", at.secs().to_string()),
         ("webhook-signature", signatures.join(" ")),
     ];
-    let body = Some(("application/json", delivery.payload.clone().into_bytes()));
+    let body = Some(("application/json", message.into_bytes()));
     match gw.outbound.send(OutboundRequest { url: target.url.clone(), headers, body }).await {
         Ok(answer) => {
             let status = Some(i32::from(answer.status));

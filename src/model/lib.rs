@@ -2,6 +2,7 @@
 //! cannot be mixed up, time, secrets, an org's life-cycle, the record of an act.
 //! Nothing here opens a socket, reads a clock or knows a table.
 
+pub mod act;
 pub mod count;
 pub mod ids;
 pub mod org;

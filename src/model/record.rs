@@ -1,7 +1,8 @@
-//! What an act leaves behind: audit events, usage, and effects outside the transaction, as ONE
-//! value. A writing transaction cannot commit without one.
+//! What an act leaves behind: audit events and usage, as ONE value. A writing transaction cannot commit
+//! without one, and the org's webhooks are told what it says.
 
 use crate::Timestamp;
+pub use crate::act::Act;
 use serde_json::Value;
 
 /// Who acted.
@@ -12,11 +13,11 @@ pub struct Actor {
     pub id: String,
 }
 
-/// One audit event. `action` is stable text (`user.deactivated`). `values` are the fields that may
+/// One audit event. `values` are the fields that may
 /// hold personal data: they are stored beside the event, salted and sealed, each deletable.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
-    pub action: &'static str,
+    pub action: Act,
     /// Kind and id of what was acted on: (`user`, `usr_…`).
     pub target: Option<(&'static str, String)>,
     pub outcome: Outcome,
@@ -37,24 +38,16 @@ pub struct Usage {
     pub value: i64,
 }
 
-/// What must happen outside, after the commit, at least once.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Tell the org's webhooks: event type and data.
-    Webhook { event_type: &'static str, data: Value },
-}
-
 #[derive(Debug)]
 pub struct Record {
     pub first: AuditEvent,
     pub more: Vec<AuditEvent>,
     pub usage: Vec<Usage>,
-    pub effects: Vec<Effect>,
 }
 
 impl Record {
     pub const fn of(first: AuditEvent) -> Self {
-        Self { first, more: Vec::new(), usage: Vec::new(), effects: Vec::new() }
+        Self { first, more: Vec::new(), usage: Vec::new() }
     }
     #[must_use]
     pub fn and(mut self, event: AuditEvent) -> Self {
@@ -66,21 +59,16 @@ impl Record {
         self.usage.push(usage);
         self
     }
-    #[must_use]
-    pub fn causing(mut self, effect: Effect) -> Self {
-        self.effects.push(effect);
-        self
-    }
     pub fn events(&self) -> impl Iterator<Item = &AuditEvent> {
         std::iter::once(&self.first).chain(&self.more)
     }
 }
 
 impl AuditEvent {
-    pub const fn done(action: &'static str) -> Self {
+    pub const fn done(action: Act) -> Self {
         Self { action, target: None, outcome: Outcome::Done, values: Vec::new() }
     }
-    pub const fn refused(action: &'static str) -> Self {
+    pub const fn refused(action: Act) -> Self {
         Self { action, target: None, outcome: Outcome::Refused, values: Vec::new() }
     }
     #[must_use]

@@ -37,7 +37,9 @@ mod sweep;
 mod teams;
 mod turns;
 mod tx;
+mod usage;
 mod users;
+mod webhooks;
 
 pub use apps::{App, AppChange, AuthMethod, NewApp, Serves};
 pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
@@ -51,11 +53,11 @@ pub use migrate::migrate;
 
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
-pub use outbox::{Delivery, Webhook, WebhookChange, WebhookTarget};
+pub use outbox::{Delivery, DueDelivery};
 pub use platform_record::PlatformAct;
 pub use provisioning::Membership;
 pub use pulse::{Connections, Waiting};
-pub use record::{AuditFilter, EVENTS, EventRow, UsageRow};
+pub use record::{AuditFilter, EVENTS, EventRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, RefusalSample, Refusals};
 pub use revocations::{AsOf, Receipt, Revoked};
@@ -70,7 +72,9 @@ pub use sign_in_gifts::Admission;
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
+pub use usage::UsageRow;
 pub use users::{Adopted, Documents, User, UserFilter, Window};
+pub use webhooks::{Webhook, WebhookChange, WebhookTarget};
 
 use model::Chance;
 use pool::Pool;

@@ -1,42 +1,18 @@
-//! Webhooks and what is due to them. A delivery is written in the commit of the act it tells of, and
-//! stays until it is delivered or dead; a dead one can be replayed.
+//! What is due to webhooks. A delivery is written in the commit of the act it tells of
+//! (`record`), and stays until it is delivered or dead; a dead one can be replayed. It names an event or a
+//! line of usage, and says what the record says of that when it is sent.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{Result, TenantRead, TenantTx};
 use model::{
-    Secret, Timestamp,
+    Timestamp,
     ids::{EventId, WebhookId},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
-use token::seal::SealKeys;
 use uuid::Uuid;
-
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Webhook {
-    pub id: WebhookId,
-    pub url: String,
-    pub events: Vec<String>,
-    #[schemars(extend("enum" = ["enabled", "disabled"]))]
-    pub state: String,
-    pub created_at: Timestamp,
-}
-
-/// Where a webhook's messages go, and what signs them: the secret, and for a while the one before it.
-#[derive(Clone)]
-pub struct WebhookTarget {
-    pub url: String,
-    pub secrets: Vec<Secret<String>>,
-}
-
-/// What may change of a webhook.
-#[derive(Clone, Debug, Default)]
-pub struct WebhookChange {
-    pub url: Option<String>,
-    pub events: Option<Vec<String>>,
-    pub state: Option<&'static str>,
-}
 
 /// One message to one webhook. Its id is the `webhook-id` of every attempt: the receiver's key
 /// against doubles.
@@ -53,8 +29,13 @@ pub struct Delivery {
     pub last_status: Option<i32>,
     pub last_error: Option<String>,
     pub created_at: Timestamp,
-    #[serde(skip)]
-    pub payload: String,
+}
+
+/// A delivery that is claimed, and what it says; nothing, when the record has lost that.
+#[derive(Clone, Debug)]
+pub struct DueDelivery {
+    pub delivery: Delivery,
+    pub message: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -62,7 +43,6 @@ struct StoredDelivery {
     del_id: Uuid,
     whk_id: Uuid,
     event_type: String,
-    payload: String,
     state: String,
     attempts: i32,
     next_at: OffsetDateTime,
@@ -71,13 +51,27 @@ struct StoredDelivery {
     created_at: OffsetDateTime,
 }
 
+#[derive(sqlx::FromRow)]
+struct ClaimedDelivery {
+    #[sqlx(flatten)]
+    stored: StoredDelivery,
+    evt_id: Option<Uuid>,
+    meter: Option<String>,
+    usage_id: Option<String>,
+}
+
+impl ClaimedDelivery {
+    fn line(&self) -> Option<(&str, &str)> {
+        self.meter.as_deref().zip(self.usage_id.as_deref())
+    }
+}
+
 impl From<StoredDelivery> for Delivery {
     fn from(row: StoredDelivery) -> Self {
         Self {
             id: EventId::from_uuid(row.del_id),
             webhook_id: WebhookId::from_uuid(row.whk_id),
             event_type: row.event_type,
-            payload: row.payload,
             state: row.state,
             attempts: row.attempts,
             next_attempt_at: row.next_at.into(),
@@ -89,46 +83,6 @@ impl From<StoredDelivery> for Delivery {
 }
 
 impl TenantRead {
-    pub async fn webhooks(&mut self) -> Result<Vec<Webhook>> {
-        let rows: Vec<(Uuid, String, Vec<String>, String, OffsetDateTime)> = sqlx::query_as(
-            "SELECT whk_id, url, events, state, created_at FROM webhooks ORDER BY whk_id LIMIT 200",
-        )
-        .fetch_all(self.sql())
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, url, events, state, at)| Webhook {
-                id: WebhookId::from_uuid(id),
-                url,
-                events,
-                state,
-                created_at: at.into(),
-            })
-            .collect())
-    }
-
-    /// An enabled webhook's address and the secrets that sign for it, for the one who delivers.
-    pub async fn webhook_target(&mut self, id: WebhookId, seals: &SealKeys) -> Result<Option<WebhookTarget>> {
-        let now = OffsetDateTime::from(self.now());
-        let row: Option<(String, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
-            "SELECT url, secret, CASE WHEN old_secret_until > $2 THEN old_secret END
-               FROM webhooks
-              WHERE whk_id = $1
-                AND state = 'enabled'",
-        )
-        .bind(id.uuid())
-        .bind(now)
-        .fetch_optional(self.sql())
-        .await?;
-        let Some((url, secret, old)) = row else { return Ok(None) };
-        let opened = |sealed: Vec<u8>| {
-            let plain = seals.open("webhook.secret", id.uuid().as_bytes(), &sealed).ok()?;
-            String::from_utf8(plain.reveal().clone()).ok().map(Secret::new)
-        };
-        let secrets: Option<Vec<_>> = std::iter::once(secret).chain(old).map(opened).collect();
-        Ok(Some(WebhookTarget { url, secrets: secrets.ok_or(Error::Corrupt("webhook secret"))? }))
-    }
-
     /// One webhook's deliveries, newest first.
     pub async fn deliveries(
         &mut self,
@@ -138,7 +92,7 @@ impl TenantRead {
         limit: i64,
     ) -> Result<Vec<Delivery>> {
         let rows: Vec<StoredDelivery> = sqlx::query_as(
-            "SELECT del_id, whk_id, event_type, payload, state, attempts, next_at, last_status, last_error, created_at
+            "SELECT del_id, whk_id, event_type, state, attempts, next_at, last_status, last_error, created_at
                FROM deliveries
               WHERE ($1::text IS NULL OR state = $1)
                 AND ($2::uuid IS NULL OR del_id < $2)
@@ -157,138 +111,10 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    pub async fn create_webhook(
-        &mut self,
-        id: WebhookId,
-        url: &str,
-        events: &[String],
-        secret: &Secret<String>,
-    ) -> Result<()> {
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let (seals, chance) = (self.seals(), self.chance());
-        let bound = id.uuid();
-        let sealed =
-            seals.seal("webhook.secret", bound.as_bytes(), secret.reveal().as_bytes(), chance.as_ref())?;
-        sqlx::query(
-            "INSERT INTO webhooks (org_id, whk_id, url, events, secret, state, created_at)
-             VALUES ($1, $2, $3, $4, $5, 'enabled', $6)",
-        )
-        .bind(org)
-        .bind(bound)
-        .bind(url)
-        .bind(events)
-        .bind(sealed)
-        .bind(now)
-        .execute(self.sql())
-        .await?;
-        Ok(())
-    }
-
-    /// Removes a webhook and its deliveries; nothing of it stays on the jobs' list.
-    pub async fn remove_webhook(&mut self, id: WebhookId) -> Result<bool> {
-        let org = self.org().uuid();
-        sqlx::query(
-            "DELETE FROM pending p USING deliveries d
-              WHERE p.kind = 'delivery' AND p.org_id = $1 AND p.item_id = d.del_id AND d.whk_id = $2",
-        )
-        .bind(org)
-        .bind(id.uuid())
-        .execute(self.sql())
-        .await?;
-        let gone =
-            sqlx::query("DELETE FROM webhooks WHERE whk_id = $1").bind(id.uuid()).execute(self.sql()).await?;
-        Ok(gone.rows_affected() == 1)
-    }
-
-    /// Changes what is given; false when there is no such webhook. One that is disabled lets go of
-    /// what waits for it: dead, so that it can be seen and replayed.
-    pub async fn change_webhook(&mut self, id: WebhookId, change: &WebhookChange) -> Result<bool> {
-        let changed = sqlx::query(
-            "UPDATE webhooks
-                SET url = COALESCE($2, url), events = COALESCE($3, events), state = COALESCE($4, state)
-              WHERE whk_id = $1",
-        )
-        .bind(id.uuid())
-        .bind(&change.url)
-        .bind(&change.events)
-        .bind(change.state)
-        .execute(self.sql())
-        .await?;
-        if change.state == Some("disabled") {
-            let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-            sqlx::query(
-                "WITH let_go AS (
-                     UPDATE deliveries SET state = 'dead', last_error = 'the webhook was disabled', done_at = $3
-                      WHERE whk_id = $2 AND state = 'waiting'
-                     RETURNING del_id
-                 )
-                 DELETE FROM pending p USING let_go
-                  WHERE p.kind = 'delivery' AND p.org_id = $1 AND p.item_id = let_go.del_id",
-            )
-            .bind(org)
-            .bind(id.uuid())
-            .bind(now)
-            .execute(self.sql())
-            .await?;
-        }
-        Ok(changed.rows_affected() == 1)
-    }
-
-    /// Gives a webhook a new secret; the one it had signs beside it until `until`.
-    pub async fn rotate_webhook_secret(
-        &mut self,
-        id: WebhookId,
-        secret: &Secret<String>,
-        until: Timestamp,
-    ) -> Result<bool> {
-        let (seals, chance) = (self.seals(), self.chance());
-        let plain = secret.reveal().as_bytes();
-        let sealed = seals.seal("webhook.secret", id.uuid().as_bytes(), plain, chance.as_ref())?;
-        let rotated = sqlx::query(
-            "UPDATE webhooks SET old_secret = secret, old_secret_until = $3, secret = $2 WHERE whk_id = $1",
-        )
-        .bind(id.uuid())
-        .bind(sealed)
-        .bind(OffsetDateTime::from(until))
-        .execute(self.sql())
-        .await?;
-        Ok(rotated.rows_affected() == 1)
-    }
-
-    /// One delivery, under an id of its own, for each of these webhooks.
-    pub(crate) async fn queue_deliveries(
-        &mut self,
-        hooks: impl Iterator<Item = Uuid>,
-        event_type: &str,
-        data: &Value,
-    ) -> Result<()> {
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let payload = json!({"type": event_type, "timestamp": self.now(), "data": data}).to_string();
-        for hook in hooks {
-            let id = EventId::new(self.now(), self.chance().as_ref()).uuid();
-            sqlx::query(
-                "WITH waiting AS (
-                     INSERT INTO pending (kind, org_id, item_id, due_at) VALUES ('delivery', $1, $2, $6)
-                 )
-                 INSERT INTO deliveries (org_id, del_id, whk_id, event_type, payload, state, next_at, created_at)
-                 VALUES ($1, $2, $3, $4, $5, 'waiting', $6, $6)",
-            )
-            .bind(org)
-            .bind(id)
-            .bind(hook)
-            .bind(event_type)
-            .bind(&payload)
-            .bind(now)
-            .execute(self.sql())
-            .await?;
-        }
-        Ok(())
-    }
-
     /// Deliveries that are due, claimed until `until`: another node passes them over meanwhile.
-    pub async fn claim_deliveries(&mut self, until: Timestamp, limit: i64) -> Result<Vec<Delivery>> {
+    pub async fn claim_deliveries(&mut self, until: Timestamp, limit: i64) -> Result<Vec<DueDelivery>> {
         let now = OffsetDateTime::from(self.now());
-        let rows: Vec<StoredDelivery> = sqlx::query_as(
+        let claimed: Vec<ClaimedDelivery> = sqlx::query_as(
             "WITH due AS (
                  SELECT del_id FROM deliveries
                   WHERE state = 'waiting' AND next_at <= $1
@@ -302,14 +128,47 @@ impl TenantTx {
              UPDATE deliveries d SET next_at = $2, attempts = attempts + 1
                FROM due
               WHERE d.del_id = due.del_id
-             RETURNING d.del_id, whk_id, event_type, payload, state, attempts, next_at, last_status, last_error, created_at",
+             RETURNING d.del_id, whk_id, event_type, state, attempts, next_at, last_status, last_error, created_at,
+                       evt_id, meter, usage_id",
         )
         .bind(now)
         .bind(OffsetDateTime::from(until))
         .bind(limit)
         .fetch_all(self.sql())
         .await?;
-        Ok(rows.into_iter().map(Delivery::from).collect())
+        self.messages(claimed).await
+    }
+
+    /// An event has the instant of the commit that made its delivery.
+    async fn messages(&mut self, claimed: Vec<ClaimedDelivery>) -> Result<Vec<DueDelivery>> {
+        let seals = self.seals();
+        let born = claimed.iter().filter_map(|one| Some((one.evt_id?, one.stored.created_at)));
+        let (ids, at): (Vec<Uuid>, Vec<OffsetDateTime>) = born.unzip();
+        let (meters, keys): (Vec<&str>, Vec<&str>) = claimed.iter().filter_map(ClaimedDelivery::line).unzip();
+        let mut events = BTreeMap::new();
+        if !ids.is_empty() {
+            let found = self.events_born(&ids, &at, &seals).await?;
+            events.extend(found.into_iter().map(|event| (event.id.uuid(), event)));
+        }
+        let mut lines = BTreeMap::new();
+        if !keys.is_empty() {
+            let found = self.usage_lines(&meters, &keys).await?;
+            lines.extend(found.into_iter().map(|line| ((line.meter.clone(), line.event_id.clone()), line)));
+        }
+        let data = |one: &ClaimedDelivery| match (one.evt_id, one.line()) {
+            (Some(event), _) => Some(json!(events.get(&event)?)),
+            (None, Some((meter, key))) => Some(json!(lines.get(&(meter.to_owned(), key.to_owned()))?)),
+            (None, None) => None,
+        };
+        let said = |one: ClaimedDelivery| {
+            let (data, delivery) = (data(&one), Delivery::from(one.stored));
+            let message = data.map(|data| {
+                json!({"type": delivery.event_type, "timestamp": delivery.created_at, "data": data})
+                    .to_string()
+            });
+            DueDelivery { delivery, message }
+        };
+        Ok(claimed.into_iter().map(said).collect())
     }
 
     /// How an attempt went: delivered, to be tried again at `next`, or dead. What was let go of

@@ -1,4 +1,5 @@
-//! Audit and metering as they are written (one statement inside the act's own commit) and read.
+//! Audit, metering and what webhooks are due of them, as they are written (one statement inside the
+//! act's own commit) and read.
 //! The event row holds metadata and a leaf of salted commitments; the values and salts stand
 //! beside it, sealed, so that one can be deleted and the leaf stays true.
 
@@ -6,14 +7,14 @@ use crate::{Error, Result, TenantRead, TenantTx};
 use audit::leaf::{LeafMeta, commit, leaf};
 use model::{
     Chance, Timestamp,
+    act::USAGE_RECORDED,
     count::Series,
-    ids::{EventId, Id, Kind, OrgId},
-    record::{AuditEvent, Effect, Outcome, Record},
+    ids::{EventId, Id, Kind, OrgId, WebhookId},
+    record::{AuditEvent, Outcome, Record},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 use time::OffsetDateTime;
 use token::seal::SealKeys;
 use uuid::Uuid;
@@ -25,7 +26,7 @@ pub static EVENTS: Series<2> = Series::new();
 
 pub(crate) fn count(record: &Record) {
     for event in record.events() {
-        EVENTS.add([event.action, outcome(event.outcome)], 1);
+        EVENTS.add([event.action.as_str(), outcome(event.outcome)], 1);
     }
 }
 
@@ -47,8 +48,14 @@ struct Events {
     value_event: Vec<Uuid>,
     value_path: Vec<String>,
     value_sealed: Vec<Vec<u8>>,
+    told: Vec<Uuid>,
+    told_type: Vec<&'static str>,
+    /// The webhook that the event is about, if it is about one.
+    told_about: Vec<Option<Uuid>>,
 }
 
+/// Writes the record, and a delivery for each webhook that asks for one of its events or for a line of
+/// usage that is new. A webhook is not told of itself.
 pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
     let origin = tx.origin().clone();
     let (org, seals, chance) = (tx.org(), tx.seals(), tx.chance());
@@ -59,10 +66,7 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
     let meters: Vec<String> = record.usage.iter().map(|u| u.meter.to_owned()).collect();
     let keys: Vec<String> = record.usage.iter().map(|u| u.natural_key.clone()).collect();
     let values: Vec<i64> = record.usage.iter().map(|u| u.value).collect();
-    let told: BTreeSet<&str> =
-        record.effects.iter().map(|Effect::Webhook { event_type, .. }| *event_type).collect();
-    let told: Vec<&str> = told.into_iter().collect();
-    let asked: Vec<(Uuid, String)> = sqlx::query_as(
+    sqlx::query(
         "WITH kept AS (
              INSERT INTO audit_events (org_id, evt_id, at, actor_kind, actor_id, action, outcome,
                                        target_kind, target_id, request_id, session_id, leaf)
@@ -78,11 +82,27 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
              SELECT $1, u.key, u.meter, u.value, $2
                FROM UNNEST($16::text[], $17::text[], $18::bigint[]) AS u(key, meter, value)
              ON CONFLICT DO NOTHING
+             RETURNING meter, event_id
+         ), told AS (
+             SELECT event_type, evt_id, about, NULL AS meter, NULL AS usage_id
+               FROM UNNEST($19::text[], $20::uuid[], $21::uuid[]) AS e(event_type, evt_id, about)
+              UNION ALL
+             SELECT $22, NULL, NULL, meter, event_id FROM metered
+         ), due AS (
+             SELECT (left(($7::uuid[])[1]::text, 15) || right(gen_random_uuid()::text, 21))::uuid AS del_id,
+                    whk_id, event_type, evt_id, meter, usage_id
+               FROM webhooks
+               JOIN told ON events && ARRAY['*', event_type, split_part(event_type, '.', 1) || '.*']
+                        AND whk_id IS DISTINCT FROM about
+              WHERE state = 'enabled'
+         ), waiting AS (
+             INSERT INTO pending (kind, org_id, item_id, due_at)
+             SELECT 'delivery', $1, del_id, $2 FROM due
          )
-         SELECT whk_id, event_type
-           FROM webhooks
-           JOIN UNNEST($19::text[]) AS event_type ON '*' = ANY (events) OR event_type = ANY (events)
-          WHERE state = 'enabled'",
+         INSERT INTO deliveries (org_id, del_id, whk_id, event_type, evt_id, meter, usage_id, state, next_at,
+                                 created_at)
+         SELECT $1, del_id, whk_id, event_type, evt_id, meter, usage_id, 'waiting', $2, $2
+           FROM due",
     )
     .bind(org.uuid())
     .bind(OffsetDateTime::from(origin.at))
@@ -102,13 +122,12 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
     .bind(&keys)
     .bind(&meters)
     .bind(&values)
-    .bind(&told)
-    .fetch_all(tx.sql())
+    .bind(&rows.told_type)
+    .bind(&rows.told)
+    .bind(&rows.told_about)
+    .bind(USAGE_RECORDED)
+    .execute(tx.sql())
     .await?;
-    for Effect::Webhook { event_type, data } in &record.effects {
-        let hooks = asked.iter().filter(|(_, asked)| asked == event_type).map(|(hook, _)| *hook);
-        tx.queue_deliveries(hooks, event_type, data).await?;
-    }
     Ok(())
 }
 
@@ -140,18 +159,24 @@ fn push(
         org: tx.org(),
         at: origin.at,
         actor: &origin.actor,
-        action: event.action,
+        action: event.action.as_str(),
         outcome: event.outcome,
         target: event.target.as_ref().map(|(kind, id)| (*kind, id.as_str())),
         request_id: &origin.request_id,
         session: origin.session.as_deref(),
     };
     rows.id.push(id.uuid());
-    rows.action.push(event.action.to_owned());
+    rows.action.push(event.action.as_str().to_owned());
     rows.outcome.push(outcome(event.outcome).to_owned());
     rows.target_kind.push(event.target.as_ref().map(|t| t.0.to_owned()));
     rows.target_id.push(event.target.as_ref().map(|t| t.1.clone()));
     rows.leaf.push(leaf(&meta, &commitments));
+    if event.action.is_told() {
+        rows.told.push(id.uuid());
+        rows.told_type.push(event.action.as_str());
+        let about = event.target.as_ref().and_then(|(_, id)| id.parse::<WebhookId>().ok());
+        rows.told_about.push(about.map(|id| id.uuid()));
+    }
     Ok(())
 }
 
@@ -202,6 +227,22 @@ pub struct ActorRow {
     pub id: String,
 }
 
+/// Events with what is left of their values, narrowed by what follows.
+macro_rules! events_where {
+    ($narrowed:literal) => {
+        concat!(
+            "SELECT e.evt_id, e.at, e.actor_kind, e.actor_id, e.action, e.outcome, e.target_kind, e.target_id,
+                    e.request_id, e.session_id, v.paths, v.sealed
+               FROM audit_events e
+               LEFT JOIN LATERAL (SELECT array_agg(path ORDER BY path) AS paths,
+                                         array_agg(sealed ORDER BY path) AS sealed
+                                    FROM audit_values WHERE evt_id = e.evt_id) v ON true
+              WHERE ",
+            $narrowed
+        )
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct StoredEvent {
     evt_id: Uuid,
@@ -218,18 +259,6 @@ struct StoredEvent {
     sealed: Option<Vec<Vec<u8>>>,
 }
 
-#[derive(Debug, Clone, Serialize, JsonSchema, sqlx::FromRow)]
-#[schemars(rename = "Usage")]
-pub struct UsageRow {
-    /// Such as `auth.login`.
-    #[serde(rename = "metric")]
-    pub meter: String,
-    /// The day (UTC) the sum is of.
-    #[schemars(extend("format" = "date"))]
-    pub day: String,
-    pub value: i64,
-}
-
 impl TenantRead {
     /// One page of this org's events, newest first.
     pub async fn audit_page(
@@ -238,21 +267,16 @@ impl TenantRead {
         limit: i64,
         seals: &SealKeys,
     ) -> Result<Vec<EventRow>> {
-        let rows: Vec<StoredEvent> = sqlx::query_as(
-            "SELECT e.evt_id, e.at, e.actor_kind, e.actor_id, e.action, e.outcome, e.target_kind, e.target_id,
-                    e.request_id, e.session_id, v.paths, v.sealed
-               FROM audit_events e
-               LEFT JOIN LATERAL (SELECT array_agg(path) AS paths, array_agg(sealed) AS sealed
-                                    FROM audit_values WHERE evt_id = e.evt_id) v ON true
-              WHERE ($1::text IS NULL OR e.actor_id = $1)
+        let rows: Vec<StoredEvent> = sqlx::query_as(events_where!(
+            "($1::text IS NULL OR e.actor_id = $1)
                 AND ($2::text IS NULL OR e.action = $2)
                 AND ($3::text IS NULL OR e.target_id = $3)
                 AND ($4::timestamptz IS NULL OR e.at >= $4)
                 AND ($5::timestamptz IS NULL OR e.at < $5)
                 AND ($6::uuid IS NULL OR e.evt_id < $6)
               ORDER BY e.evt_id DESC
-              LIMIT $7",
-        )
+              LIMIT $7"
+        ))
         .bind(&filter.actor)
         .bind(&filter.action)
         .bind(&filter.target)
@@ -266,28 +290,20 @@ impl TenantRead {
         rows.into_iter().map(|row| row.opened(org, seals)).collect()
     }
 
-    /// Sums per meter and day, in this org.
-    pub async fn usage(
+    /// The events of these ids, born at these instants; fewer, where the record has them no more.
+    pub(crate) async fn events_born(
         &mut self,
-        meter: Option<&str>,
-        from: Option<Timestamp>,
-        to: Option<Timestamp>,
-    ) -> Result<Vec<UsageRow>> {
-        Ok(sqlx::query_as(
-            "SELECT meter, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, SUM(value)::bigint AS value
-               FROM usage_events
-              WHERE ($1::text IS NULL OR meter = $1)
-                AND ($2::timestamptz IS NULL OR at >= $2)
-                AND ($3::timestamptz IS NULL OR at < $3)
-              GROUP BY 1, 2
-              ORDER BY 2 DESC, 1
-              LIMIT 1000",
-        )
-        .bind(meter)
-        .bind(from.map(OffsetDateTime::from))
-        .bind(to.map(OffsetDateTime::from))
-        .fetch_all(self.sql())
-        .await?)
+        ids: &[Uuid],
+        at: &[OffsetDateTime],
+        seals: &SealKeys,
+    ) -> Result<Vec<EventRow>> {
+        let rows: Vec<StoredEvent> = sqlx::query_as(events_where!("e.evt_id = ANY($1) AND e.at = ANY($2)"))
+            .bind(ids)
+            .bind(at)
+            .fetch_all(self.sql())
+            .await?;
+        let org = self.org();
+        rows.into_iter().map(|row| row.opened(org, seals)).collect()
     }
 }
 

@@ -166,7 +166,7 @@ impl TenantTx {
         let name = self.name;
         self.read.lease.commit().await.map_err(unanswered)?;
         record::count(&record);
-        tracing::debug!(transaction = name, action = record.first.action, "committed");
+        tracing::debug!(transaction = name, action = record.first.action.as_str(), "committed");
         Ok(())
     }
 

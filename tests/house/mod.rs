@@ -13,7 +13,7 @@ use model::{
     Timestamp, TokenDigest,
     ids::{AppId, ConnectionId, DirectoryId, DomainId, KeyId, OrgId},
     org::OrgState,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::{Value, json};
 use std::{
@@ -238,7 +238,7 @@ impl House {
             .await
             .unwrap();
         }
-        tx.commit(Record::of(AuditEvent::done("org.created").on("org", org))).await.unwrap();
+        tx.commit(Record::of(AuditEvent::done(Act::OrgCreated).on("org", org))).await.unwrap();
         idp.set_sp(ServiceProvider {
             entity_id: self.gw.links.saml_entity_id(connection),
             acs_url: self.gw.links.saml_acs(connection),

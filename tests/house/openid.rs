@@ -8,7 +8,7 @@ use idp_fixtures::{Browser, OidcClient, OidcIdp, OidcIdpSettings, Page, Person};
 use model::{
     Secret,
     ids::ConnectionId,
-    record::{AuditEvent, Record},
+    record::{Act, AuditEvent, Record},
 };
 use serde_json::{Value, json};
 use store::{ConnectionKind, ConnectionState, NewConnection};
@@ -42,7 +42,7 @@ pub async fn connected(house: &'static House, mut tenant: Tenant, more: Value) -
             };
             tx.create_connection(&new).await.unwrap();
             tx.set_connection_state(id, ConnectionState::Enabled).await.unwrap();
-            tx.commit(Record::of(AuditEvent::done("connection.created"))).await.unwrap();
+            tx.commit(Record::of(AuditEvent::done(Act::ConnectionCreated))).await.unwrap();
         })
         .await;
     idp.set_client(OidcClient {
