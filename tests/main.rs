@@ -25,6 +25,7 @@ mod enclosure;
 mod exports;
 mod fetched;
 mod hardening;
+mod hosts;
 mod house;
 mod in_doubt;
 mod limits;

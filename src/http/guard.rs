@@ -79,7 +79,7 @@ pub async fn guard(
         .and_then(|v| v.to_str().ok())
         .filter(|id| is_request_id(id))
         .map(str::to_owned);
-    let (call, host_org, span) = match &gw {
+    let (call, host_org, is_own, span) = match &gw {
         Some(gw) => {
             let at = gw.now();
             let call = Call {
@@ -95,9 +95,10 @@ pub async fn guard(
             // The Host header alone: what a proxy forwards may be anybody's word.
             let host =
                 req.uri().authority().map(|a| a.as_str()).map_or_else(|| host_header(&req), str::to_owned);
-            let span = span(&req, &call.request_id);
-            let org = host_org(gw, &host, &call).instrument(span.clone()).await;
-            (call, org, span)
+            let (name, span) = (name_of(&host), span(&req, &call.request_id));
+            let is_own = name == own_name(gw);
+            let org = if is_own { None } else { host_org(gw, &name, &call).instrument(span.clone()).await };
+            (call, org, is_own, span)
         }
         None => {
             return next
@@ -120,10 +121,8 @@ pub async fn guard(
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if gw.is_some_and(|gw| gw.links.is_https()) {
-        headers.insert(
-            header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=31536000; includeSubDomains"),
-        );
+        let said = HeaderValue::from_static(transport_security(is_own));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, said);
     }
     Ok(response.map_into_right_body())
 }
@@ -152,14 +151,26 @@ fn is_request_id(id: &str) -> bool {
     (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-async fn host_org(gw: &Gateway, host: &str, call: &Call) -> Option<OrgRef> {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
-    let own = gw.links.issuer().split("://").nth(1).unwrap_or_default();
-    let own_name = own.rsplit_once(':').map_or(own, |(name, _)| name);
-    if name == own_name || name == "localhost" || name.parse::<std::net::IpAddr>().is_ok() {
+/// A host without its port, lower-cased.
+fn name_of(host: &str) -> String {
+    host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
+}
+
+fn own_name(gw: &Gateway) -> String {
+    name_of(gw.links.issuer().split("://").nth(1).unwrap_or_default())
+}
+
+/// RFC 6797 6.1. What stands below the public URL's own host is the operator's; below an org's host are
+/// names of the customer's, and they are not ours to bind.
+const fn transport_security(is_own: bool) -> &'static str {
+    if is_own { "max-age=31536000; includeSubDomains" } else { "max-age=31536000" }
+}
+
+async fn host_org(gw: &Gateway, name: &str, call: &Call) -> Option<OrgRef> {
+    if name == "localhost" || name.parse::<std::net::IpAddr>().is_ok() {
         return None;
     }
-    match gw.db.visitor_by_host(&name, call).await {
+    match gw.db.visitor_by_host(name, call).await {
         Ok(scope) => Some(OrgRef::Id(scope.org())),
         Err(GateError::Closed(_) | GateError::Unknown) => None,
         Err(GateError::Store(error)) => {
