@@ -54,6 +54,7 @@ mod start_refused;
 mod states;
 mod states_table;
 mod tenancy;
+mod userinfo;
 mod walls;
 mod webhook_events;
 mod webhooks;

@@ -1,7 +1,7 @@
 //! Is this token, is this session still good? Answered from Postgres' truth in one trip:
 //! introspection, userinfo, and the browser's own session at `/oauth2/authorize`.
 
-use crate::{FlowError, Gateway};
+use crate::{FlowError, Gateway, redeem::given};
 use model::{Refusal, TokenDigest, ids::OrgId};
 use store::{
     Call, Client, Door, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
@@ -115,9 +115,12 @@ pub async fn introspect(
     }
 }
 
-/// The bearer of an access token, about themselves.
+/// The bearer of an access token, about themselves. Errors: `token.…`; `token.scope` without `openid`.
 pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<Live, FlowError> {
     let claims = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at)?;
+    if !given(&claims.scope, "openid") {
+        return Err(Refusal::proven("token.scope").with("needed", "openid").into());
+    }
     let gone = || FlowError::from(Refusal::proven("token.revoked"));
     let client = gw.db.client(claims.client_id, Some(claims.org)).await?.ok_or_else(gone)?;
     let scope = match client.subject(claims.org, claims.user, claims.session, call) {

@@ -164,7 +164,7 @@ pub(crate) fn mint(
         session_expires_at: row.session.expires_at,
         nonce,
         email: row.email.clone(),
-        name: row.display_name.clone().or_else(|| full_name(row)),
+        name: name_of(row),
         given_name: row.given_name.clone(),
         family_name: row.family_name.clone(),
     };
@@ -172,7 +172,7 @@ pub(crate) fn mint(
     let fault = |e: token::mint::MintFault| FlowError::Fault(e.to_string());
     let key = gw.keys.current();
     let access = mint_access(&snapshot, key, &jti, now, gw.lifetimes.access_token_secs).map_err(fault)?;
-    let wants_id = family.scope.split(' ').any(|s| s == "openid");
+    let wants_id = given(&family.scope, "openid");
     let id_token =
         wants_id.then(|| mint_id(&snapshot, key, &access, &jti, now)).transpose().map_err(fault)?;
     let presented = Presented { org: scope.org(), family: family.id, generation: family.generation };
@@ -185,10 +185,17 @@ pub(crate) fn mint(
     })
 }
 
-fn full_name(row: &MintRow) -> Option<String> {
-    match (&row.given_name, &row.family_name) {
-        (Some(given), Some(family)) => Some(format!("{given} {family}")),
-        (Some(one), None) | (None, Some(one)) => Some(one.clone()),
-        (None, None) => None,
+/// Does this scope value hold that scope (RFC 6749 3.3)?
+pub fn given(scope: &str, wanted: &str) -> bool {
+    scope.split(' ').any(|one| one == wanted)
+}
+
+/// The claim `name`: as the person is shown, or else by its parts.
+pub fn name_of(row: &MintRow) -> Option<String> {
+    match (&row.display_name, &row.given_name, &row.family_name) {
+        (Some(shown), _, _) => Some(shown.clone()),
+        (None, Some(given), Some(family)) => Some(format!("{given} {family}")),
+        (None, Some(one), None) | (None, None, Some(one)) => Some(one.clone()),
+        (None, None, None) => None,
     }
 }

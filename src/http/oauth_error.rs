@@ -13,6 +13,7 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.invalid_scope" => "invalid_scope",
             "oauth.login_required" => "login_required",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
+            "token.scope" => "insufficient_scope",
             code if code.starts_with("token.") => "invalid_token",
             code if code.starts_with("oauth.") => "invalid_request",
             _ => "access_denied",
@@ -36,6 +37,7 @@ pub fn response(error: &FlowError) -> HttpResponse {
     let code = code(error);
     let status = match code {
         "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
+        "insufficient_scope" => StatusCode::FORBIDDEN,
         "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "server_error" => {
             tracing::error!(%error, "token endpoint failed");
@@ -48,6 +50,11 @@ pub fn response(error: &FlowError) -> HttpResponse {
         "invalid_client" => response.insert_header(("WWW-Authenticate", "Basic realm=\"vestibule\"")),
         "invalid_token" => response
             .insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\", error=\"invalid_token\"")),
+        // RFC 6750 3.1. Only userinfo asks for a scope.
+        "insufficient_scope" => response.insert_header((
+            "WWW-Authenticate",
+            "Bearer realm=\"vestibule\", error=\"insufficient_scope\", scope=\"openid\"",
+        )),
         "temporarily_unavailable" => response.insert_header(("Retry-After", "1")),
         _ => &mut response,
     };

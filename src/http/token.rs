@@ -304,7 +304,7 @@ async fn revoke_token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpRe
     }
 }
 
-/// OIDC Core 5.3.
+/// OIDC Core 5.3: of the person's own claims those that the token's scopes ask for (5.4).
 async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
     let Some(jwt) = bearer(&req).map(str::to_owned) else {
@@ -319,13 +319,13 @@ async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
             said.insert("team_ids".into(), json!(live.row.team_ids));
             said.insert("roles".into(), json!(live.row.roles));
             let optional = [
-                ("email", &live.row.email),
-                ("name", &live.row.display_name),
-                ("given_name", &live.row.given_name),
-                ("family_name", &live.row.family_name),
+                ("email", "email", live.row.email.clone()),
+                ("profile", "name", redeem::name_of(&live.row)),
+                ("profile", "given_name", live.row.given_name.clone()),
+                ("profile", "family_name", live.row.family_name.clone()),
             ];
-            for (name, value) in optional {
-                if let Some(value) = value {
+            for (scope, name, value) in optional {
+                if let Some(value) = value.filter(|_| redeem::given(&live.claims.scope, scope)) {
                     said.insert(name.into(), json!(value));
                 }
             }
