@@ -48,6 +48,7 @@ mod redis_lost;
 mod refresh;
 mod scim_clients;
 mod seats;
+mod session_limits;
 mod sign_in_asked;
 mod sign_in_gifts;
 mod start_refused;

@@ -107,7 +107,7 @@ pub async fn sessions(
     let mut tx = gw.db.read(scope, "user.sessions").await?;
     tx.user(id).await?.ok_or(FlowError::Missing)?;
     let mut marks: BTreeMap<(ids::ConnectionId, SessionId), i64> = BTreeMap::new();
-    let rows = tx.live_sessions(id).await?;
+    let rows = tx.live_sessions(id, gw.lifetimes.session_absolute_secs).await?;
     for row in &rows {
         let named = scopes_of(row.id, row.user, row.connection, None);
         marks.insert((row.connection, row.id), tx.as_of(&named).await?.terminated);

@@ -3,9 +3,7 @@
 
 use crate::{FlowError, Gateway, redeem::given};
 use model::{Refusal, TokenDigest, ids::OrgId};
-use store::{
-    Call, Client, Door, GateError, MintRow, OrgScope, SessionRow, TenantRead, Visitor, live::Seen, scopes_of,
-};
+use store::{Call, Client, Door, GateError, MintRow, OrgScope, SessionRow, Visitor, live::Seen, scopes_of};
 use token::{
     access::{self, AccessClaims},
     credential::{CredentialKind, CredentialText},
@@ -67,21 +65,15 @@ pub async fn browser_session(
     }
     let mut tx = gw.db.read(scope, "session.check").await?;
     let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };
-    let row = truth(&mut tx, &session, None).await?;
+    let named = scopes_of(session.id, session.user, session.connection, None);
+    let absolute_secs = gw.lifetimes.session_absolute_secs;
+    let Some(row) = tx.mint_row(session.id, &named, absolute_secs).await? else { return Ok(None) };
     let now = scope.now();
-    let alive = row.is_some_and(|row| over(&row, row.terminated, session.rs, now).is_none());
-    let idle_secs = tx.own_org().await?.session_idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);
-    let idle = now.secs() - session.seen_at.secs() >= idle_secs;
-    let fresh = max_age_secs.is_none_or(|max| now.secs() - session.auth_time.secs() <= max);
-    Ok((alive && fresh && !idle).then_some(session))
-}
-
-async fn truth(
-    tx: &mut TenantRead,
-    session: &SessionRow,
-    app: Option<model::ids::AppId>,
-) -> Result<Option<MintRow>, FlowError> {
-    Ok(tx.mint_row(session.id, &scopes_of(session.id, session.user, session.connection, app)).await?)
+    let alive = over(&row, row.terminated, row.session.rs, now).is_none();
+    let idle_secs = row.idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);
+    let idle = now.secs() - row.session.seen_at.secs() >= idle_secs;
+    let fresh = max_age_secs.is_none_or(|max| now.secs() - row.session.auth_time.secs() <= max);
+    Ok((alive && fresh && !idle).then_some(row.session))
 }
 
 /// What a token of ours says of itself: its signature and times hold, and no more.
@@ -137,7 +129,9 @@ async fn alive<D: Door>(
     claims: AccessClaims,
 ) -> Result<Option<Live>, FlowError> {
     let named = scopes_of(claims.session, claims.user, claims.connection, Some(claims.client_id));
-    let Some(row) = gw.db.mint_row(scope, claims.session, &named).await? else { return Ok(None) };
+    let absolute_secs = gw.lifetimes.session_absolute_secs;
+    let row = gw.db.mint_row(scope, claims.session, &named, absolute_secs).await?;
+    let Some(row) = row else { return Ok(None) };
     let bound = row.session.user == claims.user && row.session.connection == claims.connection;
     if !bound || over(&row, row.revoked, claims.rs, scope.now()).is_some() {
         return Ok(None);

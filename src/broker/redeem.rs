@@ -65,7 +65,8 @@ pub async fn redeem(
     }
     check(&code, &grant, call.at)?;
     let named = scopes_of(code.session, code.user, code.connection, Some(app.id));
-    let row = tx.mint_row(code.session, &named).await?.ok_or(Refusal::proven("oauth.invalid_grant"))?;
+    let row = tx.mint_row(code.session, &named, gw.lifetimes.session_absolute_secs).await?;
+    let row = row.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
     }

@@ -10,11 +10,11 @@ use crate::{
 };
 use model::{
     Refusal,
-    ids::{ConnectionId, OrgId},
+    ids::{AppId, ConnectionId, OrgId},
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
-use store::{App, AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
+use store::{AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
 use token::refresh::{Family, Verdict, judge};
 
 /// The org that a refresh token names: for the client's look-up.
@@ -40,7 +40,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     let grace = u32::try_from(app.refresh_grace_secs).unwrap_or(0);
     match judge(&facts, presented.generation, app.id, grace, call.at) {
         Verdict::Rotate { next } => {
-            let row = living(&mut tx, app, &family, connection).await?;
+            let row = living(gw, &mut tx, (app.id, connection), &family).await?;
             tx.rotate_family(family.id, next).await?;
             family.generation = next;
             let tokens = mint(gw, app, &scope, &row, &family, None)?;
@@ -50,7 +50,7 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
             Ok(tokens)
         }
         Verdict::Resend { next } => {
-            let row = living(&mut tx, app, &family, connection).await?;
+            let row = living(gw, &mut tx, (app.id, connection), &family).await?;
             family.generation = next;
             let tokens = mint(gw, app, &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
@@ -65,14 +65,15 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
 
 /// Reads person and stamp as of one instant; the locks are held already.
 async fn living(
+    gw: &Gateway,
     tx: &mut TenantTx,
-    app: &App,
+    (app, connection): (AppId, ConnectionId),
     family: &FamilyRow,
-    connection: ConnectionId,
 ) -> Result<MintRow, FlowError> {
     let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
-    let named = scopes_of(family.session, family.user, connection, Some(app.id));
-    let row = tx.mint_row(family.session, &named).await?.ok_or_else(gone)?;
+    let named = scopes_of(family.session, family.user, connection, Some(app));
+    let absolute_secs = gw.lifetimes.session_absolute_secs;
+    let row = tx.mint_row(family.session, &named, absolute_secs).await?.ok_or_else(gone)?;
     match over(&row, row.terminated, family.rs, tx.now()) {
         Some(why) => Err(Refusal::proven("oauth.invalid_grant").with("why", why).into()),
         None => Ok(row),

@@ -25,9 +25,14 @@ pub const OPERATIONS: &[Operation] = &[
         .named("list_orgs")
         .asking(PAGED),
     operation(Verb::Get, "/api/v1/orgs/{org}", "org:read", "Read an org", || to(read)).named("get_org"),
-    operation(Verb::Patch, "/api/v1/orgs/{org}", "org:write", "Change an org; its state with a platform key", || {
-        to(change)
-    })
+    operation(
+        Verb::Patch,
+        "/api/v1/orgs/{org}",
+        "org:write",
+        "Change an org; its state with a platform key. A session limit holds at once for sessions that live, \
+         from their birth; one that is raised lengthens none beyond what was said then",
+        || to(change),
+    )
     .named("change_org")
     .reading(body::<OrgPatch>(&[
         r#"{"name":"Acme","state":"suspended","scim_adopts":true,"session_idle_secs":3600,"session_absolute_secs":86400}"#,

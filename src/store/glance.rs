@@ -30,12 +30,14 @@ impl Db {
         scope: &OrgScope<D>,
         session: SessionId,
         named: &[String],
+        absolute_secs: i64,
     ) -> Result<Option<MintRow>> {
         let _turn = self.turn(scope).await?;
-        let glance = sqlx::query_as("SELECT * FROM glance_mint_row($1, $2, $3, $4, $5)");
+        let glance = sqlx::query_as("SELECT * FROM glance_mint_row($1, $2, $3, $4, $5, $6)");
         let row: Option<StoredMint> = entering(glance, scope)
             .bind(session.uuid())
             .bind(named.to_vec())
+            .bind(absolute_secs)
             .fetch_optional(&self.pool)
             .await?;
         Ok(row.map(MintRow::from))

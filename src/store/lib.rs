@@ -5,6 +5,7 @@
 
 mod apps;
 mod apps_write;
+mod codes;
 mod connections;
 mod directories;
 mod directories_end;
@@ -42,6 +43,7 @@ mod users;
 mod webhooks;
 
 pub use apps::{App, AppChange, AuthMethod, NewApp, Serves};
+pub use codes::{CodeRow, NewCode};
 pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
 pub use directories::{Credential, Directory, Holder, NewCredential};
 pub use domains::{Domain, DomainState};
@@ -67,7 +69,7 @@ pub use scope::{
     Subject, Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
-pub use sessions::{CodeRow, MintRow, NewCode, NewSession, SessionRow, scopes_of};
+pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};

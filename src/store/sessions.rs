@@ -1,10 +1,10 @@
-//! Sessions, one-time codes, and the one plain SELECT from which every token is minted.
+//! Sessions, and the one plain SELECT from which every token is minted.
 //! Truth is here; Redis only answers faster.
 
-use crate::{Result, TenantRead, TenantTx};
+use crate::{NewCode, Result, TenantRead, TenantTx};
 use model::{
     Timestamp, TokenDigest,
-    ids::{AppId, ConnectionId, FamilyId, SessionId, TeamId, UserId},
+    ids::{AppId, ConnectionId, SessionId, TeamId, UserId},
     revocation::Scope,
 };
 use time::OffsetDateTime;
@@ -23,6 +23,16 @@ pub struct NewSession<'a> {
     pub expires_at: Timestamp,
 }
 
+/// Whose session it is, and by what it came: never whether it lives.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOf {
+    pub id: SessionId,
+    pub user: UserId,
+    pub connection: ConnectionId,
+}
+
+/// A session as it stands now. It ends when it was said at its birth, or sooner, where the org has
+/// shortened since how long its sessions live.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
     pub id: SessionId,
@@ -38,36 +48,6 @@ pub struct SessionRow {
     pub ended_at: Option<Timestamp>,
 }
 
-pub struct NewCode<'a> {
-    pub digest: &'a TokenDigest,
-    pub session: SessionId,
-    pub user: UserId,
-    pub app: AppId,
-    pub redirect_uri: &'a str,
-    pub code_challenge: &'a str,
-    pub nonce: Option<&'a str>,
-    pub scope: &'a str,
-    pub rs: i64,
-    pub expires_at: Timestamp,
-}
-
-/// A code, locked for the one who redeems it.
-#[derive(Clone, Debug)]
-pub struct CodeRow {
-    pub session: SessionId,
-    pub user: UserId,
-    pub connection: ConnectionId,
-    pub app: AppId,
-    pub redirect_uri: String,
-    pub code_challenge: String,
-    pub nonce: Option<String>,
-    pub scope: String,
-    pub rs: i64,
-    pub expires_at: Timestamp,
-    pub redeemed_at: Option<Timestamp>,
-    pub family: Option<FamilyId>,
-}
-
 /// Everything a token says, and everything that may forbid it, of one instant.
 #[derive(Clone, Debug)]
 pub struct MintRow {
@@ -78,6 +58,8 @@ pub struct MintRow {
     pub revoked: i64,
     pub active: bool,
     pub connection_enabled: bool,
+    /// How long a browser's session may go unused, where the org says.
+    pub idle_secs: Option<i32>,
     pub session: SessionRow,
     pub user_name: String,
     pub email: Option<String>,
@@ -112,6 +94,7 @@ pub(crate) struct StoredMint {
     revoked: i64,
     active: bool,
     connection_enabled: bool,
+    idle_secs: Option<i32>,
     user_name: String,
     email: Option<String>,
     display_name: Option<String>,
@@ -119,22 +102,6 @@ pub(crate) struct StoredMint {
     family_name: Option<String>,
     team_ids: Vec<Uuid>,
     roles: Vec<String>,
-}
-
-#[derive(sqlx::FromRow)]
-struct StoredCode {
-    ses_id: Uuid,
-    user_id: Uuid,
-    con_id: Uuid,
-    app_id: Uuid,
-    redirect_uri: String,
-    code_challenge: String,
-    nonce: Option<String>,
-    scope: String,
-    rs: i64,
-    expires_at: OffsetDateTime,
-    redeemed_at: Option<OffsetDateTime>,
-    fam_id: Option<Uuid>,
 }
 
 impl From<StoredSession> for SessionRow {
@@ -155,6 +122,16 @@ impl From<StoredSession> for SessionRow {
     }
 }
 
+impl From<(Uuid, Uuid, Uuid)> for SessionOf {
+    fn from((id, user, connection): (Uuid, Uuid, Uuid)) -> Self {
+        Self {
+            id: SessionId::from_uuid(id),
+            user: UserId::from_uuid(user),
+            connection: ConnectionId::from_uuid(connection),
+        }
+    }
+}
+
 impl From<StoredMint> for MintRow {
     fn from(row: StoredMint) -> Self {
         Self {
@@ -163,6 +140,7 @@ impl From<StoredMint> for MintRow {
             revoked: row.revoked,
             active: row.active,
             connection_enabled: row.connection_enabled,
+            idle_secs: row.idle_secs,
             session: row.session.into(),
             user_name: row.user_name,
             email: row.email,
@@ -193,39 +171,36 @@ pub fn scopes_of(
 }
 
 impl TenantRead {
-    pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionRow>> {
-        let row: Option<StoredSession> = sqlx::query_as(
-            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
-               FROM sessions
-              WHERE ses_id = $1",
-        )
-        .bind(id.uuid())
-        .fetch_optional(self.sql())
-        .await?;
-        Ok(row.map(SessionRow::from))
+    pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionOf>> {
+        let row: Option<(Uuid, Uuid, Uuid)> =
+            sqlx::query_as("SELECT ses_id, user_id, con_id FROM sessions WHERE ses_id = $1")
+                .bind(id.uuid())
+                .fetch_optional(self.sql())
+                .await?;
+        Ok(row.map(SessionOf::from))
     }
 
-    pub async fn session_by_digest(&mut self, digest: &TokenDigest) -> Result<Option<SessionRow>> {
-        let row: Option<StoredSession> = sqlx::query_as(
-            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
-               FROM sessions
-              WHERE digest = $1",
-        )
-        .bind(digest.bytes().as_slice())
-        .fetch_optional(self.sql())
-        .await?;
-        Ok(row.map(SessionRow::from))
+    pub async fn session_by_digest(&mut self, digest: &TokenDigest) -> Result<Option<SessionOf>> {
+        let row: Option<(Uuid, Uuid, Uuid)> =
+            sqlx::query_as("SELECT ses_id, user_id, con_id FROM sessions WHERE digest = $1")
+                .bind(digest.bytes().as_slice())
+                .fetch_optional(self.sql())
+                .await?;
+        Ok(row.map(SessionOf::from))
     }
 
-    /// A person's sessions that are neither ended, expired nor revoked.
-    pub async fn live_sessions(&mut self, user: UserId) -> Result<Vec<SessionRow>> {
+    /// A person's sessions that are neither ended, expired nor revoked. `absolute_secs` is how long a
+    /// session lives where the org does not say.
+    pub async fn live_sessions(&mut self, user: UserId, absolute_secs: i64) -> Result<Vec<SessionRow>> {
         let now = OffsetDateTime::from(self.now());
         let rows: Vec<StoredSession> = sqlx::query_as(
-            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, created_at, seen_at, expires_at, ended_at
+            "SELECT ses_id, user_id, con_id, rs, acr, amr, auth_time, s.created_at, seen_at, ended_at,
+                    session_ends(expires_at, s.created_at, session_absolute_secs, $4) AS expires_at
                FROM sessions s
+               JOIN orgs o USING (org_id)
               WHERE user_id = $1
                 AND ended_at IS NULL
-                AND expires_at > $2
+                AND session_ends(expires_at, s.created_at, session_absolute_secs, $4) > $2
                 AND NOT EXISTS (SELECT 1 FROM revocations r
                                  WHERE r.action = 'terminate' AND r.seq > s.rs
                                    AND r.scope = ANY ($3))
@@ -235,6 +210,7 @@ impl TenantRead {
         .bind(user.uuid())
         .bind(now)
         .bind(vec![Scope::Org.to_string(), Scope::User(user).to_string()])
+        .bind(absolute_secs)
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(SessionRow::from).collect())
@@ -243,11 +219,17 @@ impl TenantRead {
     /// The one plain SELECT that a token is minted from and judged by: no row lock, no VOLATILE
     /// function, so that person and stamp are of the same instant (a second statement under READ
     /// COMMITTED, or one that waited for a lock, could pair the old person with the new stamp).
-    /// Take the locks first, in a statement of their own.
-    pub async fn mint_row(&mut self, session: SessionId, named: &[String]) -> Result<Option<MintRow>> {
-        let row: Option<StoredMint> = sqlx::query_as("SELECT * FROM mint_row($1, $2)")
+    /// Take the locks first, in a statement of their own. `absolute_secs` as in `live_sessions`.
+    pub async fn mint_row(
+        &mut self,
+        session: SessionId,
+        named: &[String],
+        absolute_secs: i64,
+    ) -> Result<Option<MintRow>> {
+        let row: Option<StoredMint> = sqlx::query_as("SELECT * FROM mint_row($1, $2, $3)")
             .bind(session.uuid())
             .bind(named)
+            .bind(absolute_secs)
             .fetch_optional(self.sql())
             .await?;
         Ok(row.map(MintRow::from))
@@ -311,51 +293,5 @@ impl TenantTx {
             .execute(self.sql())
             .await?;
         Ok(ended.rows_affected() == 1)
-    }
-
-    pub async fn create_code(&mut self, new: &NewCode<'_>) -> Result<()> {
-        let org = self.org().uuid();
-        sqlx::query(
-            "INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
-                                rs, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(org)
-        .bind(new.digest.bytes().as_slice())
-        .bind(new.session.uuid())
-        .bind(new.user.uuid())
-        .bind(new.app.uuid())
-        .bind(new.redirect_uri)
-        .bind(new.code_challenge)
-        .bind(new.nonce)
-        .bind(new.scope)
-        .bind(new.rs)
-        .bind(OffsetDateTime::from(new.expires_at))
-        .execute(self.sql())
-        .await?;
-        Ok(())
-    }
-
-    /// The code, locked after its person (FOR SHARE): of any number of redeemers one goes first and the
-    /// others then see it redeemed.
-    pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
-        let row: Option<StoredCode> = sqlx::query_as("SELECT * FROM lock_code($1)")
-            .bind(digest.bytes().as_slice())
-            .fetch_optional(self.sql())
-            .await?;
-        Ok(row.map(|row| CodeRow {
-            session: SessionId::from_uuid(row.ses_id),
-            user: UserId::from_uuid(row.user_id),
-            connection: ConnectionId::from_uuid(row.con_id),
-            app: AppId::from_uuid(row.app_id),
-            redirect_uri: row.redirect_uri,
-            code_challenge: row.code_challenge,
-            nonce: row.nonce,
-            scope: row.scope,
-            rs: row.rs,
-            expires_at: row.expires_at.into(),
-            redeemed_at: row.redeemed_at.map(Timestamp::from),
-            family: row.fam_id.map(FamilyId::from_uuid),
-        }))
     }
 }

@@ -73,7 +73,8 @@ impl Live {
         timed("ping", redis::cmd("PING").query_async::<()>(&mut redis)).await
     }
 
-    /// Keeps a session until it ends.
+    /// Keeps a session until it ends by what was said at its birth. A limit that was shortened since is
+    /// Postgres's to know, which is asked about every session that is alive here.
     pub async fn put_session<D: Door>(
         &self,
         scope: &OrgScope<D>,

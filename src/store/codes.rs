@@ -1,0 +1,104 @@
+//! One-time codes: what a sign-in leaves for the app that sent the browser here. The session is another
+//! room's (`sessions`), which makes the first code of a session with it.
+
+use crate::{Result, TenantTx};
+use model::{
+    Timestamp, TokenDigest,
+    ids::{AppId, ConnectionId, FamilyId, SessionId, UserId},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub struct NewCode<'a> {
+    pub digest: &'a TokenDigest,
+    pub session: SessionId,
+    pub user: UserId,
+    pub app: AppId,
+    pub redirect_uri: &'a str,
+    pub code_challenge: &'a str,
+    pub nonce: Option<&'a str>,
+    pub scope: &'a str,
+    pub rs: i64,
+    pub expires_at: Timestamp,
+}
+
+/// A code, locked for the one who redeems it.
+#[derive(Clone, Debug)]
+pub struct CodeRow {
+    pub session: SessionId,
+    pub user: UserId,
+    pub connection: ConnectionId,
+    pub app: AppId,
+    pub redirect_uri: String,
+    pub code_challenge: String,
+    pub nonce: Option<String>,
+    pub scope: String,
+    pub rs: i64,
+    pub expires_at: Timestamp,
+    pub redeemed_at: Option<Timestamp>,
+    pub family: Option<FamilyId>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredCode {
+    ses_id: Uuid,
+    user_id: Uuid,
+    con_id: Uuid,
+    app_id: Uuid,
+    redirect_uri: String,
+    code_challenge: String,
+    nonce: Option<String>,
+    scope: String,
+    rs: i64,
+    expires_at: OffsetDateTime,
+    redeemed_at: Option<OffsetDateTime>,
+    fam_id: Option<Uuid>,
+}
+
+impl TenantTx {
+    pub async fn create_code(&mut self, new: &NewCode<'_>) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query(
+            "INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
+                                rs, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(org)
+        .bind(new.digest.bytes().as_slice())
+        .bind(new.session.uuid())
+        .bind(new.user.uuid())
+        .bind(new.app.uuid())
+        .bind(new.redirect_uri)
+        .bind(new.code_challenge)
+        .bind(new.nonce)
+        .bind(new.scope)
+        .bind(new.rs)
+        .bind(OffsetDateTime::from(new.expires_at))
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// The code, locked after its person (FOR SHARE): of any number of redeemers one goes first and the
+    /// others then see it redeemed.
+    pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
+        let row: Option<StoredCode> = sqlx::query_as("SELECT * FROM lock_code($1)")
+            .bind(digest.bytes().as_slice())
+            .fetch_optional(self.sql())
+            .await?;
+        Ok(row.map(|row| CodeRow {
+            session: SessionId::from_uuid(row.ses_id),
+            user: UserId::from_uuid(row.user_id),
+            connection: ConnectionId::from_uuid(row.con_id),
+            app: AppId::from_uuid(row.app_id),
+            redirect_uri: row.redirect_uri,
+            code_challenge: row.code_challenge,
+            nonce: row.nonce,
+            scope: row.scope,
+            rs: row.rs,
+            expires_at: row.expires_at.into(),
+            redeemed_at: row.redeemed_at.map(Timestamp::from),
+            family: row.fam_id.map(FamilyId::from_uuid),
+        }))
+    }
+}
