@@ -5,8 +5,9 @@ use crate::{
     administer::{an_org, operate},
     house::{House, house, walk::text},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use vestibule::http::openapi::operations;
 
 async fn keyed(house: &House, key: &str, path: &str, body: &str) -> (u16, String) {
     let url = house.url(&format!("/api/v1{path}"));
@@ -152,4 +153,103 @@ async fn a_list_goes_on_by_its_cursor_and_a_cursor_opens_no_other_list() {
         let (status, said) = operate(house, "GET", &format!("{place}?cursor={cursor}"), None).await;
         assert_eq!((status, text(&said, "code")), (400, "api.query_malformed"));
     }
+}
+
+/// An object is an object: what its members are is said by name, not by their place in a list.
+#[tokio::test]
+async fn a_list_in_the_place_of_an_object_is_refused() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let of = |path: &str| format!("/orgs/{}{path}", tenant.slug);
+    let saml = json!({"type": "saml", "name": "x", "metadata_xml": tenant.idp.metadata_xml(), "attribute_map": ["mail"]});
+    for (method, path, body) in [
+        ("PUT", of("/group-mappings"), json!([["00g1"]])),
+        ("POST", of("/teams"), json!(["support", "Support"])),
+        ("POST", of("/connections"), saml),
+        ("POST", of("/connections"), json!(["saml", "x"])),
+        ("PATCH", of(&format!("/connections/{}", tenant.connection)), json!({"attribute_map": ["mail"]})),
+        ("PATCH", of(""), json!([null, null, true, null, null])),
+        ("POST", of("/webhooks"), json!(["https://hooks.example/", ["*"]])),
+    ] {
+        let (status, said) = operate(house, method, &path, Some(body)).await;
+        assert_eq!((status, text(&said, "code")), (400, "api.body_malformed"), "{method} {path}: {said}");
+        assert!(text(&said, "detail").contains("expected an object"), "{said}");
+    }
+    let (_, org) = operate(house, "GET", &of(""), None).await;
+    assert_eq!(org["scim_adopts"], json!(false), "and nothing was done");
+}
+
+/// Every order of some of these values.
+fn orders(values: &[Value]) -> Vec<Vec<Value>> {
+    let mut all = vec![vec![]];
+    for (at, value) in values.iter().enumerate() {
+        let rest: Vec<Value> =
+            values.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, v)| v.clone()).collect();
+        all.extend(orders(&rest).into_iter().map(|order| [vec![value.clone()], order].concat()));
+    }
+    all
+}
+
+/// The document with each of its objects as a list of its values, in every order that is tried.
+fn by_position(document: &Value) -> Vec<Value> {
+    match document {
+        Value::Object(fields) => {
+            let values: Vec<Value> = fields.values().cloned().collect();
+            // More fields than these take too long to order: nulls stand for them.
+            let own = if values.len() <= 4 {
+                orders(&values)
+            } else {
+                (0..=values.len()).map(|count| vec![Value::Null; count]).collect()
+            };
+            let inner = fields.iter().flat_map(|(name, value)| {
+                by_position(value).into_iter().map(move |other| {
+                    let mut fields = fields.clone();
+                    fields.insert(name.clone(), other);
+                    Value::Object(fields)
+                })
+            });
+            own.into_iter().map(Value::Array).chain(inner).collect()
+        }
+        Value::Array(items) => {
+            let each = items.iter().enumerate().flat_map(|(at, item)| {
+                by_position(item).into_iter().map(move |other| {
+                    let mut items = items.clone();
+                    items[at] = other;
+                    Value::Array(items)
+                })
+            });
+            each.collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+/// The same of every body that is described, and of each object in it.
+#[tokio::test]
+async fn no_object_of_any_body_is_read_from_a_list() {
+    let house = house();
+    let org = an_org(house).await;
+    let mut sent = 0;
+    for operation in operations() {
+        let nobody = |part: &str| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+            Some("org") => org.clone(),
+            Some(name) => format!("{name}_{}", "0".repeat(26)),
+            None => part.to_owned(),
+        };
+        let path =
+            operation.path.trim_start_matches("/api/v1").split('/').map(nobody).collect::<Vec<_>>().join("/");
+        for example in operation.body.iter().flat_map(|body| body.examples) {
+            for other in by_position(&serde_json::from_str(example).unwrap()) {
+                let (status, said) =
+                    operate(house, operation.verb.as_str(), &path, Some(other.clone())).await;
+                assert_eq!(
+                    (status, text(&said, "code")),
+                    (400, "api.body_malformed"),
+                    "{path} {other}: {said}"
+                );
+                sent += 1;
+            }
+        }
+    }
+    assert!(sent > 300, "{sent}");
 }

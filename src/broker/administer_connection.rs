@@ -13,6 +13,7 @@ use crate::{
 use model::{
     Refusal, Secret, Timestamp,
     ids::{self, ConnectionId},
+    members::Members,
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
@@ -50,7 +51,7 @@ pub struct NewSaml {
     #[schemars(length(min = 1))]
     pub certificates: Option<Vec<String>>,
     #[serde(default)]
-    pub attribute_map: AttributeNames,
+    pub attribute_map: Members<AttributeNames>,
     /// The attribute that holds the person's groups.
     #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_attribute: Option<String>,
@@ -192,7 +193,7 @@ async fn saml_config(gw: &Gateway, body: NewSaml, now: Timestamp) -> Result<Saml
         sso_redirect_url: trust.redirect_url,
         sso_post_url: trust.post_url,
         certificates: trust.certificates,
-        attribute_map: body.attribute_map,
+        attribute_map: body.attribute_map.0,
         groups_attribute: body.groups_attribute,
         jit: body.jit,
         subject_is_external_id: body.subject_is_external_id.unwrap_or(false),

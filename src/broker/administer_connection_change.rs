@@ -13,6 +13,7 @@ use crate::{
 use model::{
     Refusal, Secret, Timestamp,
     ids::ConnectionId,
+    members::Members,
     record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
@@ -35,7 +36,7 @@ pub struct ConnectionPatch {
     pub sso_url: Option<String>,
     #[schemars(length(min = 1))]
     pub certificates: Option<Vec<String>>,
-    pub attribute_map: Option<AttributeNames>,
+    pub attribute_map: Option<Members<AttributeNames>>,
     #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_attribute: Option<String>,
     pub allow_idp_initiated: Option<bool>,
@@ -146,7 +147,7 @@ async fn changed_saml(
         text_of("groups_attribute", &name)?;
         config.groups_attribute = Some(name);
     }
-    config.attribute_map = patch.attribute_map.unwrap_or(config.attribute_map);
+    config.attribute_map = patch.attribute_map.map_or(config.attribute_map, |Members(names)| names);
     config.jit = patch.jit.or(config.jit);
     config.subject_is_external_id = patch.subject_is_external_id.unwrap_or(config.subject_is_external_id);
     config.allow_idp_initiated = patch.allow_idp_initiated.unwrap_or(config.allow_idp_initiated);

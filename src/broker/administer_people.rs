@@ -8,6 +8,7 @@ use crate::{
 };
 use model::{
     ids::{self, ConnectionId, SessionId, TeamId, UserId},
+    members::Members,
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
@@ -37,7 +38,7 @@ pub struct NewRoles(
 
 /// All that groups give, each group once.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct NewMappings(#[schemars(length(max = MAPPINGS_MAX))] pub Vec<GroupMapping>);
+pub struct NewMappings(#[schemars(length(max = MAPPINGS_MAX))] pub Vec<Members<GroupMapping>>);
 
 /// A person with what tokens say of them.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -286,6 +287,7 @@ pub async fn set_mappings(
     scope: &OrgScope<Administrator>,
     NewMappings(mappings): NewMappings,
 ) -> Result<Vec<GroupMapping>, FlowError> {
+    let mappings: Vec<GroupMapping> = mappings.into_iter().map(|Members(mapping)| mapping).collect();
     checked(&mappings)?;
     let mut tx = gw.db.write(scope, "mapping.set").await?;
     tx.lock_mappings().await?;

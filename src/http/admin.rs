@@ -25,6 +25,7 @@ use broker::{
 use model::{
     Timestamp,
     ids::{Id, Kind, OrgId},
+    members::Members,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -202,8 +203,17 @@ impl Ask {
         self.refuse(FlowError::invalid("api.query_malformed", field, right))
     }
 
-    /// The body. Unknown fields are refused by name.
+    /// The body, an object. Unknown fields are refused by name.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.read::<Members<T>>().map(|Members(read)| read)
+    }
+
+    /// The body, a list.
+    pub fn items<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.read()
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let bytes = self.bytes().map_err(|error| self.refuse(error))?;
         serde_json::from_slice(bytes).map_err(|error| self.refuse(misread(&error.to_string())))
     }

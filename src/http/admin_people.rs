@@ -250,7 +250,7 @@ async fn unbind(ask: Ask) -> Reply<()> {
 
 async fn set_roles(ask: Ask) -> Reply<Roles> {
     let scope = ask.org().await?;
-    let (id, roles) = (ask.id("usr")?, ask.json::<NewRoles>()?);
+    let (id, roles) = (ask.id("usr")?, ask.items::<NewRoles>()?);
     ask.answer(scope, move |gw, scope| async move {
         administer_people::set_roles(&gw, &scope, id, roles).await.map(|roles| Roles { roles })
     })
@@ -316,7 +316,7 @@ async fn mappings(ask: Ask) -> Reply<List<GroupMapping>> {
 
 async fn set_mappings(ask: Ask) -> Reply<List<GroupMapping>> {
     let scope = ask.org().await?;
-    let new = ask.json::<NewMappings>()?;
+    let new = ask.items::<NewMappings>()?;
     ask.answer(scope, |gw, scope| async move {
         administer_people::set_mappings(&gw, &scope, new).await.map(List::whole)
     })

@@ -5,6 +5,7 @@
 pub mod act;
 pub mod count;
 pub mod ids;
+pub mod members;
 pub mod org;
 pub mod record;
 pub mod refusal;
