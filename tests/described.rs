@@ -308,6 +308,8 @@ fn the_codes_that_are_described_are_those_that_a_caller_meets() {
         .into_iter()
         .filter(|(_, cells)| cells[1].split(", ").any(|who| who == "api"))
         .map(|(code, _)| code)
+        // What a path answers to a method that is none of its calls.
+        .filter(|code| code != vestibule::http::METHOD)
         .collect();
     let unmet: Vec<_> = described.difference(&met).collect();
     let untold: Vec<_> = met.difference(&described).collect();

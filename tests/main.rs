@@ -33,6 +33,7 @@ mod lock_order;
 mod login;
 mod login_oidc;
 mod mappings;
+mod methods;
 mod mint_late;
 mod mint_pauses;
 mod observed;

@@ -14,6 +14,7 @@ pub mod connection_view;
 pub mod doors;
 pub mod guard;
 pub mod late;
+pub mod methods;
 mod metrics;
 pub mod oauth_error;
 pub mod openapi;
@@ -85,18 +86,31 @@ pub fn configure(config: &mut ServiceConfig) {
     config.default_service(actix_web::web::to(|req: HttpRequest| async move { nowhere(&req) }));
 }
 
-/// No such path, or not by this method: said as whoever asks there is spoken to.
+/// A path that is served, by another method.
+pub const METHOD: &str = "api.method_not_allowed";
+
+/// No such path (404), or not by this method (405): said as whoever asks there is spoken to.
 fn nowhere(req: &HttpRequest) -> HttpResponse {
+    match methods::allowed(req.path()) {
+        None => answered(req, FlowError::Missing),
+        Some(allowed) => {
+            let not_so = FlowError::invalid(METHOD, "method", format!("by {allowed}"));
+            methods::told(answered(req, not_so), &allowed)
+        }
+    }
+}
+
+fn answered(req: &HttpRequest, error: FlowError) -> HttpResponse {
     let path = req.path();
     let of_org = path.strip_prefix("/orgs/").and_then(|rest| rest.split_once('/'));
     if path.starts_with("/scim/") || of_org.is_some_and(|(_, rest)| rest.starts_with("scim/")) {
-        scim_error::Refused::from(FlowError::Missing).error_response()
+        scim_error::Refused::from(error).error_response()
     } else if path.starts_with("/api/") {
-        problem::Problem::of(req, FlowError::Missing).response()
+        problem::Problem::of(req, error).response()
     } else if path.starts_with("/oauth2/") && !path.starts_with("/oauth2/authorize") {
-        oauth_error::nowhere()
+        oauth_error::nowhere(&error)
     } else {
-        HttpResponse::NotFound().content_type("text/html; charset=utf-8").body(pages::not_found())
+        pages::nowhere(&error)
     }
 }
 

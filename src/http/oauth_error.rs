@@ -27,10 +27,12 @@ pub fn code(error: &FlowError) -> &'static str {
 }
 
 /// Nothing is at this path, or not by this method.
-pub fn nowhere() -> HttpResponse {
-    HttpResponse::NotFound()
+pub fn nowhere(error: &FlowError) -> HttpResponse {
+    let status =
+        if error.code() == super::METHOD { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND };
+    HttpResponse::build(status)
         .insert_header(("Cache-Control", "no-store"))
-        .json(json!({"error": "invalid_request", "error_description": "not_found"}))
+        .json(json!({"error": "invalid_request", "error_description": error.code()}))
 }
 
 pub fn response(error: &FlowError) -> HttpResponse {

@@ -53,11 +53,14 @@ fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuilder {
     response
 }
 
-pub fn not_found() -> String {
-    page(
+/// Nothing is at this address, or not by this method.
+pub fn nowhere(error: &FlowError) -> HttpResponse {
+    let status =
+        if error.code() == super::METHOD { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_FOUND };
+    answer(status, "'none'").insert_header(("X-Vestibule-Code", error.code())).body(page(
         "Not found",
         "<h1>There is no page here</h1>\n<p>Check the address, or go back to the app you came from.</p>",
-    )
+    ))
 }
 
 /// Scheme, host and port of a URL: what a policy may name.

@@ -95,6 +95,9 @@ impl Problem {
             FlowError::Invalid { code, field, detail } if *code == super::admin::TOO_LARGE => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "Too large", Some(field.as_ref()), detail.clone())
             }
+            FlowError::Invalid { code, field, detail } if *code == super::METHOD => {
+                (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", Some(field.as_ref()), detail.clone())
+            }
             FlowError::Invalid { field, detail, .. } => {
                 (StatusCode::BAD_REQUEST, "Invalid request", Some(field.as_ref()), detail.clone())
             }

@@ -371,15 +371,11 @@ async fn not_here(req: HttpRequest, gw: Data<Gateway>) -> Answer {
         ["v2", ".search"] | ["v2", _, ".search"] => {
             Some((Problem::NotServed, ".search is not served; use GET with a filter"))
         }
-        ["v2", "Users" | "Groups"] | ["v2", "Users" | "Groups", _] => {
-            Some((Problem::MethodNotAllowed, "not by this method"))
-        }
-        ["v2", "ServiceProviderConfig" | "ResourceTypes" | "Schemas", ..] => {
-            Some((Problem::MethodNotAllowed, "discovery is read by GET"))
-        }
         _ => None,
     };
-    let error = problem.map_or(FlowError::Missing, |(problem, detail)| ScimError::of(problem, detail).into());
     tracing::debug!(request_id = %facts(&req).call.request_id, "nothing served at this path");
-    Err(error.into())
+    match problem {
+        Some((problem, detail)) => Err(FlowError::from(ScimError::of(problem, detail)).into()),
+        None => Ok(super::nowhere(&req)),
+    }
 }

@@ -32,6 +32,9 @@ fn rendered(error: &FlowError) -> ScimError {
         // A token of an org that is gone is no token.
         FlowError::Closed(_) => ScimError::of(Problem::Unauthorized, "the org does not provision"),
         FlowError::Conflict { .. } => ScimError::of(Problem::Taken, "this is in conflict with what is here"),
+        FlowError::Invalid { code, detail, .. } if *code == super::METHOD => {
+            ScimError::of(Problem::MethodNotAllowed, detail)
+        }
         FlowError::Invalid { detail, .. } => ScimError::of(Problem::ValueWrong, detail),
         FlowError::Limited { .. } => {
             ScimError::of(Problem::Throttled, "too many requests; wait for Retry-After")
