@@ -1,11 +1,12 @@
 //! A private Postgres and Redis in the data folder, for the demo, for tests and for a small
 //! installation: the engines of production, on unix sockets only we can reach, ended with the
-//! process however it ends. Never touches a cluster it did not make. One process per data
-//! folder: a lock file that the system itself lets go says who.
+//! process however it ends, and started again when one dies under it. Never touches a cluster it did not
+//! make. One process per data folder: a lock file that the system itself lets go says who.
 
 mod keeper;
 mod postgres;
 mod programs;
+mod warden;
 
 use keeper::{Keeper, TICK};
 pub use programs::Guise;
@@ -20,6 +21,7 @@ use std::{
     process::Child,
     time::Duration,
 };
+use warden::{Held, Kind, Warden};
 
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
@@ -78,12 +80,12 @@ pub struct Embedded {
     pub database_url: Option<String>,
     /// `unix:///…`.
     pub redis_url: Option<String>,
-    postgres: Option<Child>,
-    redis: Option<Child>,
+    /// Whether it was this process that started the Redis.
+    started_redis: bool,
+    warden: Option<Warden>,
     /// Ours to remove, when it is not in the data folder.
     sockets: Option<PathBuf>,
-    // Last: the lock is let go and the keeper ends when the children have ended.
-    _keeper: Option<Keeper>,
+    // Last: the lock is let go when the children have ended.
     _lock: Option<File>,
 }
 
@@ -92,8 +94,6 @@ const SOCKET_PATH_MAX: usize = 107;
 /// The longest name in it: Postgres' socket and its lock.
 const SOCKET_NAME: usize = "/.s.PGSQL.5432.lock".len();
 const REDIS_START_MAX: Duration = Duration::from_secs(10);
-/// A fast shutdown writes a checkpoint; a slow disk takes seconds over it.
-const POSTGRES_STOP_MAX: Duration = Duration::from_secs(15);
 
 /// What the folders of one data folder are.
 struct Place {
@@ -117,27 +117,34 @@ impl Embedded {
         let lock = lock(&data, options.holder)?;
         let sockets = sockets(&data, guise)?;
         let place = Place { data, sockets, guise };
-        let keeper = Keeper::new().map_err(at(&place.data))?;
+        let note = place.data.join(ADDRESSES);
+        let logs = folder(&place.data.join("logs"))?;
         let mut engines = Self {
             database_url: None,
             redis_url: None,
-            postgres: None,
-            redis: None,
+            started_redis: options.redis,
+            warden: None,
             sockets: Some(place.sockets.clone()).filter(|folder| !folder.starts_with(&place.data)),
-            _keeper: None,
             _lock: Some(lock),
         };
-        if options.redis {
-            let (child, url) = start_redis(&place, &keeper)?;
-            (engines.redis, engines.redis_url) = (Some(child), Some(url));
+        let wanted = [(Kind::Redis, options.redis), (Kind::Postgres, options.postgres)];
+        let kinds: Vec<Kind> =
+            wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| kind).collect();
+        for kind in &kinds {
+            // Behind it comes what the engine says in this process' life, of each of its starts.
+            let log = logs.join(kind.log());
+            File::create(&log).map_err(at(&log))?;
         }
-        if options.postgres {
-            let (child, url) = postgres::start(&place, &keeper, options)?;
-            (engines.postgres, engines.database_url) = (Some(child), Some(url));
+        let keeper = Keeper::new().map_err(at(&place.data))?;
+        let (warden, urls) = Warden::start(Held { place, options: options.clone(), keeper }, &kinds)?;
+        engines.warden = Some(warden);
+        for (kind, url) in kinds.into_iter().zip(urls) {
+            match kind {
+                Kind::Redis => engines.redis_url = Some(url),
+                Kind::Postgres => engines.database_url = Some(url),
+            }
         }
-        engines._keeper = Some(keeper);
         let told = [&engines.database_url, &engines.redis_url].map(|url| url.clone().unwrap_or_default());
-        let note = place.data.join(ADDRESSES);
         fs::write(&note, told.join("\n")).map_err(at(&note))?;
         Ok(engines)
     }
@@ -155,20 +162,12 @@ impl Embedded {
         let Ok(text) = fs::read_to_string(options.data_dir.join(ADDRESSES)) else { return Err(held) };
         let mut urls = text.split('\n').map(|url| Some(url.to_owned()).filter(|url| !url.is_empty()));
         let (database_url, redis_url) = (urls.next().flatten(), urls.next().flatten());
-        Ok(Self {
-            database_url,
-            redis_url,
-            postgres: None,
-            redis: None,
-            sockets: None,
-            _keeper: None,
-            _lock: None,
-        })
+        Ok(Self { database_url, redis_url, started_redis: false, warden: None, sockets: None, _lock: None })
     }
 
     /// Did this process start the Redis? Then it holds nothing yet.
     pub const fn started_redis(&self) -> bool {
-        self.redis.is_some()
+        self.started_redis
     }
 
     /// Refuses a data folder that another process holds; starts nothing.
@@ -195,13 +194,7 @@ const ADDRESSES: &str = "embedded.urls";
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        if let Some(redis) = &mut self.redis {
-            // It keeps nothing on disk: there is nothing to say goodbye to.
-            keeper::end(redis, rustix::process::Signal::KILL, Duration::from_secs(1));
-        }
-        if let Some(postgres) = &mut self.postgres {
-            keeper::end(postgres, rustix::process::Signal::INT, POSTGRES_STOP_MAX);
-        }
+        drop(self.warden.take());
         if let Some(sockets) = &self.sockets {
             // What stays is emptied at the next start.
             let _ = fs::remove_dir_all(sockets);
@@ -272,9 +265,13 @@ fn short(path: &Path) -> String {
     digest.bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn log_path(place: &Place, name: &str) -> PathBuf {
+    place.data.join("logs").join(name)
+}
+
 fn log_file(place: &Place, name: &str) -> Result<(PathBuf, File), EmbeddedError> {
-    let path = folder(&place.data.join("logs"))?.join(name);
-    let file = File::create(&path).map_err(at(&path))?;
+    let path = log_path(place, name);
+    let file = File::options().append(true).create(true).open(&path).map_err(at(&path))?;
     Ok((path, file))
 }
 

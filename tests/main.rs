@@ -22,6 +22,7 @@ mod described;
 mod docs;
 mod domains;
 mod enclosure;
+mod engines_killed;
 mod exports;
 mod fetched;
 mod hardening;

@@ -126,3 +126,52 @@ fn a_socket_folder_that_is_open_to_others_or_a_link_is_refused() {
     assert!(sockets(&data, Guise::Own).is_err());
     fs::remove_file(&near_tmp).unwrap();
 }
+
+fn pid_of_postgres(folder: &Path) -> u32 {
+    let text = fs::read_to_string(folder.join("postgres/postmaster.pid")).unwrap();
+    text.lines().next().unwrap().trim().parse().unwrap()
+}
+
+fn pid_of_redis(socket: &Path) -> u32 {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(b"INFO server\r\n").unwrap();
+    let mut text = [0; 4_096];
+    let read = stream.read(&mut text).unwrap();
+    let text = String::from_utf8_lossy(&text[..read]).into_owned();
+    text.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap().trim().parse().unwrap()
+}
+
+fn takes_sql(engines: &Embedded) -> bool {
+    let bin = programs::postgres(None).unwrap();
+    let url = engines.database_url.as_ref().unwrap();
+    let asked =
+        Command::new(bin.join("psql")).args([url, "-XAtqc", "SELECT 1"]).stderr(Stdio::null()).output();
+    asked.unwrap().status.success()
+}
+
+#[test]
+fn an_engine_that_is_killed_comes_again_with_what_it_had_committed_and_ends_with_us() {
+    let root = tempfile::tempdir().unwrap();
+    let engines = Embedded::start(&EmbeddedOptions::new(root.path())).unwrap();
+    sql(&engines, "CREATE TABLE kept AS SELECT 42 AS n");
+    let redis = PathBuf::from(engines.redis_url.as_ref().unwrap().strip_prefix("unix://").unwrap());
+    for round in 0..2 {
+        let (postgres, cache) = (pid_of_postgres(root.path()), pid_of_redis(&redis));
+        keeper::signal_pid(postgres, rustix::process::Signal::KILL);
+        keeper::signal_pid(cache, rustix::process::Signal::KILL);
+        assert!(
+            keeper::wait_until(Duration::from_secs(5), || !answers(&redis) || pid_of_redis(&redis) != cache)
+        );
+        let back = || answers(&redis) && takes_sql(&engines);
+        assert!(keeper::wait_until(Duration::from_secs(30), back), "round {round}");
+        assert_eq!(sql(&engines, "SELECT n FROM kept"), "42");
+        assert_ne!((pid_of_postgres(root.path()), pid_of_redis(&redis)), (postgres, cache));
+    }
+    let said = fs::read_to_string(root.path().join("logs/postgres.log")).unwrap();
+    assert!(said.matches("ready to accept connections").count() >= 3, "each of its starts: {said}");
+    drop(engines);
+    assert!(!answers(&redis) && !root.path().join("postgres/postmaster.pid").exists());
+    // Nothing starts them once we have gone.
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!answers(&redis) && !root.path().join("postgres/postmaster.pid").exists());
+}
