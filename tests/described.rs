@@ -85,7 +85,12 @@ impl Stage {
             "con" => id(self
                 .made(house, "/connections", json!({"type": "saml", "name": "O", "metadata_xml": xml}))
                 .await),
+            // A decision about one that is held opens its guard for a while.
+            "dir" if path.contains("{hold}") => {
+                id(self.made(house, "/directories", json!({"name": "Held"})).await)
+            }
             "dir" => self.tenant.directory.to_string(),
+            "hold" => self.hold(house, so_far).await,
             "key" if path.contains("/platform-keys/") => another_key(house).await.0.to_string(),
             "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
             "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
@@ -115,6 +120,24 @@ impl Stage {
             "evt" => self.dead_delivery(house, so_far).await,
             other => panic!("nothing stands for {{{other}}} of {path}"),
         }
+    }
+
+    /// What the blast guard holds of this directory: the second of two who are to go.
+    async fn hold(&self, house: &House, holds: &str) -> String {
+        let directory = format!("/{}", holds.trim_end_matches("/holds"));
+        let path = format!("/orgs/{}{directory}", self.tenant.org);
+        let guard = json!({"blast_guard": {"percent": 1, "at_least": 1}});
+        assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(guard)).await.0, 200);
+        let token = self.made(house, &format!("{directory}/tokens"), json!({})).await;
+        let token = text(&token, "token");
+        for (name, status) in [("first", 204), ("second", 429)] {
+            let user = json!({"userName": format!("{name}-{}", directory.replace('/', "-"))});
+            let (_, made) = house.scim("POST", token, "/scim/v2/Users", Some(user)).await;
+            let user = format!("/scim/v2/Users/{}", text(&made, "id"));
+            assert_eq!(house.scim("DELETE", token, &user, None).await.0, status);
+        }
+        let (_, list) = house.api("GET", &house.platform_key, &format!("{path}/holds"), None).await;
+        text(&list["data"][0], "id").to_owned()
     }
 
     /// A delivery of this webhook that is dead: the webhook was shut while it waited.

@@ -25,11 +25,11 @@ pub const OPEN: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const ENCLOSED: &[(&str, &[&str])] = &[
     ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "departed", "groups",
-              "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
+              "holds", "seat_counts", "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
-               "refresh_families", "deprovisionings"]),
+               "refresh_families", "deprovisionings", "held_people"]),
 ];
 
 /// Functions that run with their owner's rights: the gate's doors, what keeps its routes, and what

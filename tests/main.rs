@@ -16,6 +16,7 @@ mod administer_platform;
 mod arrive;
 mod bad_bodies;
 mod bad_input;
+mod blast_guard;
 mod browser;
 mod chooser;
 mod described;

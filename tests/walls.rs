@@ -57,6 +57,7 @@ fn each_tool_has_its_floor() {
         "jobs/relay.rs",
         "jobs/sweep.rs",
         "jobs/uses.rs",
+        "broker/blast_guard.rs",
         "broker/revoke.rs",
     ];
     only_in("commit_housekeeping", &housekeepers);

@@ -4,6 +4,7 @@
 use crate::{
     FlowError, Gateway,
     administer::{KEY_SCOPES, PRINTABLE, Page, holds_all, name_of, one_of, room},
+    blast_guard::Guard,
 };
 use model::{
     Secret, Timestamp, TokenDigest,
@@ -24,6 +25,9 @@ pub struct NewDirectory {
     /// Who runs it, such as `okta`: for those who read it.
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub provider: Option<String>,
+    /// How many people it may take away within an hour; left out, 20 percent and at least 10. `"off"` switches
+    /// the guard off.
+    pub blast_guard: Option<Guard>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -69,14 +73,19 @@ pub async fn create(
 ) -> Result<Directory, FlowError> {
     let name = name_of("name", &body.name)?;
     let provider = body.provider.as_deref().map(|p| name_of("provider", p)).transpose()?;
+    let guard = body.blast_guard.map(Guard::checked).transpose()?;
     let id = DirectoryId::new(scope.now(), gw.chance.as_ref());
     let mut tx = gw.db.write(scope, "directory.create").await?;
     room(tx.directories().await?.len())?;
     tx.create_directory(id, &name, provider.as_deref()).await?;
+    if let Some(guard) = guard {
+        let (percent, at_least) = guard.columns();
+        tx.set_guard(id, percent, at_least).await?;
+    }
     let created = tx.directory(id).await?.ok_or(FlowError::Missing)?;
     let event = AuditEvent::done(Act::DirectoryCreated)
         .on("directory", id)
-        .value("after", json!({"name": name, "provider": provider}));
+        .value("after", json!({"name": name, "provider": provider, "blast_guard": guard}));
     tx.commit(Record::of(event)).await?;
     Ok(created)
 }

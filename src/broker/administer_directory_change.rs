@@ -4,6 +4,7 @@
 use crate::{
     FlowError, Gateway,
     administer::{PRINTABLE, Page, name_of},
+    blast_guard::Guard,
     revoke,
 };
 use model::{
@@ -20,6 +21,8 @@ use store::{Administrator, Directory, ListedGroup, OrgScope};
 pub struct DirectoryPatch {
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
+    /// How many people it may take away within an hour, or `"off"`.
+    pub blast_guard: Option<Guard>,
 }
 
 /// What becomes of the active people of a directory that ends.
@@ -38,16 +41,21 @@ pub async fn change(
     patch: DirectoryPatch,
 ) -> Result<Directory, FlowError> {
     let name = patch.name.as_deref().map(|name| name_of("name", name)).transpose()?;
+    let guard = patch.blast_guard.map(Guard::checked).transpose()?;
     let mut tx = gw.db.write(scope, "directory.change").await?;
     let before = tx.directory(id).await?.ok_or(FlowError::Missing)?;
     if let Some(name) = &name {
         tx.rename_directory(id, name).await?;
     }
+    if let Some(guard) = guard {
+        let (percent, at_least) = guard.columns();
+        tx.set_guard(id, percent, at_least).await?;
+    }
     let after = tx.directory(id).await?.ok_or(FlowError::Missing)?;
     let event = AuditEvent::done(Act::DirectoryChanged)
         .on("directory", id)
-        .value("before", json!({"name": before.name}))
-        .value("after", json!({"name": after.name}));
+        .value("before", json!({"name": before.name, "blast_guard": Guard::of(&before)}))
+        .value("after", json!({"name": after.name, "blast_guard": Guard::of(&after)}));
     tx.commit(Record::of(event)).await?;
     Ok(after)
 }

@@ -87,7 +87,7 @@ pub async fn unbind(
     let mut tx = gw.db.write(scope, "user.unbind").await?;
     tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
     let subject = tx.unbind_identity(connection, id).await?.ok_or(FlowError::Missing)?;
-    let ended = revoke::end_person(gw, &mut tx, id, "identity_unbound").await?;
+    let ended = revoke::end_person(gw, &mut tx, id, "identity_unbound", None).await?;
     let event = AuditEvent::done(Act::IdentityUnbound)
         .on("user", id)
         .value("connection", connection.to_string())

@@ -1,7 +1,7 @@
 //! The one error that `http` renders, each caller in its own dialect. `code()` is stable text,
 //! listed in docs/REFUSALS.md.
 
-use model::{Refusal, org::OrgState};
+use model::{Refusal, org::OrgState, record::Record};
 use std::borrow::Cow;
 use store::GateError;
 
@@ -31,6 +31,9 @@ pub enum FlowError {
     /// The commit got no answer: it may have happened.
     #[error("in doubt")]
     InDoubt,
+    /// A dry run: everything was judged, and this would have been written; nothing, if it changes nothing.
+    #[error("rehearsed")]
+    Rehearsed(Option<Box<Record>>),
     /// Our own fault; the cause is for the log.
     #[error("fault: {0}")]
     Fault(String),
@@ -47,7 +50,7 @@ impl FlowError {
             Self::Busy { .. } => "busy",
             Self::Limited { .. } => "rate_limited",
             Self::InDoubt => "in_doubt",
-            Self::Fault(_) => "internal",
+            Self::Fault(_) | Self::Rehearsed(_) => "internal",
         }
     }
     pub fn invalid(
@@ -77,6 +80,7 @@ impl From<store::Error> for FlowError {
             // As at the door, for whoever was inside when it shut.
             store::Error::CredentialGone => Refusal::stranger("api.unauthorized").into(),
             store::Error::OrgClosed(state) => Self::Closed(state),
+            store::Error::Rehearsed(record) => Self::Rehearsed(Some(record)),
             store::Error::Conflict(constraint) => Self::Conflict { code: "conflict", detail: constraint },
             other => Self::Fault(format!("{other}: {}", cause_of(&other))),
         }

@@ -84,7 +84,7 @@ fn changed_nothing(error: &FlowError) -> bool {
         | FlowError::Invalid { .. }
         | FlowError::Limited { .. }
         | FlowError::Busy { .. } => true,
-        FlowError::InDoubt | FlowError::Fault(_) => false,
+        FlowError::InDoubt | FlowError::Fault(_) | FlowError::Rehearsed(_) => false,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod arrive;
 pub mod attempt;
 pub mod begin;
 pub mod begin_oidc;
+pub mod blast_guard;
 pub mod counted;
 pub mod end;
 pub mod error;

@@ -4,12 +4,12 @@
 //! is taken over where the org lets a directory do that, and else left alone. Never told from a missing one: a person of another org. RFC 7644 3.3 to 3.6.
 
 use crate::{
-    FlowError, Gateway,
+    FlowError, Gateway, blast_guard,
     provision::{Asked, differences, or_taken, record, refused},
     provision_names, revoke,
 };
 use model::{
-    ids::{DeprovisioningId, UserId},
+    ids::{DeprovisioningId, DirectoryId, UserId},
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
     user::normalised,
@@ -138,8 +138,9 @@ pub async fn delete(
     let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
     takes_over(&mut tx, &present, scope).await?;
     asked.agrees(present.version)?;
+    tx = unless_held(gw, scope, tx, &present).await?;
     tx.note_departed(&present).await?;
-    let ended = revoke::end_person(gw, &mut tx, id, "scim_deleted").await?;
+    let ended = revoke::end_person(gw, &mut tx, id, "scim_deleted", Some(scope.door().directory)).await?;
     tx.remove_user(id).await?;
     let before = document_of(&present)?.attributes;
     let event = AuditEvent::done(Act::UserDeleted)
@@ -181,6 +182,9 @@ async fn write(
     change: Change,
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
+    if change.outcome.turned_inactive {
+        tx = unless_held(gw, scope, tx, &change.present).await?;
+    }
     let mut user = filled(change.present.clone(), &change.next);
     if change.adopts {
         user.directory = Some(scope.door().directory);
@@ -191,7 +195,7 @@ async fn write(
     user.modified_at = tx.now();
     let lost = change.adopts && tx.drop_sign_in_gifts(user.id).await?;
     provision_names::unbind_old_name(&mut tx, user.id, (&change.before, &change.next)).await?;
-    let ended = end(gw, &mut tx, &change, lost).await?;
+    let ended = end(gw, &mut tx, &change, (lost, scope.door().directory)).await?;
     let kept = written(gw, &user, &change, ended.as_ref());
     let seat = seat(&mut tx, scope, &asked.projection, (user, change.next)).await?;
     tx.commit(kept).await?;
@@ -199,6 +203,26 @@ async fn write(
         revoke::tell(gw, scope, about, revoked, receipt).await;
     }
     Ok(seat)
+}
+
+/// The transaction, if the blast guard lets this person go; else it is rolled back and the hold is kept. Who
+/// is inactive already is gone.
+async fn unless_held(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    mut tx: TenantTx,
+    present: &User,
+) -> Result<TenantTx, FlowError> {
+    if !present.active {
+        return Ok(tx);
+    }
+    match blast_guard::asks(&mut tx, scope, present.id).await? {
+        None => Ok(tx),
+        Some(held) => {
+            drop(tx);
+            Err(blast_guard::held(gw, scope, held, present).await?)
+        }
+    }
 }
 
 struct Ended {
@@ -214,11 +238,11 @@ async fn end(
     gw: &Gateway,
     tx: &mut TenantTx,
     change: &Change,
-    lost: bool,
+    (lost, directory): (bool, DirectoryId),
 ) -> Result<Option<Ended>, FlowError> {
     let id = change.present.id;
     if change.outcome.turned_inactive {
-        let ended = revoke::end_person(gw, tx, id, "scim_deactivated").await?;
+        let ended = revoke::end_person(gw, tx, id, "scim_deactivated", Some(directory)).await?;
         return Ok(Some(Ended { about: ended.about, revoked: ended.revoked, receipt: Some(ended.receipt) }));
     }
     let about = Scope::User(id);

@@ -4,7 +4,7 @@
 
 use crate::{FlowError, Gateway, counted::REVOCATION_LAG};
 use model::{
-    ids::{DeprovisioningId, SessionId, UserId},
+    ids::{DeprovisioningId, DirectoryId, SessionId, UserId},
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
@@ -17,17 +17,19 @@ pub struct Ended {
     pub about: Scope,
 }
 
-/// Ends every session and token of a person, with its receipt. The caller commits.
+/// Ends every session and token of a person, with its receipt; by a directory, or by somebody else. The
+/// caller commits.
 pub async fn end_person(
     gw: &Gateway,
     tx: &mut TenantTx,
     user: UserId,
     cause: &'static str,
+    directory: Option<DirectoryId>,
 ) -> Result<Ended, FlowError> {
     let about = Scope::User(user);
     let revoked = tx.revoke(about, Action::Terminate, cause).await?;
     let dead_after = tx.now().plus_secs(gw.lifetimes.access_token_secs);
-    let receipt = tx.write_receipt(user, &revoked, cause, dead_after).await?;
+    let receipt = tx.write_receipt(user, &revoked, (cause, directory), dead_after).await?;
     Ok(Ended { revoked, receipt, about })
 }
 
@@ -106,7 +108,7 @@ pub async fn user(
 ) -> Result<DeprovisioningId, FlowError> {
     let mut tx = gw.db.write(scope, "revoke.user").await?;
     tx.lock_user(user).await?.ok_or(FlowError::Missing)?;
-    let ended = end_person(gw, &mut tx, user, "administrator").await?;
+    let ended = end_person(gw, &mut tx, user, "administrator", None).await?;
     tx.commit(Record::of(AuditEvent::done(Act::UserSessionsRevoked).on("user", user))).await?;
     tell(gw, scope, ended.about, ended.revoked, Some(ended.receipt)).await;
     Ok(ended.receipt)

@@ -9,6 +9,7 @@ use broker::{
     Links,
     administer_directory::{self, NewDirectory, NewToken},
     administer_directory_change::{self, DirectoryPatch, People},
+    blast_guard::{self, Decision, Guard},
 };
 use model::{
     Timestamp,
@@ -16,15 +17,18 @@ use model::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Credential, Directory, Holder, ListedGroup};
+use store::{Credential, Directory, HeldPerson, Hold, HoldState, Holder, ListedGroup};
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/orgs/{org}/directories", "directories:write", "Make a directory", || {
         to(create_directory)
     })
     .named("create_directory")
-    .reading(body::<NewDirectory>(&[r#"{"name":"Okta","provider":"okta"}"#]))
-    .misreading(&["api.name_malformed"])
+    .reading(body::<NewDirectory>(&[
+        r#"{"name":"Okta","provider":"okta"}"#,
+        r#"{"name":"Entra","blast_guard":{"percent":5,"at_least":3}}"#,
+    ]))
+    .misreading(&["api.name_malformed", "directory.guard"])
     .conflicting(&["api.too_many"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/directories", "directories:read", "List directories", || {
         to(directories)
@@ -43,12 +47,12 @@ pub const OPERATIONS: &[Operation] = &[
         Verb::Patch,
         "/api/v1/orgs/{org}/directories/{dir}",
         "directories:write",
-        "Rename a directory",
+        "Rename a directory, or set its blast guard",
         || to(change_directory),
     )
     .named("change_directory")
-    .reading(body::<DirectoryPatch>(&[r#"{"name":"Okta EU"}"#]))
-    .misreading(&["api.name_malformed"]),
+    .reading(body::<DirectoryPatch>(&[r#"{"name":"Okta EU"}"#, r#"{"blast_guard":"off"}"#]))
+    .misreading(&["api.name_malformed", "directory.guard"]),
     operation(
         Verb::Delete,
         "/api/v1/orgs/{org}/directories/{dir}",
@@ -127,6 +131,46 @@ pub const OPERATIONS: &[Operation] = &[
         || to(revoke_secret),
     )
     .named("revoke_directory_secret"),
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/directories/{dir}/holds",
+        "directories:read",
+        "List when the blast guard held it, newest first",
+        || to(holds),
+    )
+    .named("list_holds"),
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/directories/{dir}/holds/{hold}/people",
+        "directories:read",
+        "List whom a hold names",
+        || to(held_people),
+    )
+    .named("list_held_people"),
+    operation(
+        Verb::Post,
+        "/api/v1/orgs/{org}/directories/{dir}/holds/{hold}/approve",
+        "directories:write",
+        "Let the directory go on, for a day unless it is said otherwise",
+        || to(approve),
+    )
+    .named("approve_hold")
+    .reading(body::<Decision>(&[r#"{"for_secs":3600}"#]))
+    .answering(200)
+    .misreading(&["directory.hold_secs"])
+    .conflicting(&["directory.hold_decided"]),
+    operation(
+        Verb::Post,
+        "/api/v1/orgs/{org}/directories/{dir}/holds/{hold}/refuse",
+        "directories:write",
+        "Keep these people, for a day unless it is said otherwise",
+        || to(refuse),
+    )
+    .named("refuse_hold")
+    .reading(body::<Decision>(&[r#"{"for_secs":86400}"#]))
+    .answering(200)
+    .misreading(&["directory.hold_secs"])
+    .conflicting(&["directory.hold_decided"]),
 ];
 
 const CREDENTIAL_FIELDS: &[&str] = &["api.name_malformed", "directory.scope_unknown", "directory.token_days"];
@@ -146,11 +190,13 @@ struct DirectoryView {
     directory: Directory,
     /// Where its SCIM client calls.
     base_url: String,
+    blast_guard: Guard,
 }
 
 impl DirectoryView {
     fn of(links: &Links, directory: Directory) -> Self {
-        Self { directory, base_url: links.scim_base() }
+        let blast_guard = Guard::of(&directory);
+        Self { directory, base_url: links.scim_base(), blast_guard }
     }
 }
 
@@ -296,6 +342,42 @@ async fn revoke_secret(ask: Ask) -> Reply<()> {
     let (directory, key) = (ask.id("dir")?, ask.id("key")?);
     ask.answer(scope, move |gw, scope| async move {
         administer_directory::revoke_credential(&gw, &scope, Holder::DirectorysClient(directory), key).await
+    })
+    .await
+}
+
+async fn holds(ask: Ask) -> Reply<List<Hold>> {
+    let scope = ask.org().await?;
+    let id = ask.id("dir")?;
+    ask.answer(
+        scope,
+        move |gw, scope| async move { blast_guard::list(&gw, &scope, id).await.map(List::whole) },
+    )
+    .await
+}
+
+async fn held_people(ask: Ask) -> Reply<List<HeldPerson>> {
+    let scope = ask.org().await?;
+    let (directory, hold) = (ask.id("dir")?, ask.id("hold")?);
+    ask.answer(scope, move |gw, scope| async move {
+        blast_guard::people(&gw, &scope, directory, hold).await.map(List::whole)
+    })
+    .await
+}
+
+async fn approve(ask: Ask) -> Reply<Hold> {
+    decide(ask, HoldState::Approved).await
+}
+
+async fn refuse(ask: Ask) -> Reply<Hold> {
+    decide(ask, HoldState::Refused).await
+}
+
+async fn decide(ask: Ask, state: HoldState) -> Reply<Hold> {
+    let scope = ask.org().await?;
+    let (place, decision) = ((ask.id("dir")?, ask.id("hold")?), ask.json::<Decision>()?);
+    ask.answer(scope, move |gw, scope| async move {
+        blast_guard::decide(&gw, &scope, place, state, &decision).await
     })
     .await
 }

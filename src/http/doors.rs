@@ -94,7 +94,17 @@ pub async fn scim(
         let said = format!("this token is held to other scopes than {lacking}: use one that has it");
         return Err(Refusal::proven("scim.scope_missing").with("detail", said).into());
     }
-    Ok(scope)
+    Ok(if wants_rehearsal(req) { scope.rehearsing() } else { scope })
+}
+
+/// `Prefer: vestibule-dry-run` (RFC 7240): judge it, and keep nothing.
+pub const DRY_RUN: &str = "vestibule-dry-run";
+
+fn wants_rehearsal(req: &HttpRequest) -> bool {
+    let preferred = req.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
+    preferred
+        .flat_map(|list| list.split(','))
+        .any(|one| one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(DRY_RUN)))
 }
 
 /// The platform's operator.

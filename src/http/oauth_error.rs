@@ -22,7 +22,7 @@ pub fn code(error: &FlowError) -> &'static str {
         FlowError::Invalid { .. } => "invalid_request",
         FlowError::Conflict { .. } => "invalid_request",
         FlowError::Busy { .. } | FlowError::InDoubt | FlowError::Limited { .. } => "temporarily_unavailable",
-        FlowError::Fault(_) => "server_error",
+        FlowError::Fault(_) | FlowError::Rehearsed(_) => "server_error",
     }
 }
 

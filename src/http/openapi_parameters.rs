@@ -39,6 +39,7 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
         "usr" => ("The person", id::<ids::User>()),
         "team" => ("The team", id::<ids::Team>()),
         "ses" => ("The session", id::<ids::Session>()),
+        "hold" => ("What the blast guard held", id::<ids::Hold>()),
         "key" => ("The key or token: its id, not its text", id::<ids::Credential>()),
         "whk" => ("The webhook", id::<ids::Webhook>()),
         "evt" => ("The delivery", id::<ids::Event>()),

@@ -178,7 +178,7 @@ pub fn signed_out() -> HttpResponse {
 pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
     let reference = facts(req).call.request_id;
     let (status, what) = match error {
-        FlowError::Fault(_) => {
+        FlowError::Fault(_) | FlowError::Rehearsed(_) => {
             tracing::error!(%reference, %error, "a page failed");
             (StatusCode::INTERNAL_SERVER_ERROR, "Something failed on our side. Try again in a minute.")
         }

@@ -116,7 +116,7 @@ impl Problem {
                 None,
                 "It may have happened: look before you ask again.".to_owned(),
             ),
-            FlowError::Fault(_) => (
+            FlowError::Fault(_) | FlowError::Rehearsed(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal error",
                 None,

@@ -88,6 +88,8 @@ struct Caller {
     scope: OrgScope<ScimClient>,
     /// Absolute URL of the service as this caller addresses it.
     base: String,
+    /// Would change something, and is not to.
+    rehearses: bool,
 }
 
 impl Caller {
@@ -95,14 +97,18 @@ impl Caller {
         let slug = req.match_info().get("slug");
         let scope = doors::scim(req, &gw, slug).await?;
         let base = base(&gw, slug);
-        Ok(Self { gw, scope, base })
+        let rehearses = scope.door().dry_run && req.method() != Method::GET;
+        Ok(Self { gw, scope, base, rehearses })
     }
-    /// Runs a story to its end, in the org's span.
+    /// Runs a story to its end, in the org's span. A rehearsal that comes back would have changed nothing.
     async fn runs<T: Send + 'static>(
         &self,
         story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
     ) -> Result<T, FlowError> {
-        shielded(story).await
+        match shielded(story).await {
+            Ok(_) if self.rehearses => Err(FlowError::Rehearsed(None)),
+            done => done,
+        }
     }
     fn outside(&self) -> (Data<Gateway>, OrgScope<ScimClient>) {
         (self.gw.clone(), self.scope.clone())

@@ -1,10 +1,15 @@
 //! `/scim`'s dialect of an error: RFC 7644 3.12. A judge's refusal keeps its own words, which the
 //! administrator reads in the identity provider's console; our own faults say nothing but that.
 
+use super::doors::DRY_RUN;
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
-use broker::FlowError;
+use broker::{FlowError, blast_guard};
+use model::record::{AuditEvent, Record};
 use scim::{Problem, ScimError};
+use serde_json::{Map, Value, json};
 use std::fmt;
+
+const HELD: &str = "scim.held";
 
 /// A refusal on its way to a directory.
 #[derive(Debug)]
@@ -43,8 +48,27 @@ fn rendered(error: &FlowError) -> ScimError {
         FlowError::InDoubt => {
             ScimError::of(Problem::Unavailable, "it may have happened: read the resource, then try again")
         }
-        FlowError::Fault(_) => ScimError::of(Problem::Internal, "something failed on our side"),
+        FlowError::Fault(_) | FlowError::Rehearsed(_) => {
+            ScimError::of(Problem::Internal, "something failed on our side")
+        }
     }
+}
+
+/// What a dry run would have written: each act, what it is about, and its values.
+fn rehearsed(record: Option<&Record>) -> HttpResponse {
+    let change = |event: &AuditEvent| {
+        let target = event.target.as_ref().map(|(kind, id)| json!({"type": kind, "id": id}));
+        let values: Map<String, Value> =
+            event.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        json!({"action": event.action.as_str(), "target": target, "values": values})
+    };
+    let changes: Vec<Value> = record.map(|record| record.events().map(change).collect()).unwrap_or_default();
+    let said = json!({"schemas": ["urn:vestibule:params:scim:api:messages:2.0:DryRun"], "changes": changes});
+    HttpResponse::Ok()
+        .insert_header(("preference-applied", DRY_RUN))
+        .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(said.to_string())
 }
 
 impl fmt::Display for Refused {
@@ -58,6 +82,9 @@ impl ResponseError for Refused {
         StatusCode::from_u16(rendered(&self.0).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
     fn error_response(&self) -> HttpResponse {
+        if let FlowError::Rehearsed(record) = &self.0 {
+            return rehearsed(record.as_deref());
+        }
         let (status, said) = (self.status_code(), rendered(&self.0));
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = %self.0, "provisioning failed");
@@ -65,6 +92,9 @@ impl ResponseError for Refused {
         let mut response = HttpResponse::build(status);
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"vestibule\""));
+        }
+        if self.0.code() == HELD {
+            response.insert_header((header::RETRY_AFTER, blast_guard::RETRY_SECS.to_string()));
         }
         if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.0 {
             response.insert_header((header::RETRY_AFTER, retry_after_secs.to_string()));

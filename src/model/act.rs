@@ -64,6 +64,9 @@ acts! {
     DirectoryTokenFetched "directory.token_fetched";
     DirectorySecretCreated "directory.secret_created";
     DirectorySecretRevoked "directory.secret_revoked";
+    DirectoryHeld "directory.held";
+    DirectoryHoldApproved "directory.hold_approved";
+    DirectoryHoldRefused "directory.hold_refused";
     DomainClaimed "domain.claimed";
     DomainVerified "domain.verified";
     DomainRemoved "domain.removed";

@@ -170,6 +170,7 @@ kinds! {
     Deprovisioning DeprovisioningId "dep_" "deprovisioning";
     Attempt AttemptId "att_" "login attempt";
     Refused RefusalId "rfs_" "counted refusal";
+    Hold HoldId "hold_" "hold";
 }
 
 #[cfg(test)]

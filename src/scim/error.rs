@@ -40,6 +40,7 @@ pub enum Problem {
     ScopeMissing,
     VersionMismatch,
     Throttled,
+    Held,
     Unavailable,
     /// The person belongs to another directory of the same org.
     OtherDirectory,
@@ -54,7 +55,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -85,6 +86,7 @@ impl Problem {
         Self::ScopeMissing,
         Self::VersionMismatch,
         Self::Throttled,
+        Self::Held,
         Self::Unavailable,
         Self::OtherDirectory,
         Self::NotAdopted,
@@ -127,6 +129,7 @@ impl Problem {
             Self::ScopeMissing => ("scim.scope_missing", 403, None),
             Self::VersionMismatch => ("scim.version_mismatch", 412, None),
             Self::Throttled => ("scim.throttled", 429, None),
+            Self::Held => ("scim.held", 429, None),
             Self::Unavailable => ("scim.unavailable", 503, None),
             Self::OtherDirectory => ("scim.other_directory", 409, None),
             Self::NotAdopted => ("scim.not_adopted", 403, None),

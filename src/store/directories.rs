@@ -19,6 +19,20 @@ pub struct Directory {
     /// Who runs it, as it was told, such as `okta`.
     pub provider: Option<String>,
     pub created_at: Timestamp,
+    /// The blast guard: a share of the org's active people in percent, none when it is off; and how many
+    /// may go in any case.
+    #[serde(skip)]
+    pub guard: (Option<u32>, u32),
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredDirectory {
+    dir_id: Uuid,
+    name: String,
+    provider: Option<String>,
+    created_at: OffsetDateTime,
+    guard_percent: Option<i32>,
+    guard_at_least: i32,
 }
 
 /// A key or token, without its text.
@@ -76,18 +90,25 @@ type CredentialRow =
 
 impl TenantRead {
     pub async fn directories(&mut self) -> Result<Vec<Directory>> {
-        let rows: Vec<(Uuid, String, Option<String>, OffsetDateTime)> = sqlx::query_as(
-            "SELECT dir_id, name, provider, created_at FROM directories ORDER BY dir_id LIMIT 200",
+        let rows: Vec<StoredDirectory> = sqlx::query_as(
+            "SELECT dir_id, name, provider, created_at, guard_percent, guard_at_least
+               FROM directories
+              ORDER BY dir_id
+              LIMIT 200",
         )
         .fetch_all(self.sql())
         .await?;
         Ok(rows
             .into_iter()
-            .map(|(id, name, provider, created_at)| Directory {
-                id: DirectoryId::from_uuid(id),
-                name,
-                provider,
-                created_at: created_at.into(),
+            .map(|row| Directory {
+                id: DirectoryId::from_uuid(row.dir_id),
+                name: row.name,
+                provider: row.provider,
+                created_at: row.created_at.into(),
+                guard: (
+                    row.guard_percent.and_then(|percent| u32::try_from(percent).ok()),
+                    u32::try_from(row.guard_at_least).unwrap_or(0),
+                ),
             })
             .collect())
     }

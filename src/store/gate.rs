@@ -231,6 +231,7 @@ impl Db {
             directory: DirectoryId::from_uuid(found.holder_id),
             key: KeyId::from_uuid(found.key_id),
             scopes: found.scopes,
+            dry_run: false,
         };
         admit(Some(found.org), door, call)
     }

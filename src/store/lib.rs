@@ -14,6 +14,7 @@ mod explain;
 mod gate;
 mod glance;
 mod groups;
+mod holds;
 mod idempotency;
 mod keys;
 pub mod live;
@@ -49,6 +50,7 @@ pub use directories::{Credential, Directory, Holder, NewCredential};
 pub use domains::{Domain, DomainState};
 pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, GroupFilter, ListedGroup, MemberEdit};
+pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, PlatformKey};
 pub use migrate::migrate;
@@ -114,6 +116,9 @@ pub enum Error {
     Sql(#[source] sqlx::Error),
     #[error("migration failed: {0}")]
     Migrate(String),
+    /// Everything was judged and rolled back, as it was asked for: what would have been written.
+    #[error("a rehearsal, rolled back")]
+    Rehearsed(Box<model::record::Record>),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

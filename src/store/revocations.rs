@@ -5,7 +5,7 @@
 use crate::{Result, TenantRead, TenantTx};
 use model::{
     Timestamp,
-    ids::{DeprovisioningId, OrgId, UserId},
+    ids::{DeprovisioningId, DirectoryId, OrgId, UserId},
     revocation::{Action, Scope},
 };
 use schemars::JsonSchema;
@@ -198,12 +198,13 @@ impl TenantTx {
         Ok(Revoked { seq, action })
     }
 
-    /// Writes the receipt of a deactivation: how many live sessions and refresh families it ends.
+    /// Writes the receipt of a deactivation, by a directory or by somebody else: how many live sessions and
+    /// refresh families it ends.
     pub async fn write_receipt(
         &mut self,
         user: UserId,
         revoked: &Revoked,
-        cause: &'static str,
+        (cause, directory): (&'static str, Option<DirectoryId>),
         dead_after: Timestamp,
     ) -> Result<DeprovisioningId> {
         let id = DeprovisioningId::new(self.now(), self.chance().as_ref());
@@ -215,13 +216,13 @@ impl TenantTx {
                   WHERE action = 'terminate' AND seq < $4 AND scope IN ('org', $9)
              )
              INSERT INTO deprovisionings (org_id, dep_id, user_id, cause, request_id, seq, sessions_ended,
-                                          families_ended, received_at, written_at, dead_after)
+                                          families_ended, received_at, written_at, dead_after, dir_id)
              SELECT $1, $2, $3, $5, $6, $4,
                     (SELECT count(*) FROM sessions s
                       WHERE s.user_id = $3 AND s.ended_at IS NULL AND s.expires_at > $7 AND s.rs >= mark.seq),
                     (SELECT count(*) FROM refresh_families f
                       WHERE f.user_id = $3 AND f.ended_at IS NULL AND f.expires_at > $7 AND f.rs >= mark.seq),
-                    $7, clock_timestamp(), $8
+                    $7, clock_timestamp(), $8, $10
                FROM mark",
         )
         .bind(org)
@@ -233,6 +234,7 @@ impl TenantTx {
         .bind(now)
         .bind(OffsetDateTime::from(dead_after))
         .bind(Scope::User(user).to_string())
+        .bind(directory.map(|id| id.uuid()))
         .execute(self.sql())
         .await?;
         Ok(id)

@@ -40,6 +40,10 @@ pub trait Door: Send + Sync + 'static {
     fn credential(&self) -> Option<KeyId> {
         None
     }
+    /// Is nothing kept of what is done by this door?
+    fn is_rehearsal(&self) -> bool {
+        false
+    }
 }
 
 /// Somebody who is signing in.
@@ -59,6 +63,8 @@ pub struct ScimClient {
     pub key: KeyId,
     /// What it may do; none named is everything.
     pub scopes: Vec<String>,
+    /// Everything is judged and nothing is kept: the commit answers what it would have written.
+    pub dry_run: bool,
 }
 
 /// In which form a directory shows that it is one.
@@ -95,6 +101,18 @@ impl Door for ScimClient {
     }
     fn credential(&self) -> Option<KeyId> {
         Some(self.key)
+    }
+    fn is_rehearsal(&self) -> bool {
+        self.dry_run
+    }
+}
+
+impl OrgScope<ScimClient> {
+    /// The same, for a dry run.
+    #[must_use]
+    pub const fn rehearsing(mut self) -> Self {
+        self.door.dry_run = true;
+        self
     }
 }
 

@@ -36,6 +36,7 @@ pub struct TenantTx {
     chance: Arc<dyn model::Chance>,
     name: &'static str,
     has_redis: bool,
+    is_rehearsal: bool,
 }
 
 /// Proof that a single-use key was used for the first time, in this very transaction.
@@ -73,6 +74,7 @@ impl Db {
             chance: self.chance.clone(),
             name,
             has_redis: self.has_redis,
+            is_rehearsal: scope.door().is_rehearsal(),
         })
     }
 
@@ -160,9 +162,13 @@ impl TenantTx {
         Ok(all.then_some(FirstUse(())))
     }
 
-    /// Keeps everything, with its record: audit events, usage and deliveries in the same commit.
+    /// Keeps everything, with its record: audit events, usage and deliveries in the same commit. A rehearsal
+    /// keeps nothing and answers `Error::Rehearsed`, so that no story goes on to tell anybody.
     pub async fn commit(mut self, record: Record) -> Result<()> {
         record::write(&mut self, &record).await?;
+        if self.is_rehearsal {
+            return Err(Error::Rehearsed(Box::new(record)));
+        }
         let name = self.name;
         self.read.lease.commit().await.map_err(unanswered)?;
         record::count(&record);

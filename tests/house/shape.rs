@@ -216,6 +216,7 @@ fn bound(word: &str, said: &Value, value: &Value) -> Option<bool> {
             }
             "uri" => text.is_none_or(|text| reqwest::Url::parse(text).is_ok()),
             "int32" => value.as_i64().is_none_or(|n| i32::try_from(n).is_ok()),
+            "uint32" => value.as_i64().is_none_or(|n| u32::try_from(n).is_ok()),
             "uint16" => value.as_i64().is_none_or(|n| u16::try_from(n).is_ok()),
             "int64" | "double" => true,
             _ => return None,

@@ -1,0 +1,269 @@
+//! The blast guard: a directory that would take away more than its share of an org within an hour, or the
+//! last person who administers it, is held. What is held is not lost: the directory is told to come back,
+//! and does; an administrator looks at whom it names, and lets it through or not.
+
+use crate::{FlowError, Gateway, provision::refused};
+use model::{
+    Timestamp,
+    ids::{DirectoryId, HoldId, UserId},
+    record::{Act, AuditEvent, Record},
+};
+use schemars::JsonSchema;
+use scim::Problem;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::{
+    Administrator, Directory, GuardFacts, HeldPerson, Hold, HoldReason, HoldState, OrgScope, ScimClient,
+    TenantTx, User,
+};
+
+/// Who has one of these administers the org.
+pub const ADMINISTRATORS: [&str; 2] = ["owner", "admin"];
+/// When a held directory may ask again, in seconds.
+pub const RETRY_SECS: u32 = 600;
+/// A decision holds this long unless it is said otherwise, and at most a month.
+const DECIDED_SECS: i64 = 86_400;
+const DECIDED_SECS_MAX: i64 = 2_592_000;
+/// People of a hold that are shown.
+const SHOWN_MAX: i64 = 1_000;
+
+/// How a directory is guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Guard {
+    Off(Off),
+    On {
+        /// Of the org's active people, within an hour.
+        #[schemars(range(min = 1, max = 100))]
+        percent: u32,
+        /// So many it may always take away.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        at_least: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Off {
+    Off,
+}
+
+impl Guard {
+    /// Errors: `directory.guard`.
+    pub fn checked(self) -> Result<Self, FlowError> {
+        match self {
+            Self::Off(_) => Ok(self),
+            Self::On { percent: 1..=100, at_least: 1..=1_000_000 } => Ok(self),
+            Self::On { .. } => Err(FlowError::invalid(
+                "directory.guard",
+                "blast_guard",
+                "percent from 1 to 100 and at_least from 1 to 1000000, or \"off\"",
+            )),
+        }
+    }
+    pub const fn of(directory: &Directory) -> Self {
+        match directory.guard {
+            (None, _) => Self::Off(Off::Off),
+            (Some(percent), at_least) => Self::On { percent, at_least },
+        }
+    }
+    pub const fn columns(self) -> (Option<u32>, u32) {
+        match self {
+            Self::Off(_) => (None, 10),
+            Self::On { percent, at_least } => (Some(percent), at_least),
+        }
+    }
+}
+
+/// How many a directory may take away within an hour: its share of those who were there, rounded up, and
+/// `at_least` in any case.
+fn most(facts: &GuardFacts, percent: u32) -> u32 {
+    let before = u64::try_from(facts.active.saturating_add(facts.gone)).unwrap_or(0);
+    let share = before.saturating_mul(u64::from(percent)).div_ceil(100);
+    u32::try_from(share).unwrap_or(u32::MAX).max(facts.at_least)
+}
+
+/// Is one more too many? The bound that it would go beyond.
+fn beyond(facts: &GuardFacts, now: Timestamp) -> Option<u32> {
+    let percent = facts.percent?;
+    if facts.open_until.is_some_and(|until| until > now) {
+        return None;
+    }
+    let most = most(facts, percent);
+    (facts.gone >= i64::from(most)).then_some(most)
+}
+
+/// Why a person is held.
+#[derive(Debug)]
+pub struct Held {
+    reason: HoldReason,
+    most: u32,
+    active: i64,
+}
+
+/// May this directory take this person away, now? The person is locked. What it answers is for `held`.
+pub async fn asks(
+    tx: &mut TenantTx,
+    scope: &OrgScope<ScimClient>,
+    user: UserId,
+) -> Result<Option<Held>, FlowError> {
+    let facts = tx.guard_facts(scope.door().directory).await?;
+    if facts.percent.is_none() || facts.open_until.is_some_and(|until| until > tx.now()) {
+        return Ok(None);
+    }
+    if let Some(most) = beyond(&facts, tx.now()) {
+        return Ok(Some(Held { reason: HoldReason::Share, most, active: facts.active }));
+    }
+    let administers = tx.has_role(user, &ADMINISTRATORS).await?;
+    if administers && !tx.others_have_role(&ADMINISTRATORS, Some(user)).await? {
+        return Ok(Some(Held { reason: HoldReason::LastAdministrator, most: 0, active: facts.active }));
+    }
+    Ok(None)
+}
+
+/// Writes down that the directory was held, in a transaction of its own: what it asked for was rolled back.
+/// A rehearsal writes nothing down.
+pub async fn held(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    held: Held,
+    user: &User,
+) -> Result<FlowError, FlowError> {
+    let directory = scope.door().directory;
+    if scope.door().dry_run {
+        return Ok(refused(Problem::Held, &told(&held, None)));
+    }
+    let mut tx = gw.db.write(scope, "directory.hold").await?;
+    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), user.id).await?;
+    let detail = told(&held, Some(&hold));
+    if opened {
+        let event = AuditEvent::refused(Act::DirectoryHeld)
+            .on("directory", directory)
+            .value("hold", hold.id.to_string())
+            .value("reason", held.reason.as_str())
+            .value("most", held.most)
+            .value("active", held.active)
+            .value("user", user.id.to_string());
+        tx.commit(Record::of(event)).await?;
+    } else {
+        tx.commit_housekeeping().await?;
+    }
+    Ok(refused(Problem::Held, &detail))
+}
+
+/// What the identity provider's console shows.
+fn told(held: &Held, hold: Option<&Hold>) -> String {
+    let why = match held.reason {
+        HoldReason::Share => format!(
+            "this directory may take away {} people within an hour (the org has {} active), and this is one more",
+            held.most, held.active
+        ),
+        HoldReason::LastAdministrator => "this is the last active person who administers the org".to_owned(),
+    };
+    match hold {
+        Some(hold) if hold.state == HoldState::Refused => {
+            format!("{why}; an administrator has refused it (hold {})", hold.id)
+        }
+        Some(hold) => format!("{why}; an administrator of the org must approve hold {}", hold.id),
+        None => why,
+    }
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// How long the decision holds, in seconds. Default: a day.
+    #[schemars(range(min = 60, max = 2_592_000))]
+    pub for_secs: Option<i64>,
+}
+
+pub async fn list(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    directory: DirectoryId,
+) -> Result<Vec<Hold>, FlowError> {
+    let mut tx = gw.db.read(scope, "hold.list").await?;
+    tx.directory(directory).await?.ok_or(FlowError::Missing)?;
+    Ok(tx.holds(Some(directory)).await?)
+}
+
+/// Whom a hold names.
+pub async fn people(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    directory: DirectoryId,
+    id: HoldId,
+) -> Result<Vec<HeldPerson>, FlowError> {
+    let mut tx = gw.db.read(scope, "hold.people").await?;
+    if !tx.holds(Some(directory)).await?.iter().any(|hold| hold.id == id) {
+        return Err(FlowError::Missing);
+    }
+    Ok(tx.held_people(id, SHOWN_MAX).await?)
+}
+
+/// Lets the directory through, or not. Errors: `directory.hold_secs`, `directory.hold_decided`.
+pub async fn decide(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    (directory, id): (DirectoryId, HoldId),
+    state: HoldState,
+    decision: &Decision,
+) -> Result<Hold, FlowError> {
+    let secs = decision.for_secs.unwrap_or(DECIDED_SECS);
+    if !(60..=DECIDED_SECS_MAX).contains(&secs) {
+        return Err(FlowError::invalid("directory.hold_secs", "for_secs", "from 60 to 2592000"));
+    }
+    let find = |holds: Vec<Hold>| holds.into_iter().find(|hold| hold.id == id).ok_or(FlowError::Missing);
+    let mut tx = gw.db.write(scope, "hold.decide").await?;
+    find(tx.holds(Some(directory)).await?)?;
+    let by = scope.door().key.to_string();
+    if !tx.decide_hold(id, state, &by, scope.now().plus_secs(secs)).await? {
+        return Err(FlowError::conflict("directory.hold_decided", "the hold has been decided already"));
+    }
+    let hold = find(tx.holds(Some(directory)).await?)?;
+    let action = match state {
+        HoldState::Approved => Act::DirectoryHoldApproved,
+        HoldState::Open | HoldState::Refused => Act::DirectoryHoldRefused,
+    };
+    let event = AuditEvent::done(action)
+        .on("directory", directory)
+        .value("hold", id.to_string())
+        .value("people", hold.people)
+        .value("until", json!(hold.until));
+    tx.commit(Record::of(event)).await?;
+    Ok(hold)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(percent: Option<u32>, gone: i64, active: i64) -> GuardFacts {
+        GuardFacts { percent, at_least: 10, open_until: None, gone, active }
+    }
+
+    #[test]
+    fn a_share_of_those_who_were_there_and_ten_in_any_case() {
+        let now = Timestamp::from_secs(1_000);
+        for (facts, bound) in [
+            (facts(Some(20), 9, 5), None),
+            (facts(Some(20), 10, 5), Some(10)),
+            (facts(Some(20), 19, 81), None),
+            (facts(Some(20), 20, 80), Some(20)),
+            (facts(Some(20), 20, 81), None),
+            (facts(Some(100), 99, 1), None),
+            (facts(None, 1_000, 1), None),
+        ] {
+            assert_eq!(beyond(&facts, now), bound, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn an_approval_opens_until_its_second_and_no_longer() {
+        let end = Timestamp::from_secs(1_000);
+        let open = GuardFacts { open_until: Some(end), ..facts(Some(20), 50, 50) };
+        assert_eq!(beyond(&open, end.plus_secs(-1)), None);
+        assert_eq!(beyond(&open, end), Some(20));
+    }
+}

@@ -1,0 +1,343 @@
+//! What the blast guard knows: how many people a directory took away lately, how many there are, and whom it
+//! holds. Counted under one lock a directory, so that of many requests at once no two are the last that may.
+
+use crate::{Result, TenantRead, TenantTx};
+use model::{
+    Timestamp,
+    ids::{DirectoryId, HoldId, UserId},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What the guard decides by, of one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardFacts {
+    /// None: the guard is off.
+    pub percent: Option<u32>,
+    pub at_least: u32,
+    /// An administrator let the directory through until then.
+    pub open_until: Option<Timestamp>,
+    /// People the directory took away within the last hour.
+    pub gone: i64,
+    /// Active people of the org.
+    pub active: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// More people than the directory's share of the org, within an hour.
+    Share,
+    /// Nobody would be left who administers the org.
+    LastAdministrator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldState {
+    /// Waits for an administrator.
+    Open,
+    /// The directory may go on until `until`.
+    Approved,
+    /// The directory may not, until `until`.
+    Refused,
+}
+
+impl HoldReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::LastAdministrator => "last_administrator",
+        }
+    }
+}
+impl HoldState {
+    pub const ALL: [Self; 3] = [Self::Open, Self::Approved, Self::Refused];
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A directory that was held.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Hold {
+    pub id: HoldId,
+    pub directory_id: DirectoryId,
+    pub reason: HoldReason,
+    pub state: HoldState,
+    /// How many people the directory may take away within an hour.
+    pub most: i32,
+    /// Active people of the org when it was held.
+    pub active: i64,
+    /// People it would take away beyond that.
+    pub people: i64,
+    pub opened_at: Timestamp,
+    pub decided_at: Option<Timestamp>,
+    /// The key that decided.
+    pub decided_by: Option<String>,
+    /// How long the decision holds.
+    pub until: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredHold {
+    hold_id: Uuid,
+    dir_id: Uuid,
+    reason: String,
+    state: String,
+    most: i32,
+    active: i64,
+    people: i64,
+    opened_at: OffsetDateTime,
+    decided_at: Option<OffsetDateTime>,
+    decided_by: Option<String>,
+    until: Option<OffsetDateTime>,
+}
+
+impl From<StoredHold> for Hold {
+    fn from(row: StoredHold) -> Self {
+        let state = HoldState::ALL.into_iter().find(|state| state.as_str() == row.state);
+        let last = row.reason == HoldReason::LastAdministrator.as_str();
+        Self {
+            id: HoldId::from_uuid(row.hold_id),
+            directory_id: DirectoryId::from_uuid(row.dir_id),
+            reason: if last { HoldReason::LastAdministrator } else { HoldReason::Share },
+            state: state.unwrap_or(HoldState::Open),
+            most: row.most,
+            active: row.active,
+            people: row.people,
+            opened_at: row.opened_at.into(),
+            decided_at: row.decided_at.map(Timestamp::from),
+            decided_by: row.decided_by,
+            until: row.until.map(Timestamp::from),
+        }
+    }
+}
+
+/// Somebody whom a directory would take away.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct HeldPerson {
+    pub user_id: UserId,
+    pub user_name: String,
+    /// When the directory asked first, and last.
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+}
+
+const HOUR_SECS: i64 = 3_600;
+
+impl TenantRead {
+    /// The directory's holds, or all of the org, newest first.
+    pub async fn holds(&mut self, directory: Option<DirectoryId>) -> Result<Vec<Hold>> {
+        let rows: Vec<StoredHold> = sqlx::query_as(
+            "SELECT hold_id, dir_id, reason, state, most, active, opened_at, decided_at, decided_by, until,
+                    (SELECT count(*) FROM held_people p WHERE p.hold_id = h.hold_id) AS people
+               FROM holds h
+              WHERE $1::uuid IS NULL OR dir_id = $1
+              ORDER BY hold_id DESC
+              LIMIT 200",
+        )
+        .bind(directory.map(|id| id.uuid()))
+        .fetch_all(self.sql())
+        .await?;
+        Ok(rows.into_iter().map(Hold::from).collect())
+    }
+
+    /// Whom it holds, in the order of their ids.
+    pub async fn held_people(&mut self, hold: HoldId, limit: i64) -> Result<Vec<HeldPerson>> {
+        let rows: Vec<(Uuid, String, OffsetDateTime, OffsetDateTime)> = sqlx::query_as(
+            "SELECT p.user_id, u.user_name, p.first_at, p.last_at
+               FROM held_people p
+               JOIN users u USING (org_id, user_id)
+              WHERE p.hold_id = $1
+              ORDER BY p.user_id
+              LIMIT $2",
+        )
+        .bind(hold.uuid())
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        let person =
+            |(id, user_name, first, last): (Uuid, String, OffsetDateTime, OffsetDateTime)| HeldPerson {
+                user_id: UserId::from_uuid(id),
+                user_name,
+                first_at: first.into(),
+                last_at: last.into(),
+            };
+        Ok(rows.into_iter().map(person).collect())
+    }
+
+    /// Is anybody left who is active and has one of these roles, beside this person?
+    pub async fn others_have_role(&mut self, roles: &[&str], beside: Option<UserId>) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1
+                              FROM user_roles r
+                              JOIN users u USING (org_id, user_id)
+                             WHERE r.role = ANY ($1) AND u.active AND u.user_id IS DISTINCT FROM $2)",
+        )
+        .bind(roles)
+        .bind(beside.map(|id| id.uuid()))
+        .fetch_one(self.sql())
+        .await?)
+    }
+
+    pub async fn has_role(&mut self, user: UserId, roles: &[&str]) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM user_roles WHERE user_id = $1 AND role = ANY ($2))",
+        )
+        .bind(user.uuid())
+        .bind(roles)
+        .fetch_one(self.sql())
+        .await?)
+    }
+}
+
+impl TenantTx {
+    /// Waits for whoever of this directory takes somebody away, or is held, just now.
+    async fn stand_in_line(&mut self, directory: DirectoryId) -> Result<()> {
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('blast guard ' || $1::text, 0))")
+            .bind(directory.uuid())
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
+    /// Counts, one request of the directory after another.
+    pub async fn guard_facts(&mut self, directory: DirectoryId) -> Result<GuardFacts> {
+        self.stand_in_line(directory).await?;
+        let since = OffsetDateTime::from(self.now().minus_secs(HOUR_SECS));
+        let (percent, at_least, open_until, gone, active): (
+            Option<i32>,
+            i32,
+            Option<OffsetDateTime>,
+            i64,
+            i64,
+        ) = sqlx::query_as(
+            "SELECT guard_percent, guard_at_least, guard_open_until,
+                        (SELECT count(DISTINCT user_id) FROM deprovisionings p
+                          WHERE p.dir_id = d.dir_id AND p.received_at > $2),
+                        (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts)
+                   FROM directories d
+                  WHERE dir_id = $1",
+        )
+        .bind(directory.uuid())
+        .bind(since)
+        .fetch_one(self.sql())
+        .await?;
+        Ok(GuardFacts {
+            percent: percent.and_then(|percent| u32::try_from(percent).ok()),
+            at_least: u32::try_from(at_least).unwrap_or(0),
+            open_until: open_until.map(Timestamp::from),
+            gone,
+            active,
+        })
+    }
+
+    /// The hold that stands in the directory's way now: one that is open, or refused and not over. True when
+    /// it was opened by this very call.
+    pub async fn hold(
+        &mut self,
+        directory: DirectoryId,
+        reason: HoldReason,
+        (most, active): (u32, i64),
+        user: UserId,
+    ) -> Result<(Hold, bool)> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let id = HoldId::new(self.now(), self.chance().as_ref());
+        self.stand_in_line(directory).await?;
+        let standing: Option<Uuid> = sqlx::query_scalar(
+            "SELECT hold_id FROM holds
+              WHERE dir_id = $1 AND reason = $2 AND (state = 'open' OR state = 'refused' AND until > $3)
+              ORDER BY hold_id DESC
+              LIMIT 1",
+        )
+        .bind(directory.uuid())
+        .bind(reason.as_str())
+        .bind(now)
+        .fetch_optional(self.sql())
+        .await?;
+        let opened = standing.is_none();
+        if opened {
+            sqlx::query(
+                "INSERT INTO holds (org_id, hold_id, dir_id, reason, state, most, active, opened_at)
+                 VALUES ($1, $2, $3, $4, 'open', $5, $6, $7)",
+            )
+            .bind(org)
+            .bind(id.uuid())
+            .bind(directory.uuid())
+            .bind(reason.as_str())
+            .bind(i32::try_from(most).unwrap_or(i32::MAX))
+            .bind(active)
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        }
+        let standing = standing.unwrap_or(id.uuid());
+        sqlx::query(
+            "INSERT INTO held_people AS p (org_id, hold_id, user_id, first_at, last_at)
+             VALUES ($1, $2, $3, $4, $4)
+             ON CONFLICT (org_id, hold_id, user_id) DO UPDATE SET last_at = EXCLUDED.last_at",
+        )
+        .bind(org)
+        .bind(standing)
+        .bind(user.uuid())
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        let hold = self.holds(Some(directory)).await?.into_iter().find(|hold| hold.id.uuid() == standing);
+        Ok((hold.ok_or(crate::Error::Corrupt("hold"))?, opened))
+    }
+
+    /// Decides an open hold; an approval opens the guard until then. False when there is none that is open.
+    pub async fn decide_hold(
+        &mut self,
+        hold: HoldId,
+        state: HoldState,
+        by: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
+        let now = OffsetDateTime::from(self.now());
+        let directory: Option<Uuid> = sqlx::query_scalar(
+            "UPDATE holds SET state = $2, decided_at = $3, decided_by = $4, until = $5
+              WHERE hold_id = $1 AND state = 'open'
+          RETURNING dir_id",
+        )
+        .bind(hold.uuid())
+        .bind(state.as_str())
+        .bind(now)
+        .bind(by)
+        .bind(OffsetDateTime::from(until))
+        .fetch_optional(self.sql())
+        .await?;
+        if let (Some(directory), HoldState::Approved) = (directory, state) {
+            sqlx::query("UPDATE directories SET guard_open_until = $2 WHERE dir_id = $1")
+                .bind(directory)
+                .bind(OffsetDateTime::from(until))
+                .execute(self.sql())
+                .await?;
+        }
+        Ok(directory.is_some())
+    }
+
+    /// Sets the guard of a directory; `percent` none switches it off.
+    pub async fn set_guard(
+        &mut self,
+        directory: DirectoryId,
+        percent: Option<u32>,
+        at_least: u32,
+    ) -> Result<()> {
+        sqlx::query("UPDATE directories SET guard_percent = $2, guard_at_least = $3 WHERE dir_id = $1")
+            .bind(directory.uuid())
+            .bind(percent.and_then(|percent| i32::try_from(percent).ok()))
+            .bind(i32::try_from(at_least).unwrap_or(i32::MAX))
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+}

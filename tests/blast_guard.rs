@@ -1,0 +1,193 @@
+//! The blast guard: a directory that would take away too many people, or the last who administers, is held
+//! until an administrator has looked; nothing is lost by it. And the dry run, which changes nothing.
+
+use crate::house::{House, Tenant, house, walk::text};
+use serde_json::{Value, json};
+
+const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+async fn people(house: &House, tenant: &Tenant, count: usize) -> Vec<String> {
+    let mut made = Vec::new();
+    for n in 0..count {
+        let body = json!({"userName": format!("p{n}@{}", tenant.domain)});
+        let (status, user) = house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(body)).await;
+        assert_eq!(status, 201, "{user}");
+        made.push(text(&user, "id").to_owned());
+    }
+    made
+}
+
+async fn deactivate(house: &House, tenant: &Tenant, id: &str) -> (u16, Value) {
+    let body = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"active": false}}]});
+    house.scim("PATCH", &tenant.scim_token, &format!("/scim/v2/Users/{id}"), Some(body)).await
+}
+
+async fn is_active(house: &House, tenant: &Tenant, id: &str) -> bool {
+    let (status, user) = house.scim("GET", &tenant.scim_token, &format!("/scim/v2/Users/{id}"), None).await;
+    assert_eq!(status, 200, "{user}");
+    user["active"] == true
+}
+
+async fn holds(house: &House, tenant: &Tenant) -> Vec<Value> {
+    let path = format!("/orgs/{}/directories/{}/holds", tenant.slug, tenant.directory);
+    let (status, list) = house.api("GET", &tenant.org_key, &path, None).await;
+    assert_eq!(status, 200, "{list}");
+    list["data"].as_array().unwrap().clone()
+}
+
+async fn decide(house: &House, tenant: &Tenant, hold: &str, how: &str, body: Value) -> (u16, Value) {
+    let path = format!("/orgs/{}/directories/{}/holds/{hold}/{how}", tenant.slug, tenant.directory);
+    house.api("POST", &tenant.org_key, &path, Some(body)).await
+}
+
+async fn guard(house: &House, tenant: &Tenant, guard: Value) -> (u16, Value) {
+    let path = format!("/orgs/{}/directories/{}", tenant.slug, tenant.directory);
+    house.api("PATCH", &tenant.org_key, &path, Some(json!({"blast_guard": guard}))).await
+}
+
+/// The eleventh of twelve is held and stays active, whichever way the directory says it; one hold names
+/// whom; an approval lets it through.
+#[tokio::test]
+async fn one_more_than_the_share_is_held_until_somebody_approves() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 12).await;
+    for id in &people[..10] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+    let (status, said) = deactivate(house, &tenant, &people[10]).await;
+    assert_eq!((status, &said["status"]), (429, &json!("429")), "{said}");
+    assert!(text(&said, "detail").contains("scim.held"), "{said}");
+    let path = format!("/scim/v2/Users/{}", people[11]);
+    let (status, _) = house.scim("DELETE", &tenant.scim_token, &path, None).await;
+    assert_eq!(status, 429);
+    let body = json!({"userName": format!("p10@{}", tenant.domain), "active": false});
+    let path = format!("/scim/v2/Users/{}", people[10]);
+    assert_eq!(house.scim("PUT", &tenant.scim_token, &path, Some(body)).await.0, 429);
+    assert!(is_active(house, &tenant, &people[10]).await && is_active(house, &tenant, &people[11]).await);
+
+    let held = holds(house, &tenant).await;
+    assert_eq!(held.len(), 1, "{held:?}");
+    let hold = &held[0];
+    assert_eq!(
+        (&hold["state"], &hold["reason"], &hold["people"]),
+        (&json!("open"), &json!("share"), &json!(2))
+    );
+    let id = text(hold, "id");
+    let path = format!("/orgs/{}/directories/{}/holds/{id}/people", tenant.slug, tenant.directory);
+    let (_, named) = house.api("GET", &tenant.org_key, &path, None).await;
+    let named: Vec<&str> = named["data"].as_array().unwrap().iter().map(|p| text(p, "user_id")).collect();
+    assert_eq!(named, [&people[10], &people[11]]);
+
+    let (status, said) = decide(house, &tenant, id, "approve", json!({})).await;
+    assert_eq!((status, &said["state"]), (200, &json!("approved")), "{said}");
+    let (status, said) = decide(house, &tenant, id, "refuse", json!({})).await;
+    assert_eq!((status, &said["code"]), (409, &json!("directory.hold_decided")), "{said}");
+    for id in &people[10..] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+}
+
+/// A refusal stands: the directory is told so, and no second hold is opened for the same.
+#[tokio::test]
+async fn a_refused_hold_stands_and_a_guard_that_is_off_holds_nobody() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 4).await;
+    assert_eq!(guard(house, &tenant, json!({"percent": 1, "at_least": 1})).await.0, 200);
+    assert_eq!(deactivate(house, &tenant, &people[0]).await.0, 200);
+    assert_eq!(deactivate(house, &tenant, &people[1]).await.0, 429);
+    let held = holds(house, &tenant).await;
+    let id = text(&held[0], "id");
+    let (status, said) = decide(house, &tenant, id, "refuse", json!({"for_secs": 59})).await;
+    assert_eq!((status, &said["code"]), (400, &json!("directory.hold_secs")), "{said}");
+    assert_eq!(decide(house, &tenant, id, "refuse", json!({})).await.0, 200);
+    let (status, said) = deactivate(house, &tenant, &people[2]).await;
+    assert_eq!(status, 429);
+    assert!(text(&said, "detail").contains("refused"), "{said}");
+    assert_eq!(holds(house, &tenant).await.len(), 1);
+    for wrong in [json!({"percent": 0, "at_least": 1}), json!({"percent": 101, "at_least": 1}), json!("on")] {
+        assert_eq!(guard(house, &tenant, wrong).await.0, 400);
+    }
+    let (status, said) = guard(house, &tenant, json!("off")).await;
+    assert_eq!((status, &said["blast_guard"]), (200, &json!("off")), "{said}");
+    for id in &people[1..] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+}
+
+/// Of twenty at once exactly as many are let through as may be.
+#[tokio::test]
+async fn of_many_at_one_instant_no_two_are_the_last_that_may() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 20).await;
+    assert_eq!(guard(house, &tenant, json!({"percent": 1, "at_least": 5})).await.0, 200);
+    let tenant = std::sync::Arc::new(tenant);
+    let mut asked = tokio::task::JoinSet::new();
+    for id in people {
+        let tenant = tenant.clone();
+        asked.spawn(async move { deactivate(house, &tenant, &id).await.0 });
+    }
+    let answers = asked.join_all().await;
+    let count = |wanted: u16| answers.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(200), count(429)), (5, 15));
+    assert_eq!(holds(house, &tenant).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_who_administers_is_held_and_with_another_is_not() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 2).await;
+    let roles = async |id: &str, roles: Value| {
+        let path = format!("/orgs/{}/users/{id}/roles", tenant.slug);
+        assert_eq!(house.api("PUT", &tenant.org_key, &path, Some(roles)).await.0, 200);
+    };
+    roles(&people[0], json!(["owner"])).await;
+    assert_eq!(deactivate(house, &tenant, &people[0]).await.0, 429);
+    assert_eq!(holds(house, &tenant).await[0]["reason"], "last_administrator");
+    roles(&people[1], json!(["admin"])).await;
+    assert_eq!(deactivate(house, &tenant, &people[0]).await.0, 200);
+}
+
+/// A rehearsal says what would change, by the very judgement of the real thing, and changes nothing.
+#[tokio::test]
+async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 1).await;
+    let dry = async |method: &str, path: &str, body: Option<Value>| {
+        let mut request = house
+            .http
+            .request(method.parse().unwrap(), house.url(path))
+            .bearer_auth(&tenant.scim_token)
+            .header("content-type", "application/scim+json")
+            .header("prefer", "respond-sync, vestibule-dry-run");
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let applied = answer.headers().get("preference-applied").map(|v| v.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), applied, answer.json::<Value>().await.unwrap())
+    };
+    let applied = Some("vestibule-dry-run".to_owned());
+    let path = format!("/scim/v2/Users/{}", people[0]);
+    let off = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"active": false}}]});
+    let (status, told, said) = dry("PATCH", &path, Some(off)).await;
+    assert_eq!((status, told), (200, applied.clone()), "{said}");
+    assert_eq!(said["changes"][0]["action"], "user.deactivated", "{said}");
+    assert_eq!(said["changes"][0]["target"]["id"], people[0].as_str());
+    let (status, _, said) = dry("DELETE", &path, None).await;
+    assert_eq!((status, &said["changes"][0]["action"]), (200, &json!("user.deleted")), "{said}");
+    assert!(is_active(house, &tenant, &people[0]).await);
+    let new = json!({"userName": format!("new@{}", tenant.domain)});
+    let (status, _, said) = dry("POST", "/scim/v2/Users", Some(new.clone())).await;
+    assert_eq!((status, &said["changes"][0]["action"]), (200, &json!("user.created")), "{said}");
+    assert_eq!(house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(new.clone())).await.0, 201);
+    let (status, told, _) = dry("POST", "/scim/v2/Users", Some(new)).await;
+    assert_eq!((status, told), (409, None), "what would be refused is refused");
+    let same = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"active": true}}]});
+    let (status, told, said) = dry("PATCH", &path, Some(same)).await;
+    assert_eq!((status, told, &said["changes"]), (200, applied, &json!([])), "{said}");
+}
