@@ -50,6 +50,8 @@ mod redis_guard;
 mod redis_lost;
 mod refresh;
 mod scim_clients;
+mod scim_filters;
+mod scim_made;
 mod seats;
 mod session_limits;
 mod sign_in_asked;

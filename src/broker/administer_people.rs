@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{
-    Administrator, BY_API, Documents, GroupMapping, Identity, OrgScope, Receipt, SessionRow, Team,
-    TeamMember, User, UserFilter, Window, scopes_of,
+    Administrator, BY_API, GroupMapping, Identity, OrgScope, Receipt, SessionRow, Team, TeamMember, User,
+    UserFilter, scopes_of,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -61,8 +61,7 @@ pub async fn users(
     filter: UserFilter,
     page: Page<ids::User>,
 ) -> Result<Vec<User>, FlowError> {
-    let window = Window { after: page.after, offset: 0, limit: page.rows(), documents: Documents::Unread };
-    Ok(gw.db.read(scope, "user.list").await?.users(&filter, &window).await?)
+    Ok(gw.db.read(scope, "user.list").await?.users(&filter, page.after, page.rows()).await?)
 }
 
 pub async fn user(gw: &Gateway, scope: &OrgScope<Administrator>, id: UserId) -> Result<UserView, FlowError> {

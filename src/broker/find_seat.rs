@@ -3,7 +3,11 @@
 //! external id. Else a new one, if sign-ins make seats here. Never a seat that another subject of the
 //! same connection has: an address can be given to somebody else, a subject cannot. OIDC Core 5.7.
 
-use crate::{FlowError, Gateway, begin::domain_of};
+use crate::{
+    FlowError, Gateway,
+    begin::domain_of,
+    provision_user::{addresses_of, document_of},
+};
 use model::{Refusal, ids::UserId, user::AcceptedIdentity};
 use serde_json::Value;
 use store::{Adopted, TenantTx, User};
@@ -96,7 +100,7 @@ async fn make(
     }
     // An email outside the org's proven domains is nobody's word: it does not become an attribute.
     let vouched = identity.email.clone().filter(|email| addresses.contains(email));
-    let user = User {
+    let mut user = User {
         id: UserId::new(tx.now(), gw.chance.as_ref()),
         user_name: vouched.clone().unwrap_or_else(|| identity.subject.clone()),
         external_id: None,
@@ -111,6 +115,8 @@ async fn make(
         created_at: tx.now(),
         modified_at: tx.now(),
     };
+    let document = document_of(&user)?;
+    user.attributes = Value::Object(document.attributes.clone());
     if let Some(taken) = tx.lock_user_by_name(&user.user_name).await? {
         // Made since the look above: then the next look finds it. Else the name is in no domain that
         // would let this connection claim it.
@@ -122,6 +128,7 @@ async fn make(
     if unless_raced(tx.create_user(&user).await)?.is_none() {
         return Ok(None);
     }
+    tx.set_emails(user.id, &addresses_of(&document)).await?;
     let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
     Ok(unless_raced(bound)?.map(|()| (user, Adopted::Made)))
 }

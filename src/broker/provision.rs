@@ -18,15 +18,6 @@ pub struct Asked {
     pub projection: Projection,
 }
 
-/// One page of a list.
-#[derive(Debug)]
-pub struct Page<T> {
-    /// All matches, not only the page's.
-    pub total: u64,
-    pub start_index: u64,
-    pub items: Vec<T>,
-}
-
 impl Asked {
     /// 412 when the client meant another version.
     pub(crate) fn agrees(&self, version: i64) -> Result<(), FlowError> {
@@ -73,17 +64,6 @@ pub(crate) fn differences(before: &Object, after: &Object) -> (Value, Value) {
         Value::Object(changed.map(|(name, value)| (name.clone(), value.clone())).collect())
     };
     (differing(before, after), differing(after, before))
-}
-
-/// Two equalities over one attribute hold together only when they say the same.
-pub(crate) fn fit<T: PartialEq>(slot: &mut Option<T>, wanted: T) -> bool {
-    match slot {
-        Some(present) => *present == wanted,
-        None => {
-            *slot = Some(wanted);
-            true
-        }
-    }
 }
 
 #[cfg(test)]

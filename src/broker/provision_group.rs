@@ -5,22 +5,21 @@
 
 use crate::{
     FlowError, Gateway,
-    provision::{Asked, Page, fit, or_taken, record, refused},
+    provision::{Asked, or_taken, record, refused},
 };
 use model::{
     ids::{GroupId, UserId},
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
-    user::normalised,
 };
 use scim::{
-    GroupTerm, ListQuery, Problem, Projection,
+    Problem, Projection,
     group::{self, GroupChange, MemberChange},
-    patch, served,
+    patch,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
-use store::{Group, GroupFilter, MemberEdit, Membership, OrgScope, ScimClient, TenantRead, TenantTx};
+use store::{Group, MemberEdit, Membership, OrgScope, ScimClient, TenantRead, TenantTx};
 
 /// Most members that one answer shows, over all its groups. Ten megabytes of JSON; a client that
 /// wants fewer says `excludedAttributes=members`.
@@ -85,36 +84,6 @@ pub async fn get(
     let mut tx = gw.db.read(scope, "scim.group.get").await?;
     let group = tx.group(id).await?.filter(|group| is_own(group, scope)).ok_or(FlowError::Missing)?;
     view(&mut tx, projection, group).await
-}
-
-/// GET of the list, narrowed by the filters that are served. Errors: `scim.filter_unserved`, and
-/// `scim.too_many_members` when the page would show more than `MEMBERS_SHOWN_MAX`.
-pub async fn list(
-    gw: &Gateway,
-    scope: &OrgScope<ScimClient>,
-    query: &ListQuery,
-) -> Result<Page<GroupView>, FlowError> {
-    let terms = query.filter.as_ref().map(served::groups).transpose()?.unwrap_or_default();
-    let mut page = Page { total: 0, start_index: query.paging.start_index, items: Vec::new() };
-    let Some(mut filter) = narrowed(terms) else { return Ok(page) };
-    filter.directory = Some(scope.door().directory);
-    let mut tx = gw.db.read(scope, "scim.group.list").await?;
-    page.total = u64::try_from(tx.count_groups(&filter).await?).unwrap_or_default();
-    if query.paging.count == 0 {
-        return Ok(page);
-    }
-    let groups = tx.groups(&filter, query.paging.offset(), i64::from(query.paging.count)).await?;
-    let ids: Vec<GroupId> = groups.iter().map(|group| group.id).collect();
-    let mut members = shown(&mut tx, &query.projection, &ids).await?;
-    for group in groups {
-        let own = members.as_mut().map(|all| {
-            let (own, rest) = std::mem::take(all).into_iter().partition(|one| one.group == group.id);
-            *all = rest;
-            own
-        });
-        page.items.push(GroupView { group, members: own });
-    }
-    Ok(page)
 }
 
 /// PUT: name and members anew.
@@ -322,7 +291,7 @@ async fn view(tx: &mut TenantRead, projection: &Projection, group: Group) -> Res
     Ok(GroupView { group, members })
 }
 
-async fn shown(
+pub(crate) async fn shown(
     tx: &mut TenantRead,
     projection: &Projection,
     groups: &[GroupId],
@@ -337,22 +306,6 @@ async fn shown(
     let detail =
         format!("more than {MEMBERS_SHOWN_MAX} members; ask for fewer groups or excludedAttributes=members");
     Err(refused(Problem::TooManyMembers, &detail))
-}
-
-fn narrowed(terms: Vec<GroupTerm>) -> Option<GroupFilter> {
-    let mut filter = GroupFilter::default();
-    for term in terms {
-        let fits = match term {
-            GroupTerm::Id(id) => id.parse().is_ok_and(|id| fit(&mut filter.id, id)),
-            GroupTerm::DisplayName(name) => fit(&mut filter.display_name, normalised(&name)),
-            GroupTerm::ExternalId(id) => fit(&mut filter.external_id, id),
-            GroupTerm::Member(id) => id.parse().is_ok_and(|id| fit(&mut filter.member, id)),
-        };
-        if !fits {
-            return None;
-        }
-    }
-    Some(filter)
 }
 
 #[cfg(test)]
@@ -380,15 +333,6 @@ mod tests {
         moved.remove(vec![person(3)]);
         moved.add(vec![person(2)]);
         assert!(moved.is_nobody());
-    }
-
-    #[test]
-    fn equalities_that_contradict_each_other_match_nothing() {
-        let name = |text: &str| GroupTerm::DisplayName(text.to_owned());
-        assert!(narrowed(vec![name("Staff"), name("STAFF ")]).is_some());
-        assert!(narrowed(vec![name("Staff"), name("Other")]).is_none());
-        assert!(narrowed(vec![GroupTerm::Member("nobody".to_owned())]).is_none());
-        assert!(narrowed(vec![GroupTerm::Member(person(1).to_string())]).is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use crate::{
     FlowError, Gateway, blast_guard,
     provision::{Asked, differences, or_taken, record, refused},
+    provision_group::MEMBERS_SHOWN_MAX,
     provision_names, revoke,
 };
 use model::{
@@ -81,7 +82,7 @@ pub async fn create(
     };
     let user = filled(blank, &document);
     tx.create_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
-    tx.set_emails(user.id, &emails(&document)).await?;
+    tx.set_emails(user.id, &addresses_of(&document)).await?;
     let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
         .value("after", Value::Object(document.attributes.clone()))
@@ -190,7 +191,7 @@ async fn write(
         user.directory = Some(scope.door().directory);
     }
     tx.save_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
-    tx.set_emails(user.id, &emails(&change.next)).await?;
+    tx.set_emails(user.id, &addresses_of(&change.next)).await?;
     user.version = user.version.saturating_add(1);
     user.modified_at = tx.now();
     let lost = change.adopts && tx.drop_sign_in_gifts(user.id).await?;
@@ -305,11 +306,29 @@ async fn seat(
     projection: &Projection,
     (user, document): (User, UserDocument),
 ) -> Result<Seat, FlowError> {
-    let mut groups = Vec::new();
-    if projection.wants("groups") {
-        groups = tx.groups_of_people(&[user.id], scope.door().directory).await?;
-    }
+    let groups = memberships(tx, scope, projection, &[user.id]).await?;
     Ok(Seat { user, document, groups })
+}
+
+/// The asking directory's groups of these people; none when they are not asked for. Errors:
+/// `scim.too_many_members`.
+pub(crate) async fn memberships(
+    tx: &mut TenantRead,
+    scope: &OrgScope<ScimClient>,
+    projection: &Projection,
+    people: &[UserId],
+) -> Result<Vec<Membership>, FlowError> {
+    if !projection.wants("groups") {
+        return Ok(Vec::new());
+    }
+    let most = MEMBERS_SHOWN_MAX.saturating_add(1);
+    let groups = tx.groups_of_people(people, scope.door().directory, most).await?;
+    if i64::try_from(groups.len()).is_ok_and(|count| count <= MEMBERS_SHOWN_MAX) {
+        return Ok(groups);
+    }
+    let detail =
+        format!("more than {MEMBERS_SHOWN_MAX} groups; ask for fewer users or excludedAttributes=groups");
+    Err(refused(Problem::TooManyMembers, &detail))
 }
 
 /// The stored document; of a seat that no directory wrote, and where it was not read, the one its columns
@@ -347,6 +366,6 @@ fn filled(user: User, document: &UserDocument) -> User {
     }
 }
 
-fn emails(document: &UserDocument) -> Vec<(&str, Option<&str>)> {
+pub(crate) fn addresses_of(document: &UserDocument) -> Vec<(&str, Option<&str>)> {
     document.emails().map(|email| (email.value, email.kind)).collect()
 }

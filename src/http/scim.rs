@@ -2,24 +2,19 @@
 //! service. Takes a request apart, calls one provisioning story, renders its result or its refusal
 //! in SCIM's own dialect. The token is asked for before a body is read. RFC 7644 3, 4 and 8.
 
+mod discovery;
+mod render;
+mod search;
+
 use super::{DoorKind, Entry, Made::Plain, doors, guard::facts, scim_error, shielded};
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
     web::{self, Data, Payload},
 };
-use broker::{
-    FlowError, Gateway,
-    provision::{Asked, Page},
-    provision_group::{self, GroupView},
-    provision_list,
-    provision_user::{self, Seat},
-};
-use scim::{
-    ListQuery, Meta, Problem, Projection, Reference, ScimError, dialect::BODY_BYTES_MAX, list, schema,
-    schema::EntityTags,
-};
-use serde_json::Value;
+use broker::{FlowError, Gateway, provision::Asked, provision_group, provision_user};
+use render::{empty, group, one, unless_known, user};
+use scim::{Problem, Projection, ScimError, dialect::BODY_BYTES_MAX};
 use std::str::FromStr;
 use store::{OrgScope, ScimClient};
 
@@ -32,17 +27,21 @@ const fn held(method: Method, path: &'static str, route: fn() -> actix_web::Rout
 }
 
 const fn open(path: &'static str) -> Entry {
-    at(Method::GET, path, DoorKind::Open, || web::route().to(discovery))
+    at(Method::GET, path, DoorKind::Open, || web::route().to(discovery::discovery))
 }
 
 pub const ROUTES: &[Entry] = &[
-    held(Method::GET, "/scim/v2/Users", || web::route().to(list_users)),
+    held(Method::GET, "/scim/v2", || web::route().to(search::everything)),
+    held(Method::POST, "/scim/v2/.search", || web::route().to(search::search_everything)),
+    held(Method::POST, "/scim/v2/Users/.search", || web::route().to(search::search_users)),
+    held(Method::POST, "/scim/v2/Groups/.search", || web::route().to(search::search_groups)),
+    held(Method::GET, "/scim/v2/Users", || web::route().to(search::users)),
     held(Method::POST, "/scim/v2/Users", || web::route().to(create_user)),
     held(Method::GET, "/scim/v2/Users/{id}", || web::route().to(get_user)),
     held(Method::PUT, "/scim/v2/Users/{id}", || web::route().to(change_user)),
     held(Method::PATCH, "/scim/v2/Users/{id}", || web::route().to(change_user)),
     held(Method::DELETE, "/scim/v2/Users/{id}", || web::route().to(delete_user)),
-    held(Method::GET, "/scim/v2/Groups", || web::route().to(list_groups)),
+    held(Method::GET, "/scim/v2/Groups", || web::route().to(search::groups)),
     held(Method::POST, "/scim/v2/Groups", || web::route().to(create_group)),
     held(Method::GET, "/scim/v2/Groups/{id}", || web::route().to(get_group)),
     held(Method::PUT, "/scim/v2/Groups/{id}", || web::route().to(change_group)),
@@ -58,13 +57,17 @@ pub const ROUTES: &[Entry] = &[
     held(Method::PUT, "/scim/{tail:.*}", || web::route().to(not_here)),
     held(Method::PATCH, "/scim/{tail:.*}", || web::route().to(not_here)),
     held(Method::DELETE, "/scim/{tail:.*}", || web::route().to(not_here)),
-    held(Method::GET, "/orgs/{slug}/scim/v2/Users", || web::route().to(list_users)),
+    held(Method::GET, "/orgs/{slug}/scim/v2", || web::route().to(search::everything)),
+    held(Method::POST, "/orgs/{slug}/scim/v2/.search", || web::route().to(search::search_everything)),
+    held(Method::POST, "/orgs/{slug}/scim/v2/Users/.search", || web::route().to(search::search_users)),
+    held(Method::POST, "/orgs/{slug}/scim/v2/Groups/.search", || web::route().to(search::search_groups)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/Users", || web::route().to(search::users)),
     held(Method::POST, "/orgs/{slug}/scim/v2/Users", || web::route().to(create_user)),
     held(Method::GET, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(get_user)),
     held(Method::PUT, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(change_user)),
     held(Method::PATCH, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(change_user)),
     held(Method::DELETE, "/orgs/{slug}/scim/v2/Users/{id}", || web::route().to(delete_user)),
-    held(Method::GET, "/orgs/{slug}/scim/v2/Groups", || web::route().to(list_groups)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/Groups", || web::route().to(search::groups)),
     held(Method::POST, "/orgs/{slug}/scim/v2/Groups", || web::route().to(create_group)),
     held(Method::GET, "/orgs/{slug}/scim/v2/Groups/{id}", || web::route().to(get_group)),
     held(Method::PUT, "/orgs/{slug}/scim/v2/Groups/{id}", || web::route().to(change_group)),
@@ -128,16 +131,8 @@ fn header_of(req: &HttpRequest, name: header::HeaderName) -> Option<String> {
     req.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-/// Reads the parameters of a query; `+` is a blank (Entra sends it so).
-fn query(req: &HttpRequest, names: &[&str]) -> Result<ListQuery, FlowError> {
-    let pairs: Vec<_> = form_urlencoded::parse(req.query_string().as_bytes())
-        .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted)))
-        .collect();
-    Ok(ListQuery::from_pairs(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))?)
-}
-
 fn asked(req: &HttpRequest) -> Result<Asked, FlowError> {
-    let projection = query(req, &["attributes", "excludedAttributes"])?.projection;
+    let projection = search::query(req, &["attributes", "excludedAttributes"])?.projection;
     Ok(Asked { if_match: header_of(req, header::IF_MATCH), projection })
 }
 
@@ -150,98 +145,7 @@ async fn body(payload: Payload) -> Result<Vec<u8>, FlowError> {
     }
 }
 
-fn json(mut response: HttpResponseBuilder, body: &Value) -> HttpResponse {
-    response
-        .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body.to_string())
-}
-
-/// One resource, with its entity tag; a new one with its address.
-fn one(status: StatusCode, meta: &Meta, resource: &Value) -> HttpResponse {
-    let mut response = HttpResponse::build(status);
-    response.insert_header((header::ETAG, scim::etag(meta.version)));
-    if status == StatusCode::CREATED {
-        response.insert_header((header::LOCATION, meta.location.as_str()));
-    }
-    json(response, resource)
-}
-
-fn empty(status: StatusCode, version: Option<i64>) -> HttpResponse {
-    let mut response = HttpResponse::build(status);
-    if let Some(version) = version {
-        response.insert_header((header::ETAG, scim::etag(version)));
-    }
-    response.finish()
-}
-
-/// 304 when the client has this version (RFC 7644 3.14).
-fn unless_known(req: &HttpRequest, meta: &Meta, resource: &Value) -> HttpResponse {
-    match header_of(req, header::IF_NONE_MATCH) {
-        Some(known) if scim::etag_matches(&known, meta.version) => {
-            empty(StatusCode::NOT_MODIFIED, Some(meta.version))
-        }
-        Some(_) | None => one(StatusCode::OK, meta, resource),
-    }
-}
-
-fn listed<T>(page: &Page<T>, render: impl Fn(&T) -> Value) -> HttpResponse {
-    let resources = page.items.iter().map(render).collect();
-    json(HttpResponse::Ok(), &list::list_response(page.total, page.start_index, resources))
-}
-
-fn user(base: &str, seat: &Seat, projection: &Projection) -> (Meta, Value) {
-    let id = seat.user.id.to_string();
-    let meta = Meta {
-        created: seat.user.created_at,
-        modified: seat.user.modified_at,
-        version: seat.user.version,
-        location: format!("{base}/Users/{id}"),
-    };
-    let groups: Vec<Reference> = seat
-        .groups
-        .iter()
-        .map(|one| Reference {
-            id: one.group.to_string(),
-            display: Some(one.display.clone()),
-            location: format!("{base}/Groups/{}", one.group),
-        })
-        .collect();
-    let resource = scim::user::render(&id, &seat.document, &meta, &groups, projection);
-    (meta, resource)
-}
-
-fn group(base: &str, view: &GroupView, projection: &Projection) -> (Meta, Value) {
-    let id = view.group.id.to_string();
-    let meta = Meta {
-        created: view.group.created_at,
-        modified: view.group.modified_at,
-        version: view.group.version,
-        location: format!("{base}/Groups/{id}"),
-    };
-    let members: Option<Vec<Reference>> = view.members.as_ref().map(|members| {
-        let member = |one: &store::Membership| Reference {
-            id: one.user.to_string(),
-            display: Some(one.display.clone()),
-            location: format!("{base}/Users/{}", one.user),
-        };
-        members.iter().map(member).collect()
-    });
-    let labels = (view.group.display_name.as_str(), view.group.external_id.as_deref());
-    let resource = scim::group::render(&id, labels, &meta, members.as_deref(), projection);
-    (meta, resource)
-}
-
 type Answer = Result<HttpResponse, scim_error::Refused>;
-
-async fn list_users(req: HttpRequest, gw: Data<Gateway>) -> Answer {
-    let caller = Caller::enter(&req, gw).await?;
-    let query = query(&req, &[])?;
-    let projection = query.projection.clone();
-    let (gw, scope) = caller.outside();
-    let page = caller.runs(async move { provision_list::people(&gw, &scope, &query).await }).await?;
-    Ok(listed(&page, |seat| user(&caller.base, seat, &projection).1))
-}
 
 async fn create_user(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
     let caller = Caller::enter(&req, gw).await?;
@@ -285,15 +189,6 @@ async fn delete_user(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     let (gw, scope) = caller.outside();
     caller.runs(async move { provision_user::delete(&gw, &scope, id, &asked).await }).await?;
     Ok(empty(StatusCode::NO_CONTENT, None))
-}
-
-async fn list_groups(req: HttpRequest, gw: Data<Gateway>) -> Answer {
-    let caller = Caller::enter(&req, gw).await?;
-    let query = query(&req, &[])?;
-    let projection = query.projection.clone();
-    let (gw, scope) = caller.outside();
-    let page = caller.runs(async move { provision_group::list(&gw, &scope, &query).await }).await?;
-    Ok(listed(&page, |view| group(&caller.base, view, &projection).1))
 }
 
 async fn create_group(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
@@ -349,24 +244,6 @@ async fn delete_group(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     Ok(empty(StatusCode::NO_CONTENT, None))
 }
 
-/// What this server can do: the same for everybody, so anybody may ask. It is not filtered
-/// (RFC 7644 4).
-async fn discovery(req: HttpRequest, gw: Data<Gateway>) -> Answer {
-    if form_urlencoded::parse(req.query_string().as_bytes()).any(|(name, _)| name == "filter") {
-        return Err(FlowError::from(ScimError::of(Problem::Forbidden, "discovery is not filtered")).into());
-    }
-    let base = base(&gw, req.match_info().get("slug"));
-    let parts: Vec<&str> = req.path().split('/').rev().take(2).collect();
-    let document = match parts.as_slice() {
-        ["ServiceProviderConfig", _] => Some(schema::service_provider_config(&base, EntityTags::Obeyed)),
-        ["ResourceTypes", _] => Some(schema::resource_types(&base)),
-        ["Schemas", _] => Some(schema::schemas(&base)),
-        [_, "ResourceTypes"] => schema::resource_type(&base, req.match_info().get("id").unwrap_or_default()),
-        _ => schema::schema(&base, req.match_info().get("id").unwrap_or_default()),
-    };
-    Ok(json(HttpResponse::Ok(), &document.ok_or(FlowError::Missing)?))
-}
-
 /// Everything else under the prefix: known but not served, known but not by this method, or unknown.
 async fn not_here(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     Caller::enter(&req, gw).await?;
@@ -374,8 +251,8 @@ async fn not_here(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     let problem = match tail.as_slice() {
         ["v2", "Bulk"] => Some((Problem::NotServed, "bulk requests are not served")),
         ["v2", "Me"] => Some((Problem::NotServed, "/Me is not served: a directory is nobody's seat")),
-        ["v2", ".search"] | ["v2", _, ".search"] => {
-            Some((Problem::NotServed, ".search is not served; use GET with a filter"))
+        ["v2", ".search"] | ["v2", "Users" | "Groups", ".search"] => {
+            Some((Problem::MethodNotAllowed, ".search is asked by POST"))
         }
         _ => None,
     };

@@ -58,28 +58,26 @@ pub(crate) fn one(attribute: &'static Attribute, sent: Value) -> Result<Option<V
             }
             (Some(_), _) => Err(wrong()),
         },
-        (Shape::Text, Value::String(text)) => Ok(Some(Value::String(text))),
-        (Shape::Text, Value::Number(number)) => Ok(Some(Value::String(number.to_string()))),
-        (Shape::Text, Value::Bool(_) | Value::Object(_)) => Err(wrong()),
+        (Shape::Text | Shape::Reference(_) | Shape::Binary | Shape::DateTime, sent) => match sent {
+            Value::String(text) => Ok(Some(Value::String(text))),
+            Value::Number(number) => Ok(Some(Value::String(number.to_string()))),
+            _ => Err(wrong()),
+        },
         (Shape::Boolean, sent) => boolean(&sent).map(|value| Some(Value::Bool(value))).ok_or_else(wrong),
-        (Shape::Complex(subs), Value::Object(object)) => complex(attribute, subs, object),
+        (Shape::Complex(_), Value::Object(object)) => complex(attribute, object),
         (Shape::Complex(subs), sent @ (Value::String(_) | Value::Number(_))) => {
             let sub = find(subs, "value").ok_or_else(wrong)?;
             let bare = Object::from_iter([(sub.name.to_owned(), sent)]);
-            complex(attribute, subs, bare)
+            complex(attribute, bare)
         }
         (Shape::Complex(_), Value::Bool(_)) => Err(wrong()),
     }
 }
 
-fn complex(
-    attribute: &Attribute,
-    subs: &'static [Attribute],
-    object: Object,
-) -> Result<Option<Value>, ScimError> {
+fn complex(attribute: &'static Attribute, object: Object) -> Result<Option<Value>, ScimError> {
     let mut kept = Object::new();
     for (key, sent) in object {
-        if let Some(sub) = find_sub(attribute, subs, &key)
+        if let Some(sub) = find_sub(attribute, &key)
             && let Some(value) = one(sub, sent)?
         {
             kept.insert(sub.name.to_owned(), value);
@@ -91,16 +89,12 @@ fn complex(
 }
 
 /// A sub-attribute by name; OneLogin's `manager.managerId` is SCIM 1.1's name of `value`.
-pub(crate) fn find_sub(
-    attribute: &Attribute,
-    subs: &'static [Attribute],
-    name: &str,
-) -> Option<&'static Attribute> {
+pub(crate) fn find_sub(attribute: &'static Attribute, name: &str) -> Option<&'static Attribute> {
     let name = match attribute.name {
         "manager" if name.eq_ignore_ascii_case("managerId") => "value",
         _ => name,
     };
-    find(subs, name)
+    find(attribute.subs(), name)
 }
 
 pub(crate) fn text_of<'a>(object: &'a Object, name: &str) -> Option<&'a str> {

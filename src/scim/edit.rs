@@ -4,8 +4,8 @@
 //! Works on a copy its caller owns: an error half way leaves the stored document untouched.
 
 use crate::{
-    ENTERPRISE_URN, Object, Problem, ScimError,
-    attributes::{Attribute, ENTERPRISE, IGNORED, READ_ONLY, Shape, USER, among, find},
+    ENTERPRISE_URN, Kind, Object, Problem, ScimError,
+    attributes::{Attribute, ENTERPRISE, IGNORED, Mutability, READ_ONLY, USER, among, find},
     canon, edit_values,
     path::{AttrPath, Path},
 };
@@ -40,11 +40,12 @@ enum Target<'p> {
 
 fn target(path: &AttrPath) -> Result<Target<'_>, ScimError> {
     let (extension, table) = match path.urn.as_deref() {
-        None => (None, USER.as_slice()),
+        _ if path.is_core_of(Kind::User) => (None, USER.as_slice()),
         Some(ENTERPRISE_URN) => (Some(ENTERPRISE_URN), ENTERPRISE.as_slice()),
-        Some(urn) => return Ok(Target::Foreign { urn, name: &path.name }),
+        Some(urn) if !path.is_core() => return Ok(Target::Foreign { urn, name: &path.name }),
+        Some(_) | None => return Err(unknown(&path.name)),
     };
-    match find(table, &path.name) {
+    match find(table, &path.name).filter(|found| found.mutability == Mutability::ReadWrite) {
         Some(attribute) => Ok(Target::Known { extension, attribute }),
         None if path.name.is_empty() && extension.is_some() => Ok(Target::Enterprise),
         None if path.name.is_empty() => Ok(Target::Whole),
@@ -113,7 +114,7 @@ pub(crate) fn assign(map: &mut Object, verb: Verb, path: &Path, value: Value) ->
 }
 
 fn is_whole(key: &str) -> bool {
-    AttrPath::parse(key).is_some_and(|path| path.urn.is_none() && path.name.is_empty())
+    AttrPath::parse(key).is_some_and(|path| path.is_core() && path.name.is_empty())
 }
 
 fn assign_known(
@@ -156,11 +157,7 @@ fn assign_known(
 
 /// The sub-attribute of a complex attribute by name. `invalidPath` when there is none.
 pub(crate) fn sub_of(attribute: &'static Attribute, name: &str) -> Result<&'static Attribute, ScimError> {
-    match attribute.shape {
-        Shape::Complex(subs) => canon::find_sub(attribute, subs, name)
-            .ok_or_else(|| unknown(&format!("{}.{name}", attribute.name))),
-        Shape::Text | Shape::Boolean => Err(unknown(&format!("{}.{name}", attribute.name))),
-    }
+    canon::find_sub(attribute, name).ok_or_else(|| unknown(&format!("{}.{name}", attribute.name)))
 }
 
 fn assign_foreign(

@@ -3,15 +3,15 @@
 //! (`add emails[type eq "work"].value`). At most one value is primary after each change.
 
 use crate::{
-    Filter, Object, Problem, ScimError,
+    Condition, Filter, Object, Problem, ScimError,
     attributes::Attribute,
     canon::{self, is_primary, settle_primary, text_of},
     edit::{Verb, sub_of},
     filter::Op,
-    matcher::same_text,
     path::Path,
     user::DOCUMENT_BYTES_MAX,
 };
+use model::user::normalised;
 use serde_json::Value;
 
 /// Adds to or replaces the values a path names.
@@ -82,8 +82,9 @@ pub(crate) fn remove(
     sent: Option<&Value>,
 ) -> Result<(), ScimError> {
     let sub = path.attr.sub.as_deref().map(|name| sub_of(attribute, name)).transpose()?;
+    let filter = inside(path.filter.as_ref(), attribute)?;
     let mut list = take(place, attribute);
-    let chosen = |element: &Value| path.filter.as_ref().is_none_or(|filter| filter.matches(element));
+    let chosen = |element: &Value| filter.as_ref().is_none_or(|filter| filter.matches(element));
     match (sub, sent) {
         (None, Some(sent)) if path.filter.is_none() && !sent.is_null() => {
             let named = canon::elements(attribute, sent.clone())?;
@@ -102,6 +103,10 @@ pub(crate) fn remove(
     }
     put(place, attribute, list);
     Ok(())
+}
+
+fn inside(filter: Option<&Filter>, attribute: &'static Attribute) -> Result<Option<Condition>, ScimError> {
+    filter.map(|filter| Condition::inside(filter, attribute)).transpose()
 }
 
 fn is_hollow(element: &Value) -> bool {
@@ -127,7 +132,8 @@ fn matched_or_made(
     filter: Option<&Filter>,
     attribute: &'static Attribute,
 ) -> Result<Vec<usize>, ScimError> {
-    let matches = |element: &Value| filter.is_none_or(|filter| filter.matches(element));
+    let condition = inside(filter, attribute)?;
+    let matches = |element: &Value| condition.as_ref().is_none_or(|one| one.matches(element));
     let found: Vec<usize> =
         list.iter().enumerate().filter(|(_, element)| matches(element)).map(|(at, _)| at).collect();
     if !found.is_empty() {
@@ -203,7 +209,7 @@ fn names(entry: &Value, element: &Value) -> bool {
     match text_of(entry, "value") {
         Some(value) => {
             let kind = text_of(entry, "type");
-            text_of(element, "value").is_some_and(|held| same_text(held, value))
+            text_of(element, "value").is_some_and(|held| normalised(held) == normalised(value))
                 && (kind.is_none() || kind == text_of(element, "type"))
         }
         None => entry.iter().all(|(key, value)| element.get(key) == Some(value)),

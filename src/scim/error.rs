@@ -24,7 +24,8 @@ pub enum Problem {
     DocumentTooLarge,
     FilterSyntax,
     FilterTooComplex,
-    FilterUnserved,
+    /// The attribute's type does not admit the comparison.
+    FilterWrong,
     PathSyntax,
     PathUnknown,
     NoTarget,
@@ -33,6 +34,12 @@ pub enum Problem {
     TooManyOperations,
     MemberUnknown,
     QueryWrong,
+    CursorWrong,
+    CursorExpired,
+    /// Another page size than the walk began with, or none at all.
+    CountWrong,
+    /// The search would have cost more than a request may.
+    TooCostly,
     Taken,
     Missing,
     Unauthorized,
@@ -55,7 +62,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 43] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -70,7 +77,7 @@ impl Problem {
         Self::DocumentTooLarge,
         Self::FilterSyntax,
         Self::FilterTooComplex,
-        Self::FilterUnserved,
+        Self::FilterWrong,
         Self::PathSyntax,
         Self::PathUnknown,
         Self::NoTarget,
@@ -79,6 +86,10 @@ impl Problem {
         Self::TooManyOperations,
         Self::MemberUnknown,
         Self::QueryWrong,
+        Self::CursorWrong,
+        Self::CursorExpired,
+        Self::CountWrong,
+        Self::TooCostly,
         Self::Taken,
         Self::Missing,
         Self::Unauthorized,
@@ -113,7 +124,7 @@ impl Problem {
             Self::DocumentTooLarge => ("scim.document_too_large", 413, None),
             Self::FilterSyntax => ("scim.filter_syntax", 400, Some("invalidFilter")),
             Self::FilterTooComplex => ("scim.filter_too_complex", 400, Some("invalidFilter")),
-            Self::FilterUnserved => ("scim.filter_unserved", 400, Some("invalidFilter")),
+            Self::FilterWrong => ("scim.filter_wrong", 400, Some("invalidFilter")),
             Self::PathSyntax => ("scim.path_syntax", 400, Some("invalidPath")),
             Self::PathUnknown => ("scim.path_unknown", 400, Some("invalidPath")),
             Self::NoTarget => ("scim.no_target", 400, Some("noTarget")),
@@ -122,6 +133,10 @@ impl Problem {
             Self::TooManyOperations => ("scim.too_many_operations", 413, None),
             Self::MemberUnknown => ("scim.member_unknown", 400, Some("invalidValue")),
             Self::QueryWrong => ("scim.query_wrong", 400, Some("invalidValue")),
+            Self::CursorWrong => ("scim.cursor_wrong", 400, Some("invalidCursor")),
+            Self::CursorExpired => ("scim.cursor_expired", 400, Some("expiredCursor")),
+            Self::CountWrong => ("scim.count_wrong", 400, Some("invalidCount")),
+            Self::TooCostly => ("scim.too_costly", 400, Some("tooMany")),
             Self::Taken => ("scim.taken", 409, Some("uniqueness")),
             Self::Missing => ("scim.missing", 404, None),
             Self::Unauthorized => ("scim.unauthorized", 401, None),

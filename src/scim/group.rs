@@ -4,7 +4,7 @@
 //! a user here is refused, never created (RFC 7643 4.2, RFC 7644 3.5.2).
 
 use crate::{
-    Filter, GROUP_URN, Meta, Object, Problem, Projection, Reference, ScimError,
+    Filter, GROUP_URN, Kind, Meta, Object, Problem, Projection, Reference, ScimError,
     canon::text_of,
     dialect,
     edit::Verb,
@@ -85,7 +85,7 @@ enum Target {
 
 fn target(path: &Path) -> Result<Target, ScimError> {
     let attr = &path.attr;
-    let is = |name: &str| attr.urn.is_none() && attr.name.eq_ignore_ascii_case(name);
+    let is = |name: &str| attr.is_core_of(Kind::Group) && attr.name.eq_ignore_ascii_case(name);
     let found = match () {
         () if is("members") => return Ok(Target::Members),
         () if is("displayName") => Target::DisplayName,

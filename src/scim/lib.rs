@@ -5,6 +5,7 @@
 
 mod attributes;
 mod canon;
+pub mod condition;
 pub mod dialect;
 mod edit;
 mod edit_values;
@@ -16,8 +17,9 @@ mod matcher;
 pub mod patch;
 pub mod path;
 pub mod projection;
+mod resolve;
 pub mod schema;
-pub mod served;
+pub mod sort;
 pub mod user;
 
 #[cfg(test)]
@@ -25,11 +27,12 @@ mod dialogues;
 #[cfg(test)]
 mod patch_tests;
 
+pub use condition::Condition;
 pub use error::{Problem, ScimError};
 pub use filter::Filter;
 pub use list::{ListQuery, Paging};
 pub use projection::Projection;
-pub use served::{GroupTerm, UserTerm};
+pub use sort::SortBy;
 
 use model::Timestamp;
 use serde_json::{Map, Value, json};
@@ -42,6 +45,37 @@ pub const GROUP_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 pub const ENTERPRISE_URN: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// Media type of every response (RFC 7644 8.1).
 pub const MEDIA_TYPE: &str = "application/scim+json";
+
+/// A type of resource (RFC 7643 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    User,
+    Group,
+}
+
+impl Kind {
+    /// As `meta.resourceType` says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Group => "Group",
+        }
+    }
+    /// The core schema.
+    pub const fn urn(self) -> &'static str {
+        match self {
+            Self::User => USER_URN,
+            Self::Group => GROUP_URN,
+        }
+    }
+    /// Below the service's address.
+    pub const fn endpoint(self) -> &'static str {
+        match self {
+            Self::User => "/Users",
+            Self::Group => "/Groups",
+        }
+    }
+}
 
 /// What the store knows about a resource beside its document (RFC 7643 3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,54 +1,37 @@
-//! Lists: paging, the parameters of a GET and the body of a POST to `.search`, and the ListResponse
-//! (RFC 7644 3.4.2 and 3.4.3). Out-of-range numbers are bent as 3.4.2.4 says; what is not a number is
-//! refused. Sorting is not announced, so `sortBy` is passed over.
+//! Lists: the parameters of a GET and the body of a POST to `.search`, paging by index (RFC 7644
+//! 3.4.2.4) and by cursor (RFC 9865), and the ListResponse. Out-of-range numbers are bent as 3.4.2.4
+//! says; what is not a number is refused.
 
-use crate::{Filter, Object, Problem, Projection, ScimError, dialect, get};
+use crate::{Filter, Object, Problem, Projection, ScimError, SortBy, dialect, get};
 use serde_json::{Value, json};
 
 /// Most resources of one page; announced as `filter.maxResults`.
 pub const COUNT_MAX: u32 = 200;
 /// Page size when the client names none.
 pub const COUNT_DEFAULT: u32 = 100;
+/// How long a cursor is good for; each page gives a new one. Announced as `pagination.cursorTimeout`.
+pub const CURSOR_SECS: i64 = 3600;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paging {
+/// Which page of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paging {
     /// 1-based index of the first result.
-    pub start_index: u64,
-    /// At most so many results, 0 to `COUNT_MAX`; 0 asks for the total alone.
-    pub count: u32,
-}
-
-impl Paging {
-    /// Reads `startIndex` and `count`. `invalidValue` when one is not an integer.
-    pub fn parse(start_index: Option<&str>, count: Option<&str>) -> Result<Self, ScimError> {
-        let integer =
-            |name: &str, text: Option<&str>| match text.map(str::trim).filter(|text| !text.is_empty()) {
-                None => Ok(None),
-                Some(text) => text
-                    .parse::<i64>()
-                    .map(Some)
-                    .map_err(|_| ScimError::of(Problem::QueryWrong, format!("{name} must be an integer"))),
-            };
-        let start_index = integer("startIndex", start_index)?.map_or(1, |start| start.max(1));
-        let count =
-            integer("count", count)?.unwrap_or(i64::from(COUNT_DEFAULT)).clamp(0, i64::from(COUNT_MAX));
-        Ok(Self {
-            start_index: u64::try_from(start_index).unwrap_or(1),
-            count: u32::try_from(count).unwrap_or(COUNT_MAX),
-        })
-    }
-    /// How many results stand before the page; fits Postgres' bigint.
-    pub fn offset(self) -> i64 {
-        i64::try_from(self.start_index.saturating_sub(1)).unwrap_or(i64::MAX)
-    }
+    Index(u64),
+    /// Where the page before ended, as it was told; `None` asks for the first one.
+    Cursor(Option<String>),
 }
 
 /// Everything a list request asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListQuery {
     pub filter: Option<Filter>,
+    pub sort: Option<SortBy>,
     pub paging: Paging,
+    /// At most so many results, 0 to `COUNT_MAX`; 0 asks for the total alone.
+    pub count: u32,
     pub projection: Projection,
+    /// Filter and order as they were sent: what has to be the same on every page of a walk.
+    pub question: String,
 }
 
 impl ListQuery {
@@ -81,9 +64,15 @@ impl ListQuery {
             Some(Value::Bool(_) | Value::Object(_)) => Err(wrong(name)),
         };
         let filter = text("filter")?.filter(|filter| !filter.trim().is_empty());
+        let (by, order) = (text("sortBy")?, text("sortOrder")?);
+        let (paging, count) = paging(text("startIndex")?, text("count")?, text("cursor")?)?;
+        let parts = [&filter, &by, &order].map(|part| part.as_deref().unwrap_or_default());
         Ok(Self {
+            question: parts.join("\n"),
             filter: filter.map(|filter| Filter::parse(&filter)).transpose()?,
-            paging: Paging::parse(text("startIndex")?.as_deref(), text("count")?.as_deref())?,
+            sort: SortBy::parse(by.as_deref(), order.as_deref())?,
+            paging,
+            count,
             projection: Projection::parse(
                 text("attributes")?.as_deref(),
                 text("excludedAttributes")?.as_deref(),
@@ -92,39 +81,96 @@ impl ListQuery {
     }
 }
 
-const FIELDS: [&str; 5] = ["filter", "startindex", "count", "attributes", "excludedattributes"];
+const FIELDS: [&str; 8] =
+    ["filter", "sortby", "sortorder", "startindex", "count", "cursor", "attributes", "excludedattributes"];
 
 fn wrong(name: &str) -> ScimError {
     ScimError::of(Problem::QueryWrong, format!("{name} cannot have this value"))
 }
 
-/// The ListResponse of a page (RFC 7644 3.4.2). `total` counts all matches, not the page.
-pub fn list_response(total: u64, start_index: u64, resources: Vec<Value>) -> Value {
-    json!({
+fn integer(problem: Problem, name: &str, text: Option<String>) -> Result<Option<i64>, ScimError> {
+    let text = text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let read = |text: &str| text.parse().map_err(|_| ScimError::of(problem, format!("{name} is an integer")));
+    text.map(read).transpose()
+}
+
+/// `startIndex` or `cursor`, and `count`. Errors: `invalidValue`, of a cursor's page `invalidCount`.
+fn paging(
+    start_index: Option<String>,
+    count: Option<String>,
+    cursor: Option<String>,
+) -> Result<(Paging, u32), ScimError> {
+    let start_index =
+        integer(Problem::QueryWrong, "startIndex", start_index)?.map_or(1, |start| start.max(1));
+    if cursor.is_some() && start_index > 1 {
+        return Err(ScimError::of(Problem::QueryWrong, "cursor and startIndex exclude each other"));
+    }
+    let problem = if cursor.is_some() { Problem::CountWrong } else { Problem::QueryWrong };
+    let count = integer(problem, "count", count)?.unwrap_or(i64::from(COUNT_DEFAULT));
+    let count = u32::try_from(count.clamp(0, i64::from(COUNT_MAX))).unwrap_or(COUNT_MAX);
+    Ok(match cursor {
+        Some(cursor) => (Paging::Cursor(Some(cursor).filter(|cursor| !cursor.is_empty())), count),
+        None => (Paging::Index(u64::try_from(start_index).unwrap_or(1)), count),
+    })
+}
+
+/// What a ListResponse says beside its resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// All matches, not only the page's.
+    pub total: u64,
+    /// Of a page by index.
+    pub start_index: Option<u64>,
+    /// Of a page by cursor that is not the last.
+    pub next_cursor: Option<String>,
+}
+
+/// The ListResponse of a page (RFC 7644 3.4.2, RFC 9865 2).
+pub fn list_response(told: &Told, resources: Vec<Value>) -> Value {
+    let mut response = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
-        "totalResults": total,
-        "startIndex": start_index,
+        "totalResults": told.total,
         "itemsPerPage": resources.len(),
         "Resources": resources,
-    })
+    });
+    if let Some(fields) = response.as_object_mut() {
+        fields.extend(told.start_index.map(|index| ("startIndex".to_owned(), Value::from(index))));
+        let next = told.next_cursor.as_deref();
+        fields.extend(next.map(|cursor| ("nextCursor".to_owned(), Value::from(cursor))));
+    }
+    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn asked(pairs: &[(&'static str, &'static str)]) -> Result<(Paging, u32), ScimError> {
+        ListQuery::from_pairs(pairs.iter().copied()).map(|query| (query.paging, query.count))
+    }
+
     #[test]
     fn numbers_out_of_range_are_bent_and_what_is_no_number_is_refused() {
-        let page = |start, count| Paging::parse(Some(start), Some(count)).map(|p| (p.start_index, p.count));
-        assert_eq!(page("0", "-5"), Ok((1, 0)));
-        assert_eq!(page("-9", "200"), Ok((1, 200)));
-        assert_eq!(page("101", "201"), Ok((101, COUNT_MAX)));
-        assert_eq!(Paging::parse(None, None).unwrap(), Paging { start_index: 1, count: COUNT_DEFAULT });
+        let page = |start, count| asked(&[("startIndex", start), ("count", count)]);
+        assert_eq!(page("0", "-5"), Ok((Paging::Index(1), 0)));
+        assert_eq!(page("-9", "200"), Ok((Paging::Index(1), 200)));
+        assert_eq!(page("101", "201"), Ok((Paging::Index(101), COUNT_MAX)));
+        assert_eq!(asked(&[]), Ok((Paging::Index(1), COUNT_DEFAULT)));
         for bad in ["x", "1.5", "99999999999999999999"] {
             assert_eq!(page(bad, "1").unwrap_err().code, "scim.query_wrong", "{bad}");
             assert!(page("1", bad).is_err());
         }
-        assert_eq!(Paging::parse(Some("9223372036854775807"), None).unwrap().offset(), i64::MAX - 1);
+    }
+
+    #[test]
+    fn a_cursor_is_empty_on_the_first_page_and_stands_alone() {
+        assert_eq!(asked(&[("cursor", "")]), Ok((Paging::Cursor(None), COUNT_DEFAULT)));
+        let next = Paging::Cursor(Some("abc".to_owned()));
+        assert_eq!(asked(&[("cursor", "abc"), ("count", "7"), ("startIndex", "1")]), Ok((next, 7)));
+        let both = asked(&[("cursor", "abc"), ("startIndex", "2")]).unwrap_err();
+        assert_eq!(both.code, "scim.query_wrong");
+        let count = asked(&[("cursor", ""), ("count", "many")]).unwrap_err();
+        assert_eq!(count.scim_type, Some("invalidCount"));
     }
 
     #[test]
@@ -134,18 +180,30 @@ mod tests {
             ("startIndex", "2"),
             ("count", "3"),
             ("attributes", "userName,emails"),
-            ("sortBy", "x"),
+            ("SORTBY", "userName"),
+            ("sortOrder", "descending"),
             ("aadOptscim062020", ""),
         ])
         .unwrap();
         let post = ListQuery::from_search(
-            br#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
-            "filter":"userName eq \"a\"","startIndex":2,"count":3,"attributes":["userName","emails"]}"#,
+            br#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "sortBy": "userName",
+            "filter":"userName eq \"a\"","startIndex":2,"count":3,"attributes":["userName","emails"],
+            "sortOrder": "descending"}"#,
         )
         .unwrap();
         assert_eq!(get, post);
         assert!(ListQuery::from_pairs([("filter", "a pr"), ("Filter", "b pr")]).is_err());
         assert!(ListQuery::from_search(br#"{"filter":{}}"#).is_err());
         assert!(ListQuery::from_search(br#"{"attributes":["a"],"excludedAttributes":["b"]}"#).is_err());
+    }
+
+    #[test]
+    fn a_page_by_index_says_where_it_begins_and_one_by_cursor_where_the_next_does() {
+        let told = Told { total: 3, start_index: Some(2), next_cursor: None };
+        let page = list_response(&told, vec![json!({})]);
+        assert_eq!((&page["startIndex"], &page["itemsPerPage"]), (&json!(2), &json!(1)));
+        assert!(page.get("nextCursor").is_none());
+        let page = list_response(&Told { next_cursor: Some("c".into()), ..Told::default() }, vec![]);
+        assert_eq!((page.get("startIndex"), &page["nextCursor"]), (None, &json!("c")));
     }
 }

@@ -1,157 +1,147 @@
-//! A filter applied to a JSON document in memory: PATCH's value filters, and the oracle for whatever
-//! the store does in SQL. Letter case counts only for `caseExact` attributes; null, `[]` and absent
-//! are one (RFC 7643 2.5); a complex value compares by its `value` (Ping's `emails eq "x"`).
+//! A condition applied to JSON in memory: to one value of a multi-valued attribute (PATCH's value
+//! paths), or to a whole resource as a client reads it, which is what the store's SQL is held to.
+//! null, `[]` and absent are one (RFC 7643 2.5).
 
 use crate::{
-    Filter,
-    attributes::{self, boolean},
-    filter::Op,
+    Condition, Object,
+    condition::{Case, How, List, Order, Place, Test},
     get,
-    path::AttrPath,
 };
-use model::Timestamp;
+use model::{Timestamp, user::normalised};
 use serde_json::Value;
 use std::cmp::Ordering;
 
-impl Filter {
-    /// Does the document (or one value of a multi-valued attribute) satisfy the filter?
-    pub fn matches(&self, document: &Value) -> bool {
+impl Condition {
+    /// Does the resource, or the value of a list, satisfy the condition?
+    pub fn matches(&self, value: &Value) -> bool {
         match self {
-            Self::And(all) => all.iter().all(|one| one.matches(document)),
-            Self::Or(all) => all.iter().any(|one| one.matches(document)),
-            Self::Not(one) => !one.matches(document),
-            Self::Present(path) => values(path, document).into_iter().any(is_assigned),
-            Self::Some { path, inner } => {
-                values(path, document).into_iter().any(|value| inner.matches(value))
-            }
-            Self::Compare { path, op, value } => {
-                let found = values(path, document);
-                match (op, value) {
-                    (Op::Eq, Value::Null) => !found.into_iter().any(is_assigned),
-                    (Op::Ne, Value::Null) => found.into_iter().any(is_assigned),
-                    (Op::Ne, _) => !found.into_iter().any(|one| holds(leaf(path), one, Op::Eq, value)),
-                    _ => found.into_iter().any(|one| holds(leaf(path), one, *op, value)),
-                }
+            Self::Constant(always) => *always,
+            Self::All(all) => all.iter().all(|one| one.matches(value)),
+            Self::Any(any) => any.iter().any(|one| one.matches(value)),
+            Self::Not(one) => !one.matches(value),
+            Self::Value { place, test } => place.find(value).is_some_and(|value| test.passes(value)),
+            Self::Some { list, inner } => list.find(value).into_iter().any(|value| inner.matches(value)),
+        }
+    }
+}
+
+impl Place {
+    /// The value at this place of a resource, or of a value of a list.
+    pub(crate) fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match self {
+            Self::Itself => Some(value),
+            Self::Part(name) => value.get(name),
+            Self::Id => value.get("id"),
+            Self::ExternalId => value.get("externalId"),
+            Self::Created => value.get("meta")?.get("created"),
+            Self::LastModified => value.get("meta")?.get("lastModified"),
+            Self::Location => value.get("meta")?.get("location"),
+            Self::Version => value.get("meta")?.get("version"),
+            Self::UserName => value.get("userName"),
+            Self::DisplayName => value.get("displayName"),
+            Self::GivenName => value.get("name")?.get("givenName"),
+            Self::FamilyName => value.get("name")?.get("familyName"),
+            Self::Active => value.get("active"),
+            Self::Document { extension, name, sub } => {
+                let from = extension.map_or(Some(value), |urn| value.get(urn))?.get(name)?;
+                sub.map_or(Some(from), |sub| from.get(sub))
             }
         }
     }
 }
 
-fn leaf(path: &AttrPath) -> &str {
-    path.sub.as_deref().unwrap_or(&path.name)
-}
-
-/// Every value the path leads to, arrays opened.
-fn values<'a>(path: &AttrPath, document: &'a Value) -> Vec<&'a Value> {
-    let step = |from: &'a Value, name: &str| from.as_object().and_then(|object| get(object, name));
-    let root = match &path.urn {
-        None => Some(document),
-        Some(urn) => step(document, urn),
-    };
-    let found = open(root.and_then(|root| step(root, &path.name)));
-    match &path.sub {
-        None => found,
-        Some(sub) => found.into_iter().flat_map(|value| open(step(value, sub))).collect(),
+impl List {
+    /// Every value that stands there.
+    pub(crate) fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
+        let under = |object: &'a Value, name: &str| object.as_object().and_then(|object| get(object, name));
+        opened(match self {
+            Self::Schemas => value.get("schemas"),
+            Self::Emails => value.get("emails"),
+            Self::Document(name) => value.get(name),
+            Self::Groups => value.get("groups"),
+            Self::Members => value.get("members"),
+            Self::Foreign { urn, name } => under(value, urn).and_then(|extension| under(extension, name)),
+            Self::ForeignPart(name) => under(value, name),
+        })
     }
 }
 
-fn open(value: Option<&Value>) -> Vec<&Value> {
+fn opened(value: Option<&Value>) -> Vec<&Value> {
     match value {
-        None => Vec::new(),
+        None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(list)) => list.iter().collect(),
         Some(one) => vec![one],
     }
 }
 
-fn is_assigned(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => list.iter().any(is_assigned),
-        Value::Object(object) => object.values().any(is_assigned),
-        Value::Bool(_) | Value::Number(_) => true,
-    }
-}
-
-fn holds(leaf: &str, actual: &Value, op: Op, wanted: &Value) -> bool {
-    match (actual, wanted) {
-        (Value::Object(object), _) => {
-            get(object, "value").is_some_and(|value| !value.is_object() && holds(leaf, value, op, wanted))
-        }
-        (Value::String(actual), Value::String(wanted)) => {
-            let dates =
-                || Some((Timestamp::parse_rfc3339(actual).ok()?, Timestamp::parse_rfc3339(wanted).ok()?));
-            if attributes::is_date(leaf)
-                && let Some((actual, wanted)) = dates()
-            {
-                return ordered(actual.cmp(&wanted), op);
+impl Test {
+    fn passes(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Present, Value::Null) => false,
+            (Self::Present, Value::String(text)) => !text.is_empty(),
+            (Self::Present, Value::Array(list)) => !list.is_empty(),
+            (Self::Present, Value::Object(object)) => !Object::is_empty(object),
+            (Self::Present, Value::Bool(_) | Value::Number(_)) => true,
+            (Self::Text { how, wanted, case: Case::Exact }, Value::String(text)) => how.holds(text, wanted),
+            (Self::Text { how, wanted, case: Case::Folded }, Value::String(text)) => {
+                how.holds(&normalised(text), wanted)
             }
-            if attributes::is_exact(leaf) {
-                text_holds(actual, op, wanted)
-            } else if matches!(op, Op::Co | Op::Sw | Op::Ew) {
-                text_holds(&actual.to_lowercase(), op, &wanted.to_lowercase())
-            } else {
-                ordered(folded(actual).cmp(folded(wanted)), op)
+            (Self::Flag(wanted), Value::Bool(flag)) => wanted == flag,
+            (Self::Time { order, wanted }, Value::String(text)) => {
+                Timestamp::parse_rfc3339(text).is_ok_and(|at| order.holds(at.cmp(wanted)))
             }
+            (Self::Number { order, wanted }, Value::Number(number)) => {
+                let pair = number.as_f64().zip(wanted.as_f64());
+                pair.and_then(|(number, wanted)| number.partial_cmp(&wanted))
+                    .is_some_and(|found| order.holds(found))
+            }
+            (Self::Text { .. } | Self::Flag(_) | Self::Time { .. } | Self::Number { .. }, _) => false,
         }
-        (Value::Number(actual), Value::Number(wanted)) => {
-            let order = match (actual.as_i64(), wanted.as_i64()) {
-                (Some(actual), Some(wanted)) => Some(actual.cmp(&wanted)),
-                _ => actual.as_f64().zip(wanted.as_f64()).and_then(|(a, w)| a.partial_cmp(&w)),
-            };
-            order.is_some_and(|order| ordered(order, op))
-        }
-        // Entra asks `roles[primary eq "True"]`: a string against a boolean.
-        (Value::Bool(actual), _) => op == Op::Eq && boolean(wanted) == Some(*actual),
-        _ => false,
     }
 }
 
-/// A text's characters without letter case; compared one by one, so that a long text costs no copy.
-fn folded(text: &str) -> impl Iterator<Item = char> {
-    text.chars().flat_map(char::to_lowercase)
-}
-
-/// Are two texts the same but for letter case?
-pub(crate) fn same_text(one: &str, other: &str) -> bool {
-    folded(one).eq(folded(other))
-}
-
-fn text_holds(actual: &str, op: Op, wanted: &str) -> bool {
-    match op {
-        Op::Co => actual.contains(wanted),
-        Op::Sw => actual.starts_with(wanted),
-        Op::Ew => actual.ends_with(wanted),
-        Op::Eq | Op::Ne | Op::Gt | Op::Ge | Op::Lt | Op::Le => ordered(actual.cmp(wanted), op),
+impl How {
+    /// Both in the form they are compared in; by code point.
+    fn holds(self, text: &str, wanted: &str) -> bool {
+        match self {
+            Self::Ordered(order) => order.holds(text.cmp(wanted)),
+            Self::Contains => text.contains(wanted),
+            Self::Starts => text.starts_with(wanted),
+            Self::Ends => text.ends_with(wanted),
+        }
     }
 }
 
-fn ordered(order: Ordering, op: Op) -> bool {
-    match op {
-        Op::Eq => order.is_eq(),
-        Op::Ne => order.is_ne(),
-        Op::Gt => order.is_gt(),
-        Op::Ge => order.is_ge(),
-        Op::Lt => order.is_lt(),
-        Op::Le => order.is_le(),
-        Op::Co | Op::Sw | Op::Ew => false,
+impl Order {
+    const fn holds(self, found: Ordering) -> bool {
+        match self {
+            Self::Equal => found.is_eq(),
+            Self::Above => found.is_gt(),
+            Self::AtLeast => found.is_ge(),
+            Self::Below => found.is_lt(),
+            Self::AtMost => found.is_le(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ENTERPRISE_URN;
+    use crate::{ENTERPRISE_URN, Filter, Kind, USER_URN};
     use serde_json::json;
 
     fn matches(filter: &str) -> bool {
-        Filter::parse(filter).unwrap().matches(&json!({
-            "userName": "Ada@Example.com", "externalId": "Ab1", "active": false, "title": "", "logins": 12,
-            "nickName": null, "name": {"givenName": "Ada"},
+        let user = json!({
+            "schemas": [USER_URN, ENTERPRISE_URN, "urn:acme:User"], "id": "usr_1",
+            "userName": "Ada@Example.com", "externalId": "Ab1", "active": false, "title": "", "userType": "7",
+            "displayName": " Ada L ", "name": {"givenName": "Ada"}, "profileUrl": "https://X",
             "emails": [{"value": "ada@work", "type": "work", "primary": true}, {"value": "ada@home", "type": "home"}],
-            "meta": {"lastModified": "2026-11-20T12:00:00Z"},
-            ENTERPRISE_URN: {"department": "R&D"},
-        }))
+            "groups": [{"value": "grp_1", "display": "Staff"}],
+            "meta": {"lastModified": "2026-11-20T12:00:00Z", "version": "W/\"3\""},
+            ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "M1"}},
+            "urn:acme:User": {"Level": 12, "tags": ["A", "b"], "on": true, "deep": [{"a": "x"}, {"a": "y", "b": ["z"]}]},
+        });
+        Condition::of(&Filter::parse(filter).unwrap(), Kind::User).unwrap().matches(&user)
     }
 
     #[test]
@@ -163,46 +153,79 @@ mod tests {
             r#"userName co "@exa""#,
             r#"userName ne "bob""#,
             "userName pr",
-            "logins gt 11",
-            "logins le 12",
-            "logins ge 12.0",
             r#"name.givenName ge "ad""#,
             r#"name.givenName lt "b""#,
             "active eq false",
             r#"active eq "False""#,
+            "active ne true",
             r#"externalId eq "Ab1""#,
             "nickName eq null",
             "missing eq null",
             "userName ne null",
-            "missing ne \"x\"",
+            r#"missing ne "x""#,
+            "not (missing pr)",
+            "userType eq 7",
             r#"emails eq "ADA@work""#,
             r#"emails.value eq "ada@home""#,
+            "emails pr",
             r#"emails[type eq "work"].value eq "ada@work""#,
             r#"emails[primary eq "True"].value sw "ada""#,
+            r#"emails[type ne "work"].value eq "ada@home""#,
+            r#"emails.type ne "other""#,
+            r#"groups.display eq "staff""#,
             r#"meta.lastModified gt "2026-11-20T12:30:00+01:00""#,
             r#"meta.lastModified eq "2026-11-20T13:00:00+01:00""#,
+            r#"meta.lastModified le "2026-11-20T12:00:00""#,
+            r#"meta.lastModified sw "2026-11""#,
+            r#"meta.resourceType eq "User""#,
             r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq "r&d""#,
+            r#"URN:ietf:params:scim:schemas:core:2.0:user:userName sw "ada""#,
+            r#"schemas eq "urn:acme:user""#,
+            r#"name[givenName eq "ada"]"#,
             r#"not (userName eq "bob") and (title pr or active eq false)"#,
+            r#"urn:acme:User:level gt 11.5"#,
+            r#"urn:acme:User:tags eq "B""#,
+            r#"urn:acme:User:on eq "true""#,
+            r#"urn:acme:User:deep.b eq "z""#,
+            r#"urn:acme:User:deep[a eq "y" and b pr]"#,
         ] {
             assert!(matches(yes), "{yes}");
         }
         for no in [
             r#"externalId eq "ab1""#,
+            r#"profileUrl eq "https://x""#,
             "title pr",
             "nickName pr",
             "missing pr",
-            "logins lt 12",
-            r#"logins eq "12""#,
             r#"emails[type eq "home" and value eq "ada@work"]"#,
             r#"emails[type eq "home"].value eq "ada@work""#,
+            r#"emails.type ne "work""#,
+            r#"emails[colour eq "red"]"#,
+            r#"emails[not (type pr)]"#,
             "userName eq null",
+            "addresses pr",
+            r#"addresses.country ne "x" and addresses pr"#,
             r#"missing eq "x""#,
+            r#"title[a eq "b"]"#,
             r#"meta.lastModified lt "2026-11-20T12:30:00+01:00""#,
             "active ne false",
             r#"missing gt "a""#,
             r#"department eq "r&d""#,
+            r#"meta.resourceType eq "Group""#,
+            r#"urn:ietf:params:scim:schemas:core:2.0:Group:displayName pr"#,
+            "urn:acme:User:level lt 12",
+            r#"urn:acme:User:level eq "12""#,
+            r#"urn:acme:User:deep[a eq "x" and b pr]"#,
+            r#"urn:acme:Other:level pr"#,
         ] {
             assert!(!matches(no), "{no}");
         }
+    }
+
+    #[test]
+    fn a_blank_at_the_end_of_a_part_counts_and_around_a_whole_value_does_not() {
+        assert!(matches(r#"displayName eq "ada l""#));
+        assert!(matches(r#"displayName sw "ADA ""#));
+        assert!(!matches(r#"displayName sw " ada""#));
     }
 }

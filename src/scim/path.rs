@@ -3,7 +3,7 @@
 //! decided here.
 
 use crate::{
-    ENTERPRISE_URN, GROUP_URN, Problem, ScimError, USER_URN,
+    ENTERPRISE_URN, GROUP_URN, Kind, Problem, ScimError, USER_URN,
     filter::{Filter, Parser},
 };
 
@@ -13,7 +13,7 @@ pub const PATH_BYTES_MAX: usize = 1024;
 /// `[urn:]name[.sub]`. A bare URN has an empty `name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttrPath {
-    /// An extension's URN. The core User and Group URNs are dropped: they say nothing.
+    /// The schema's URN, in the spelling it goes by here if it has a schema here.
     pub urn: Option<String>,
     pub name: String,
     pub sub: Option<String>,
@@ -26,12 +26,12 @@ pub struct Path {
     pub filter: Option<Filter>,
 }
 
-/// URNs under which the extensions of SCIM 1.1 and 2.0 arrive, and the one under which they are kept.
+/// URNs under which the schemas of SCIM 1.1 and 2.0 arrive, and the one by which they go here.
 const KNOWN_URNS: [(&str, Option<&str>); 5] = [
     (ENTERPRISE_URN, Some(ENTERPRISE_URN)),
     ("urn:scim:schemas:extension:enterprise:1.0", Some(ENTERPRISE_URN)),
-    (USER_URN, None),
-    (GROUP_URN, None),
+    (USER_URN, Some(USER_URN)),
+    (GROUP_URN, Some(GROUP_URN)),
     ("urn:scim:schemas:core:1.0", None),
 ];
 
@@ -74,6 +74,14 @@ impl AttrPath {
         let fine = is_name(name) && sub.is_none_or(is_name);
         fine.then(|| Self { urn, name: name.to_owned(), sub: sub.map(str::to_owned) })
     }
+    /// Of the core schema of this type, or of no schema it names?
+    pub fn is_core_of(&self, kind: Kind) -> bool {
+        self.urn.as_deref().is_none_or(|urn| urn == kind.urn())
+    }
+    /// Of no extension?
+    pub fn is_core(&self) -> bool {
+        self.is_core_of(Kind::User) || self.is_core_of(Kind::Group)
+    }
     /// Is this the core attribute `name`, with this sub-attribute or none?
     pub fn is(&self, name: &str, sub: Option<&str>) -> bool {
         let same_sub = match (&self.sub, sub) {
@@ -81,7 +89,7 @@ impl AttrPath {
             (Some(mine), Some(other)) => mine.eq_ignore_ascii_case(other),
             (None, Some(_)) | (Some(_), None) => false,
         };
-        self.urn.is_none() && self.name.eq_ignore_ascii_case(name) && same_sub
+        self.is_core() && self.name.eq_ignore_ascii_case(name) && same_sub
     }
 }
 
@@ -140,7 +148,8 @@ mod tests {
             attr("urn:scim:schemas:extension:enterprise:1.0:department"),
             (enterprise, "department".into(), None)
         );
-        assert_eq!(attr(&format!("{USER_URN}:userName")), (None, "userName".into(), None));
+        assert_eq!(attr(&format!("{USER_URN}:userName")), (Some(USER_URN.into()), "userName".into(), None));
+        assert_eq!(attr("urn:scim:schemas:core:1.0:userName"), (None, "userName".into(), None));
         let own = "urn:ietf:params:scim:schemas:extension:acme:2.0:User";
         assert_eq!(attr(own), (Some(own.into()), String::new(), None));
         assert_eq!(attr(&format!("{own}:tag")), (Some(own.into()), "tag".into(), None));

@@ -36,7 +36,7 @@ impl Projection {
 
     /// Is any of this attribute to be returned? Spares the store what nobody reads: `members`, `groups`.
     pub fn wants(&self, name: &str) -> bool {
-        let named = |path: &AttrPath| path.urn.is_none() && path.name.eq_ignore_ascii_case(name);
+        let named = |path: &AttrPath| path.is_core() && path.name.eq_ignore_ascii_case(name);
         match self {
             Self::All => true,
             Self::Only(paths) => paths.iter().any(named),
@@ -46,9 +46,8 @@ impl Projection {
 
     /// Is everything that is to be returned among these? Then nobody has to read the rest.
     pub fn is_among(&self, names: &[&str]) -> bool {
-        let known = |path: &AttrPath| {
-            path.urn.is_none() && names.iter().any(|name| path.name.eq_ignore_ascii_case(name))
-        };
+        let known =
+            |path: &AttrPath| path.is_core() && names.iter().any(|name| path.name.eq_ignore_ascii_case(name));
         matches!(self, Self::Only(paths) if paths.iter().all(known))
     }
 
@@ -82,7 +81,8 @@ fn only(resource: &Object, paths: &[AttrPath]) -> Object {
     }
     for path in paths {
         match &path.urn {
-            None => copy(resource, &mut kept, path),
+            _ if path.is_core() => copy(resource, &mut kept, path),
+            None => {}
             Some(urn) => {
                 let Some(key) = find_key(resource, urn) else { continue };
                 let Some(Value::Object(extension)) = resource.get(&key) else { continue };
@@ -141,8 +141,12 @@ fn copy(from: &Object, to: &mut Object, path: &AttrPath) {
 fn without(mut resource: Object, paths: &[AttrPath]) -> Object {
     for path in paths {
         match &path.urn {
-            None if ALWAYS.iter().any(|name| path.name.eq_ignore_ascii_case(name)) => {}
-            None => strip(&mut resource, path),
+            _ if path.is_core() => {
+                if !ALWAYS.iter().any(|name| path.name.eq_ignore_ascii_case(name)) {
+                    strip(&mut resource, path);
+                }
+            }
+            None => {}
             Some(urn) => {
                 let Some(key) = find_key(&resource, urn) else { continue };
                 if path.name.is_empty() {

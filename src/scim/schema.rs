@@ -3,9 +3,9 @@
 //! without a token.
 
 use crate::{
-    ENTERPRISE_URN, GROUP_URN, USER_URN,
-    attributes::{Attribute, ENTERPRISE, Shape, USER, is_exact},
-    list::{COUNT_MAX, list_response},
+    ENTERPRISE_URN, Kind,
+    attributes::{Attribute, ENTERPRISE, Mutability, Shape, core},
+    list::{COUNT_DEFAULT, COUNT_MAX, CURSOR_SECS, Told, list_response},
 };
 use serde_json::{Value, json};
 
@@ -16,7 +16,8 @@ pub enum EntityTags {
     Ignored,
 }
 
-/// ServiceProviderConfig (RFC 7643 5). `base` is the absolute URL of the service, no slash at its end.
+/// ServiceProviderConfig (RFC 7643 5, RFC 9865 4). `base` is the absolute URL of the service, no slash at
+/// its end.
 pub fn service_provider_config(base: &str, entity_tags: EntityTags) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
@@ -24,8 +25,12 @@ pub fn service_provider_config(base: &str, entity_tags: EntityTags) -> Value {
         "bulk": {"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
         "filter": {"supported": true, "maxResults": COUNT_MAX},
         "changePassword": {"supported": false},
-        "sort": {"supported": false},
+        "sort": {"supported": true},
         "etag": {"supported": entity_tags == EntityTags::Obeyed},
+        "pagination": {
+            "cursor": true, "index": true, "defaultPaginationMethod": "index",
+            "defaultPageSize": COUNT_DEFAULT, "maxPageSize": COUNT_MAX, "cursorTimeout": CURSOR_SECS,
+        },
         "authenticationSchemes": [
             {"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
              "description": "A token of the directory, in the Authorization header",
@@ -37,98 +42,94 @@ pub fn service_provider_config(base: &str, entity_tags: EntityTags) -> Value {
 
 /// All resource types, as a ListResponse (RFC 7643 6).
 pub fn resource_types(base: &str) -> Value {
-    listed(["User", "Group"].into_iter().filter_map(|id| resource_type(base, id)).collect())
+    listed(
+        [Kind::User, Kind::Group].into_iter().filter_map(|kind| resource_type(base, kind.name())).collect(),
+    )
 }
 
 /// One resource type by id; `None` when there is none.
 pub fn resource_type(base: &str, id: &str) -> Option<Value> {
-    let (endpoint, schema, description) = match id {
-        "User" => ("/Users", USER_URN, "A person's account"),
-        "Group" => ("/Groups", GROUP_URN, "A group of users"),
+    let (kind, description, extensions) = match id {
+        "User" => (Kind::User, "A person's account", json!([{"schema": ENTERPRISE_URN, "required": false}])),
+        "Group" => (Kind::Group, "A group of users", json!([])),
         _ => return None,
     };
-    let mut document = json!({
+    Some(json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
-        "id": id, "name": id, "endpoint": endpoint, "schema": schema, "description": description,
+        "id": id, "name": id, "endpoint": kind.endpoint(), "description": description, "schema": kind.urn(),
+        "schemaExtensions": extensions,
         "meta": {"resourceType": "ResourceType", "location": format!("{base}/ResourceTypes/{id}")},
-    });
-    if let (true, Some(document)) = (id == "User", document.as_object_mut()) {
-        document.insert("schemaExtensions".into(), json!([{"schema": ENTERPRISE_URN, "required": false}]));
-    }
-    Some(document)
+    }))
 }
 
 /// All schemas, as a ListResponse (RFC 7643 7).
 pub fn schemas(base: &str) -> Value {
-    listed([USER_URN, GROUP_URN, ENTERPRISE_URN].into_iter().filter_map(|id| schema(base, id)).collect())
+    let all = [Kind::User.urn(), Kind::Group.urn(), ENTERPRISE_URN];
+    listed(all.into_iter().filter_map(|id| schema(base, id)).collect())
 }
 
-/// One schema by URN; `None` when there is none.
+/// One schema by URN, whose letter case does not count; `None` when there is none.
 pub fn schema(base: &str, id: &str) -> Option<Value> {
-    let (name, attributes) = match id {
-        USER_URN => {
-            let mut attributes = table(&USER);
-            attributes.push(references("groups", "readOnly", &["Group"]));
-            ("User", attributes)
+    let is = |urn: &str| id.eq_ignore_ascii_case(urn);
+    let (id, name, description, attributes) = match () {
+        () if is(Kind::User.urn()) => (Kind::User.urn(), "User", "User account", core(Kind::User)),
+        () if is(Kind::Group.urn()) => (Kind::Group.urn(), "Group", "Group", core(Kind::Group)),
+        () if is(ENTERPRISE_URN) => {
+            (ENTERPRISE_URN, "EnterpriseUser", "Enterprise user", ENTERPRISE.as_slice())
         }
-        GROUP_URN => {
-            let display_name =
-                Attribute { name: "displayName", shape: Shape::Text, many: false, required: true };
-            ("Group", vec![attribute(&display_name), references("members", "readWrite", &["User"])])
-        }
-        ENTERPRISE_URN => ("EnterpriseUser", table(&ENTERPRISE)),
-        _ => return None,
+        () => return None,
     };
+    // `externalId` is common to every resource and stands in no schema (RFC 7643 3.1).
+    let attributes = attributes.iter().filter(|one| one.name != "externalId").map(attribute);
     Some(json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
-        "id": id, "name": name, "description": name, "attributes": attributes,
+        "id": id, "name": name, "description": description, "attributes": attributes.collect::<Vec<_>>(),
         "meta": {"resourceType": "Schema", "location": format!("{base}/Schemas/{id}")},
     }))
 }
 
 fn listed(resources: Vec<Value>) -> Value {
-    list_response(u64::try_from(resources.len()).unwrap_or(u64::MAX), 1, resources)
-}
-
-/// `externalId` is common to every resource and stands in no schema (RFC 7643 3.1).
-fn table(attributes: &[Attribute]) -> Vec<Value> {
-    attributes.iter().filter(|one| one.name != "externalId").map(attribute).collect()
+    let total = u64::try_from(resources.len()).unwrap_or(u64::MAX);
+    list_response(&Told { total, start_index: Some(1), next_cursor: None }, resources)
 }
 
 fn attribute(one: &Attribute) -> Value {
-    let (kind, subs) = match one.shape {
-        Shape::Text => ("string", None),
-        Shape::Boolean => ("boolean", None),
-        Shape::Complex(subs) => ("complex", Some(subs)),
-    };
     let mut document = json!({
-        "name": one.name, "type": kind, "multiValued": one.many, "description": one.name,
-        "required": one.required, "caseExact": is_exact(one.name), "mutability": "readWrite",
-        "returned": "default", "uniqueness": if one.name == "userName" { "server" } else { "none" },
+        "name": one.name, "type": "string", "multiValued": one.many, "description": one.about,
+        "required": one.required, "mutability": mutability(one.mutability), "returned": "default",
+        "uniqueness": if one.unique { "server" } else { "none" },
     });
-    if let (Some(subs), Some(document)) = (subs, document.as_object_mut()) {
-        document.insert("subAttributes".into(), subs.iter().map(attribute).collect());
+    let Some(fields) = document.as_object_mut() else { return document };
+    let kind = match one.shape {
+        Shape::Text => "string",
+        Shape::Reference(_) => "reference",
+        Shape::Binary => "binary",
+        Shape::Boolean => "boolean",
+        Shape::DateTime => "dateTime",
+        Shape::Complex(_) => "complex",
+    };
+    fields.insert("type".into(), kind.into());
+    if matches!(one.shape, Shape::Text | Shape::Reference(_) | Shape::Binary) {
+        fields.insert("caseExact".into(), one.exact.into());
+    }
+    if let Shape::Reference(kinds) = one.shape {
+        fields.insert("referenceTypes".into(), json!(kinds));
+    }
+    if !one.canonical.is_empty() {
+        fields.insert("canonicalValues".into(), json!(one.canonical));
+    }
+    if let Shape::Complex(subs) = one.shape {
+        fields.insert("subAttributes".into(), subs.iter().map(attribute).collect());
     }
     document
 }
 
-fn references(name: &str, mutability: &str, kinds: &[&str]) -> Value {
-    // Members are added and removed whole: what is inside an entry never changes.
-    let inner = if mutability == "readOnly" { "readOnly" } else { "immutable" };
-    let sub = |name: &str, kind: &str| {
-        json!({"name": name, "type": kind, "multiValued": false, "description": name, "required": false,
-               "caseExact": name == "$ref" || name == "value", "mutability": inner, "returned": "default",
-               "uniqueness": "none"})
-    };
-    let mut reference = sub("$ref", "reference");
-    if let Some(reference) = reference.as_object_mut() {
-        reference.insert("referenceTypes".into(), json!(kinds));
+const fn mutability(mutability: Mutability) -> &'static str {
+    match mutability {
+        Mutability::ReadWrite => "readWrite",
+        Mutability::ReadOnly => "readOnly",
+        Mutability::Immutable => "immutable",
     }
-    json!({
-        "name": name, "type": "complex", "multiValued": true, "description": name, "required": false,
-        "caseExact": false, "mutability": mutability, "returned": "default", "uniqueness": "none",
-        "subAttributes": [sub("value", "string"), reference, sub("display", "string"), sub("type", "string")],
-    })
 }
 
 #[cfg(test)]
@@ -143,13 +144,14 @@ mod tests {
             ("bulk", false),
             ("filter", true),
             ("changePassword", false),
-            ("sort", false),
+            ("sort", true),
             ("etag", false),
         ] {
             assert_eq!(config[feature]["supported"], supported, "{feature}");
         }
         assert_eq!(service_provider_config("", EntityTags::Obeyed)["etag"]["supported"], true);
         assert_eq!(config["filter"]["maxResults"], 200);
+        assert_eq!(config["pagination"]["cursor"], true);
     }
 
     #[test]

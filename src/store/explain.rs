@@ -27,6 +27,7 @@ impl Error {
             Self::Unavailable(cause) | Self::Sql(cause) | Self::InDoubt(cause) => asked.explain(cause),
             Self::Conflict(_)
             | Self::Crowded
+            | Self::TooCostly
             | Self::CredentialGone
             | Self::OrgClosed(_)
             | Self::Corrupt(_)

@@ -42,16 +42,6 @@ pub enum MemberEdit<'a> {
     RemoveAll,
 }
 
-/// Which groups a list is of. Each is one indexed condition.
-#[derive(Clone, Debug, Default)]
-pub struct GroupFilter {
-    pub id: Option<GroupId>,
-    pub display_name: Option<String>,
-    pub external_id: Option<String>,
-    pub member: Option<UserId>,
-    pub directory: Option<DirectoryId>,
-}
-
 #[derive(sqlx::FromRow)]
 pub(crate) struct StoredGroup {
     group_id: Uuid,
@@ -79,56 +69,22 @@ impl From<StoredGroup> for Group {
 
 impl TenantRead {
     pub async fn group(&mut self, id: GroupId) -> Result<Option<Group>> {
-        let filter = GroupFilter { id: Some(id), ..GroupFilter::default() };
-        Ok(self.groups(&filter, 0, 1).await?.pop())
+        Ok(self.groups_by_id(&[id]).await?.pop())
     }
 
-    pub async fn groups(&mut self, filter: &GroupFilter, offset: i64, limit: i64) -> Result<Vec<Group>> {
+    /// These groups, in order of birth.
+    pub async fn groups_by_id(&mut self, ids: &[GroupId]) -> Result<Vec<Group>> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
         let rows: Vec<StoredGroup> = sqlx::query_as(
             "SELECT group_id, dir_id, display_name, external_id, version, created_at, modified_at
-               FROM groups g
-              WHERE ($1::uuid IS NULL OR group_id = $1)
-                AND ($2::text IS NULL OR display_name_norm = $2)
-                AND ($3::text IS NULL OR external_id = $3)
-                AND ($4::uuid IS NULL OR EXISTS (SELECT 1 FROM group_members m
-                                                  WHERE m.org_id = g.org_id AND m.group_id = g.group_id
-                                                    AND m.user_id = $4))
-                AND ($7::uuid IS NULL OR dir_id = $7)
-              ORDER BY group_id
-             OFFSET $5
-              LIMIT $6",
+               FROM groups
+              WHERE group_id = ANY ($1)
+              ORDER BY group_id",
         )
-        .bind(crate::record::optional(filter.id))
-        .bind(filter.display_name.as_deref().map(normalised))
-        .bind(&filter.external_id)
-        .bind(crate::record::optional(filter.member))
-        .bind(offset)
-        .bind(limit)
-        .bind(crate::record::optional(filter.directory))
+        .bind(ids)
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(Group::from).collect())
-    }
-
-    pub async fn count_groups(&mut self, filter: &GroupFilter) -> Result<i64> {
-        Ok(sqlx::query_scalar(
-            "SELECT count(*)
-               FROM groups g
-              WHERE ($1::uuid IS NULL OR group_id = $1)
-                AND ($2::text IS NULL OR display_name_norm = $2)
-                AND ($3::text IS NULL OR external_id = $3)
-                AND ($4::uuid IS NULL OR EXISTS (SELECT 1 FROM group_members m
-                                                  WHERE m.org_id = g.org_id AND m.group_id = g.group_id
-                                                    AND m.user_id = $4))
-                AND ($5::uuid IS NULL OR dir_id = $5)",
-        )
-        .bind(crate::record::optional(filter.id))
-        .bind(filter.display_name.as_deref().map(normalised))
-        .bind(&filter.external_id)
-        .bind(crate::record::optional(filter.member))
-        .bind(crate::record::optional(filter.directory))
-        .fetch_one(self.sql())
-        .await?)
     }
 
     /// Every directory's groups, each with the number of its members.
@@ -154,36 +110,6 @@ impl TenantRead {
             members,
         };
         Ok(rows.into_iter().map(listed).collect())
-    }
-
-    /// Members of a group, with what to call them.
-    pub async fn members(&mut self, group: GroupId) -> Result<Vec<(UserId, String)>> {
-        let rows: Vec<(Uuid, String)> = sqlx::query_as(
-            "SELECT u.user_id, COALESCE(u.display_name, u.user_name)
-               FROM group_members m
-               JOIN users u USING (org_id, user_id)
-              WHERE m.group_id = $1
-              ORDER BY u.user_id",
-        )
-        .bind(group.uuid())
-        .fetch_all(self.sql())
-        .await?;
-        Ok(rows.into_iter().map(|(id, name)| (UserId::from_uuid(id), name)).collect())
-    }
-
-    /// The groups a person is in.
-    pub async fn groups_of(&mut self, user: UserId) -> Result<Vec<(GroupId, String)>> {
-        let rows: Vec<(Uuid, String)> = sqlx::query_as(
-            "SELECT g.group_id, g.display_name
-               FROM group_members m
-               JOIN groups g USING (org_id, group_id)
-              WHERE m.user_id = $1
-              ORDER BY g.group_id",
-        )
-        .bind(user.uuid())
-        .fetch_all(self.sql())
-        .await?;
-        Ok(rows.into_iter().map(|(id, name)| (GroupId::from_uuid(id), name)).collect())
     }
 }
 

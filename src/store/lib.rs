@@ -30,6 +30,7 @@ mod record;
 mod refresh_families;
 mod refusals;
 mod revocations;
+mod scim_query;
 mod scim_secrets;
 mod scope;
 mod seats;
@@ -49,7 +50,7 @@ pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection
 pub use directories::{Credential, Directory, Holder, NewCredential};
 pub use domains::{Domain, DomainState};
 pub use gate::{Client, GateError, OrgRef};
-pub use groups::{Group, GroupFilter, ListedGroup, MemberEdit};
+pub use groups::{Group, ListedGroup, MemberEdit};
 pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, PlatformKey};
@@ -65,6 +66,7 @@ pub use record::{AuditFilter, EVENTS, EventRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, RefusalSample, Refusals};
 pub use revocations::{AsOf, Receipt, Revoked};
+pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, ScimForm,
@@ -77,7 +79,7 @@ pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
 pub use usage::UsageRow;
-pub use users::{Adopted, Documents, User, UserFilter, Window};
+pub use users::{Adopted, User, UserFilter};
 pub use webhooks::{Webhook, WebhookChange, WebhookTarget};
 
 use model::Chance;
@@ -112,6 +114,9 @@ pub enum Error {
     SealedByAnother,
     #[error("stored value of {0} is unreadable")]
     Corrupt(&'static str),
+    /// A search of a directory's took longer than a statement may.
+    #[error("the search took too long")]
+    TooCostly,
     #[error("the database refused a statement")]
     Sql(#[source] sqlx::Error),
     #[error("migration failed: {0}")]

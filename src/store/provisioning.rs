@@ -51,11 +51,13 @@ impl TenantRead {
         Ok(memberships(rows))
     }
 
-    /// This directory's groups that these people are in, each with the group's name.
+    /// This directory's groups that these people are in, each with the group's name; at most `limit`
+    /// rows in all.
     pub async fn groups_of_people(
         &mut self,
         people: &[UserId],
         directory: DirectoryId,
+        limit: i64,
     ) -> Result<Vec<Membership>> {
         let rows = sqlx::query_as(
             "SELECT m.group_id, m.user_id, g.display_name
@@ -63,10 +65,12 @@ impl TenantRead {
                JOIN groups g USING (org_id, group_id)
               WHERE m.user_id = ANY ($1)
                 AND g.dir_id = $2
-              ORDER BY m.user_id, m.group_id",
+              ORDER BY m.user_id, m.group_id
+              LIMIT $3",
         )
         .bind(uuids(people))
         .bind(directory.uuid())
+        .bind(limit)
         .fetch_all(self.sql())
         .await?;
         Ok(memberships(rows))
@@ -79,23 +83,6 @@ impl TenantRead {
                 .bind(group.uuid())
                 .fetch_all(self.sql())
                 .await?;
-        Ok(ids.into_iter().map(UserId::from_uuid).collect())
-    }
-
-    /// Who has this address, of this type if one is given; at most `limit`. A seat that a sign-in
-    /// made has its one address in its own row, without a type.
-    pub async fn people_at(&mut self, email: &str, kind: Option<&str>, limit: i64) -> Result<Vec<UserId>> {
-        let ids: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT user_id FROM user_emails WHERE value_norm = $1 AND ($2::text IS NULL OR kind_norm = $2)
-              UNION
-             SELECT user_id FROM users WHERE email_norm = $1 AND $2::text IS NULL
-              LIMIT $3",
-        )
-        .bind(normalised(email))
-        .bind(kind.map(normalised))
-        .bind(limit)
-        .fetch_all(self.sql())
-        .await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 }

@@ -95,41 +95,11 @@ macro_rules! select_user {
 }
 pub(crate) use select_user;
 
-/// Which users a list is of. Each is one indexed condition.
+/// Which users an administrator lists.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
-    pub user_name: Option<String>,
-    pub external_id: Option<String>,
     pub email: Option<String>,
-    pub id: Option<UserId>,
     pub active: Option<bool>,
-    pub display_name: Option<String>,
-    /// Only these: who was found by something else first.
-    pub among: Option<Vec<UserId>>,
-}
-
-/// Which part of a list: `offset` rows skipped, or only those after `after`.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    pub after: Option<UserId>,
-    pub offset: i64,
-    pub limit: i64,
-    pub documents: Documents,
-}
-
-/// What is read of the people's documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Documents {
-    /// Nothing: the columns say enough.
-    Unread,
-    /// So many bytes, and the document that reaches them.
-    Bytes(i64),
-}
-
-impl UserFilter {
-    fn among(&self) -> Option<Vec<Uuid>> {
-        self.among.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect())
-    }
 }
 
 impl TenantRead {
@@ -141,73 +111,40 @@ impl TenantRead {
         Ok(row.map(User::from))
     }
 
-    /// Users that match, in order of birth. With their documents read, a page ends with the one that
-    /// reaches the bound: at least one, and how large they are is told by the database.
-    pub async fn users(&mut self, filter: &UserFilter, window: &Window) -> Result<Vec<User>> {
+    /// Users that match, in order of birth, without their documents.
+    pub async fn users(
+        &mut self,
+        filter: &UserFilter,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<User>> {
         let rows: Vec<StoredUser> = sqlx::query_as(
             "SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name,
-                    dir_id, CASE WHEN $11 > 0 THEN attributes ELSE '{}' END AS attributes,
-                    version, created_at, modified_at
-               FROM (SELECT u.*, CASE WHEN $11 > 0 THEN
-                            COALESCE(sum(octet_length(attributes::text))
-                                     OVER (ORDER BY user_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-                            ELSE -1 END AS bytes_before
-                       FROM (SELECT *
-                               FROM users
-                              WHERE ($1::text IS NULL OR user_name_norm = $1)
-                                AND ($2::text IS NULL OR external_id = $2)
-                                AND ($3::text IS NULL OR email_norm = $3)
-                                AND ($4::uuid IS NULL OR user_id = $4)
-                                AND ($5::boolean IS NULL OR active = $5)
-                                AND ($6::uuid IS NULL OR user_id > $6)
-                                AND ($9::uuid[] IS NULL OR user_id = ANY ($9))
-                                AND ($10::text IS NULL OR display_name_norm = $10)
-                              ORDER BY user_id
-                             OFFSET $7
-                              LIMIT $8) u) page
-              WHERE bytes_before < $11
-              ORDER BY user_id",
+                    dir_id, '{}'::jsonb AS attributes, version, created_at, modified_at
+               FROM users
+              WHERE ($1::text IS NULL OR email_norm = $1)
+                AND ($2::boolean IS NULL OR active = $2)
+                AND ($3::uuid IS NULL OR user_id > $3)
+              ORDER BY user_id
+              LIMIT $4",
         )
-        .bind(filter.user_name.as_deref().map(normalised))
-        .bind(&filter.external_id)
         .bind(filter.email.as_deref().map(normalised))
-        .bind(optional(filter.id))
         .bind(filter.active)
-        .bind(optional(window.after))
-        .bind(window.offset)
-        .bind(window.limit)
-        .bind(filter.among())
-        .bind(filter.display_name.as_deref().map(normalised))
-        .bind(match window.documents {
-            Documents::Unread => 0,
-            Documents::Bytes(most) => most,
-        })
+        .bind(optional(after))
+        .bind(limit)
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    pub async fn count_users(&mut self, filter: &UserFilter) -> Result<i64> {
-        Ok(sqlx::query_scalar(
-            "SELECT count(*)
-               FROM users
-              WHERE ($1::text IS NULL OR user_name_norm = $1)
-                AND ($2::text IS NULL OR external_id = $2)
-                AND ($3::text IS NULL OR email_norm = $3)
-                AND ($4::uuid IS NULL OR user_id = $4)
-                AND ($5::boolean IS NULL OR active = $5)
-                AND ($6::uuid[] IS NULL OR user_id = ANY ($6))
-                AND ($7::text IS NULL OR display_name_norm = $7)",
-        )
-        .bind(filter.user_name.as_deref().map(normalised))
-        .bind(&filter.external_id)
-        .bind(filter.email.as_deref().map(normalised))
-        .bind(optional(filter.id))
-        .bind(filter.active)
-        .bind(filter.among())
-        .bind(filter.display_name.as_deref().map(normalised))
-        .fetch_one(self.sql())
-        .await?)
+    /// These people, with their documents, in order of birth.
+    pub async fn users_of(&mut self, ids: &[UserId]) -> Result<Vec<User>> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let rows: Vec<StoredUser> = sqlx::query_as(select_user!("WHERE user_id = ANY ($1) ORDER BY user_id"))
+            .bind(ids)
+            .fetch_all(self.sql())
+            .await?;
+        Ok(rows.into_iter().map(User::from).collect())
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod guard;
 mod throttle;
+mod walks;
 
 pub use guard::{Guard, Held, Loss};
 pub use throttle::{Quota, Rates};
