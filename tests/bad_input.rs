@@ -132,9 +132,16 @@ fn bad_queries(entry: &Entry, plain: &Raw) -> Vec<Raw> {
     let of_api = operations().find(|o| o.path == entry.path && o.verb.as_str() == entry.method.as_str());
     let names: &[&str] = match (of_api, dialect(entry.path), entry.method == actix_web::http::Method::GET) {
         (Some(operation), ..) => operation.query,
-        (None, Dialect::Scim, true) => {
-            &["filter", "count", "startIndex", "attributes", "excludedAttributes", "sortBy", "sortOrder"]
-        }
+        (None, Dialect::Scim, true) => &[
+            "filter",
+            "count",
+            "startIndex",
+            "cursor",
+            "attributes",
+            "excludedAttributes",
+            "sortBy",
+            "sortOrder",
+        ],
         (None, Dialect::Browser, true) => {
             &["client_id", "redirect_uri", "organization", "connection", "max_age", "state", "code", "iss"]
         }

@@ -1,7 +1,10 @@
 //! People, groups, filters and orders by lot: what the SCIM properties are tried on. A seed makes the
 //! same ones again.
 
+use crate::house::{House, Tenant};
+use model::ids::UserId;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 pub const OWN: &str = "urn:acme:params:2.0:User";
@@ -336,4 +339,38 @@ impl Seen {
             _ => format!("not ({})", self.filter(lot, depth + 1)),
         }
     }
+}
+
+/// People `u1…`, a group `G…` for every ten, and everybody in one, as the server's own role writes them.
+pub async fn crowd(house: &House, tenant: &Tenant, people: u32) {
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let (org, dir) = (tenant.org.uuid(), tenant.directory.uuid());
+    let statements = format!(
+        "BEGIN; SET LOCAL ROLE vst_app; SET LOCAL search_path = vst;
+         SELECT set_config('app.org_id', '{org}', true), set_config('app.reach', 'org', true);
+         INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
+                            display_name, display_name_norm, attributes, dir_id, created_at, modified_at)
+         SELECT '{org}', ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'u' || n, 'u' || n, 'e' || n, true, n || '@x', n || '@x',
+                'Person ' || n, 'person ' || n,
+                jsonb_build_object('userName', 'u' || n, 'emails', jsonb_build_array(jsonb_build_object(
+                    'value', n || '@x', 'type', 'work'))), '{dir}', now(), now()
+           FROM generate_series(1, {people}) n;
+         INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
+         SELECT '{org}', ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@x', 'work' FROM generate_series(1, {people}) n;
+         INSERT INTO groups (org_id, group_id, dir_id, group_key, display_name, display_name_norm, external_id,
+                             created_at, modified_at)
+         SELECT '{org}', ('00000001-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '{dir}', 'g' || n, 'G' || n, 'g' || n, 'x' || n, now(), now()
+           FROM generate_series(1, {people} / 10) n;
+         INSERT INTO group_members (org_id, group_id, user_id)
+         SELECT '{org}', ('00000001-0000-7000-8000-' || lpad(to_hex(1 + n % ({people} / 10)), 12, '0'))::uuid, ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid
+           FROM generate_series(1, {people}) n;
+         COMMIT;
+         SET ROLE vst_owner; ANALYZE vst.users, vst.user_emails, vst.groups, vst.group_members;"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut sql).await.unwrap();
+}
+
+/// One of the crowd.
+pub fn one_of_the_crowd(n: u32) -> UserId {
+    UserId::from_uuid(format!("00000000-0000-7000-8000-{n:012x}").parse().unwrap())
 }

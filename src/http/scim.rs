@@ -32,6 +32,7 @@ const fn open(path: &'static str) -> Entry {
 
 pub const ROUTES: &[Entry] = &[
     held(Method::GET, "/scim/v2", || web::route().to(search::everything)),
+    held(Method::GET, "/scim/v2/", || web::route().to(search::everything)),
     held(Method::POST, "/scim/v2/.search", || web::route().to(search::search_everything)),
     held(Method::POST, "/scim/v2/Users/.search", || web::route().to(search::search_users)),
     held(Method::POST, "/scim/v2/Groups/.search", || web::route().to(search::search_groups)),
@@ -58,6 +59,7 @@ pub const ROUTES: &[Entry] = &[
     held(Method::PATCH, "/scim/{tail:.*}", || web::route().to(not_here)),
     held(Method::DELETE, "/scim/{tail:.*}", || web::route().to(not_here)),
     held(Method::GET, "/orgs/{slug}/scim/v2", || web::route().to(search::everything)),
+    held(Method::GET, "/orgs/{slug}/scim/v2/", || web::route().to(search::everything)),
     held(Method::POST, "/orgs/{slug}/scim/v2/.search", || web::route().to(search::search_everything)),
     held(Method::POST, "/orgs/{slug}/scim/v2/Users/.search", || web::route().to(search::search_users)),
     held(Method::POST, "/orgs/{slug}/scim/v2/Groups/.search", || web::route().to(search::search_groups)),

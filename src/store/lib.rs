@@ -191,6 +191,8 @@ impl Db {
             ("search_path", "vst"),
             ("statement_timeout", &format!("{}s", options.statement_timeout_secs)),
             ("lock_timeout", LOCK_TIMEOUT),
+            // Statements here are short: compiling one takes longer than running it.
+            ("jit", "off"),
         ]);
         let patience = Duration::from_secs(options.acquire_secs);
         let pool = Pool::open(connect.disable_statement_logging(), options.pool_max, patience).await?;

@@ -128,17 +128,22 @@ impl<'a> Search<'a> {
             Start::After(position) => Some(position),
         }
     }
-    /// Asked for by what an index finds: then its statement comes again, and is worth keeping prepared.
+    /// Does an index find the few that are asked for?
     fn is_narrow(&self) -> bool {
-        let unfiltered = Condition::Constant(true);
-        [self.users, self.groups].iter().all(|one| one.is_narrow() || **one == unfiltered)
+        self.users.is_narrow() && self.groups.is_narrow()
+    }
+    const fn is_unfiltered(&self) -> bool {
+        matches!((self.users, self.groups), (Condition::Constant(_), Condition::Constant(_)))
+    }
+    /// Everybody, in an order that an index has?
+    fn is_in_order(&self, kind: Kind) -> bool {
+        self.is_unfiltered() && self.sorting.is_none_or(|sorting| sorting.is_never_null(kind))
     }
     /// A search that takes too long is its asker's doing, unless an index finds what it is for.
     fn refused(&self, error: sqlx::Error) -> Error {
         // 57014 query_canceled: statement_timeout.
         let late = error.as_database_error().is_some_and(|db| db.code().as_deref() == Some("57014"));
-        let narrow = self.users.is_narrow() && self.groups.is_narrow();
-        if late && !narrow { Error::TooCostly } else { error.into() }
+        if late && !self.is_narrow() { Error::TooCostly } else { error.into() }
     }
 }
 
@@ -157,6 +162,7 @@ impl TenantRead {
     pub async fn search_users(&mut self, search: &Search<'_>, bytes: Option<i64>) -> Result<Found<User>> {
         let one_more = Search { limit: search.limit.saturating_add(1), ..*search };
         let mut sql = statements::people("", &one_more, bytes);
+        self.in_order(search, Kind::User).await?;
         let rows: Vec<FoundUser> = self.fetch(&one_more, &mut sql).await?;
         Ok(found(rows, search.limit, |row| {
             let user = User::from(row.user);
@@ -169,6 +175,7 @@ impl TenantRead {
     pub async fn search_groups(&mut self, search: &Search<'_>) -> Result<Found<Group>> {
         let one_more = Search { limit: search.limit.saturating_add(1), ..*search };
         let mut sql = statements::groups("", &one_more);
+        self.in_order(search, Kind::Group).await?;
         let rows: Vec<FoundGroup> = self.fetch(&one_more, &mut sql).await?;
         Ok(found(rows, search.limit, |row| {
             let group = Group::from(row.group);
@@ -204,7 +211,7 @@ impl TenantRead {
         let counted: (i64,) = sql
             .builder()
             .build_query_as()
-            .persistent(search.is_narrow())
+            .persistent(search.is_narrow() || search.is_unfiltered())
             .fetch_one(self.sql())
             .await
             .map_err(|error| search.refused(error))?;
@@ -217,8 +224,18 @@ impl TenantRead {
             Kind::User => statements::people("EXPLAIN (COSTS OFF) ", search, None),
             Kind::Group => statements::groups("EXPLAIN (COSTS OFF) ", search),
         };
+        self.in_order(search, kind).await?;
         let lines: Vec<(String,)> = self.fetch(search, &mut sql).await?;
         Ok(lines.into_iter().map(|(line,)| line).collect())
+    }
+
+    /// The planner takes the policies for a filter that lets next to nothing through, and would read and
+    /// sort the whole directory for a page that an index has in order.
+    async fn in_order(&mut self, search: &Search<'_>, kind: Kind) -> Result<()> {
+        if search.is_in_order(kind) {
+            sqlx::query("SET LOCAL enable_sort = off").execute(self.sql()).await?;
+        }
+        Ok(())
     }
 
     async fn fetch<T>(&mut self, search: &Search<'_>, sql: &mut Sql<'_>) -> Result<Vec<T>>
@@ -226,7 +243,7 @@ impl TenantRead {
         T: for<'r> FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     {
         let builder: &mut QueryBuilder<Postgres> = sql.builder();
-        let asked = builder.build_query_as().persistent(search.is_narrow());
+        let asked = builder.build_query_as().persistent(search.is_narrow() || search.is_unfiltered());
         asked.fetch_all(self.sql()).await.map_err(|error| search.refused(error))
     }
 }

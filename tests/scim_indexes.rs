@@ -1,0 +1,96 @@
+//! What every client asks is found by an index, in the reader's own statement, among many people; and a
+//! page by order or by cursor begins where it begins.
+
+use crate::{
+    house::{House, Tenant, call, house},
+    scim_made::crowd,
+};
+use model::TokenDigest;
+use scim::{Condition, Filter, Kind, SortBy};
+use store::{Either, Position, Search, Sorting, Start};
+
+const PEOPLE: u32 = 30_000;
+
+struct Asked<'a> {
+    filter: &'a str,
+    kind: Kind,
+    sort: Option<&'a str>,
+    after: Option<&'a Position>,
+}
+
+async fn plan(house: &'static House, tenant: &Tenant, asked: Asked<'_>) -> String {
+    let Asked { filter, kind, sort, after } = asked;
+    let condition = match filter {
+        "" => Condition::Constant(true),
+        filter => Condition::of(&Filter::parse(filter).unwrap(), kind).unwrap(),
+    };
+    let key = sort.and_then(|by| SortBy::parse(Some(by), None).unwrap().unwrap().key(kind).unwrap());
+    let (digest, directory, after) = (TokenDigest::of(&tenant.scim_token), tenant.directory, after.cloned());
+    house
+        .on(async move {
+            let sorting = Sorting { users: key.as_ref(), groups: key.as_ref(), descending: false };
+            let search = Search {
+                users: &condition,
+                groups: &condition,
+                sorting: key.as_ref().map(|_| &sorting),
+                start: after.as_ref().map_or(Start::At(0), Start::After),
+                limit: 100,
+                directory,
+                base: "http://localhost/scim/v2",
+            };
+            let scope = house.gw.db.scim_client(&digest, &call()).await.unwrap();
+            let mut tx = house.gw.db.read(&scope, "test.plan").await.unwrap();
+            tx.search_plan(&search, kind).await.unwrap().join("\n")
+        })
+        .await
+}
+
+#[tokio::test]
+async fn the_questions_of_every_client_are_answered_by_an_index() {
+    let house = house();
+    let tenant = house.tenant().await;
+    crowd(house, &tenant, PEOPLE).await;
+    let id = "usr_01m7zv7rypfnm9asxgn395htzp";
+    let by = |filter: String, kind| (filter, kind);
+    for ((filter, kind), index) in [
+        (by("userName eq \"U77\"".into(), Kind::User), "users_org_id_user_name_norm_key"),
+        (by("userName sw \"u77\"".into(), Kind::User), "users_org_id_user_name_norm_key"),
+        (by("externalId eq \"e77\"".into(), Kind::User), "users_by_external_id"),
+        (by("displayName eq \"person 77\"".into(), Kind::User), "users_by_display_name"),
+        (by(format!("id eq \"{id}\""), Kind::User), "users_pkey"),
+        (by("emails eq \"77@x\"".into(), Kind::User), "user_emails_by_value"),
+        (by("emails.value eq \"77@x\"".into(), Kind::User), "user_emails_by_value"),
+        (by("emails[type eq \"work\"].value eq \"77@x\"".into(), Kind::User), "user_emails_by_value"),
+        (by("emails[value eq \"77@x\" and type eq \"work\"]".into(), Kind::User), "user_emails_by_value"),
+        (by("userName eq \"u77\" and active eq true".into(), Kind::User), "users_org_id_user_name_norm_key"),
+        (by("userName eq \"u77\" or externalId eq \"e5\"".into(), Kind::User), "users_by_external_id"),
+        (by("displayName eq \"G77\"".into(), Kind::Group), "groups_org_id_dir_id_display_name_norm_key"),
+        (by("externalId eq \"x77\"".into(), Kind::Group), "groups_by_external_id"),
+        (by(format!("members eq \"{id}\""), Kind::Group), "group_members_by_user"),
+        (by(format!("members[value eq \"{id}\"]"), Kind::Group), "group_members_by_user"),
+    ] {
+        let plan = plan(house, &tenant, Asked { filter: &filter, kind, sort: None, after: None }).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{filter}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_begins_where_the_one_before_it_ended_and_reads_no_more() {
+    let house = house();
+    let tenant = house.tenant().await;
+    crowd(house, &tenant, PEOPLE).await;
+    let position = Position {
+        key: Some("u5".to_owned()),
+        at: Either::User("usr_01m7zv7rypfnm9asxgn395htzp".parse().unwrap()),
+    };
+    let everybody = Asked { filter: "", kind: Kind::User, sort: None, after: Some(&position) };
+    let by_name = Asked { filter: "", kind: Kind::User, sort: Some("userName"), after: Some(&position) };
+    for (asked, index, bound) in [
+        (everybody, "users_pkey", "user_id >"),
+        (by_name, "users_org_id_user_name_norm_key", "user_name_norm >="),
+    ] {
+        let plan = plan(house, &tenant, asked).await;
+        let found = plan.lines().any(|line| line.contains("Index Cond") && line.contains(bound));
+        assert!(found && plan.contains(index) && !plan.contains("Seq Scan"), "{plan}");
+    }
+}

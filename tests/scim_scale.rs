@@ -1,0 +1,85 @@
+//! What a directory asks most costs the same among few and among many: a look-up by user name, and one
+//! member more in a group. Both sides are measured in turns, in the same run.
+
+use crate::{
+    house::{House, Tenant, house, walk::text},
+    scim_made::{crowd, one_of_the_crowd},
+};
+use model::ids::GroupId;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+async fn timed(house: &House, tenant: &Tenant, method: &str, path: &str, body: Option<Value>) -> Duration {
+    let began = Instant::now();
+    let (status, said) = house.scim(method, &tenant.scim_token, path, body).await;
+    assert!(status == 200 || status == 204, "{said}");
+    began.elapsed()
+}
+
+#[tokio::test]
+#[ignore = "a million people take minutes: run it by name"]
+async fn a_look_up_by_name_costs_the_same_among_a_thousand_and_a_million() {
+    let house = house();
+    let (few, many) = (house.tenant().await, house.tenant().await);
+    crowd(house, &few, 1_000).await;
+    crowd(house, &many, 1_000_000).await;
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for n in 1..=500_u32 {
+        for (tenant, most, times) in [(&few, 1_000, &mut small), (&many, 1_000_000, &mut large)] {
+            let name = n * 7_919 % most + 1;
+            let path = format!("/scim/v2/Users?filter=userName%20eq%20%22U{name}%22");
+            times.push(timed(house, tenant, "GET", &path, None).await);
+        }
+    }
+    let (small, large) = (median(small), median(large));
+    println!("userName eq, p50: {small:?} among 1,000, {large:?} among 1,000,000");
+    assert!(large < small.mul_f64(1.5), "{small:?} and {large:?}");
+}
+
+/// A group of this directory with the first so many people of the crowd.
+async fn group(house: &House, tenant: &Tenant, members: u32) -> String {
+    let body = json!({"displayName": format!("of {members}")});
+    let (_, made) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(body)).await;
+    let id: GroupId = text(&made, "id").parse().unwrap();
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let statements = format!(
+        "BEGIN; SET LOCAL ROLE vst_app; SET LOCAL search_path = vst;
+         SELECT set_config('app.org_id', '{}', true), set_config('app.reach', 'org', true);
+         INSERT INTO group_members (org_id, group_id, user_id)
+         SELECT '{}', '{}', ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid FROM generate_series(1, {members}) n; COMMIT",
+        tenant.org.uuid(),
+        tenant.org.uuid(),
+        id.uuid()
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut sql).await.unwrap();
+    id.to_string()
+}
+
+#[tokio::test]
+async fn one_member_more_costs_the_same_in_a_group_of_5_and_of_50_000() {
+    let house = house();
+    let tenant = house.tenant().await;
+    crowd(house, &tenant, 50_100).await;
+    let (small, large) = (group(house, &tenant, 5).await, group(house, &tenant, 50_000).await);
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for n in 50_001..=50_040_u32 {
+        let member = one_of_the_crowd(n);
+        for (group, times) in [(&small, &mut few), (&large, &mut many)] {
+            let body = json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "add", "path": "members", "value": [{"value": member}]}],
+            });
+            let path = format!("/scim/v2/Groups/{group}");
+            times.push(timed(house, &tenant, "PATCH", &path, Some(body)).await);
+        }
+    }
+    let (few, many) = (median(few), median(many));
+    println!("one member more, p50: {few:?} in a group of 5, {many:?} in one of 50,000");
+    assert!(many < few.mul_f64(1.5) + Duration::from_millis(2), "{few:?} and {many:?}");
+}
