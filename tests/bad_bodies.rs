@@ -151,7 +151,13 @@ pub fn documents(entry: &Entry) -> Vec<Value> {
     let group = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "g", "members": [{"value": "x"}],
     });
+    let search = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "attributes": ["userName"],
+        "filter": "userName sw \"f\" and not (emails[type eq \"work\"].value pr)", "sortBy": "name.givenName",
+        "sortOrder": "descending", "startIndex": 1, "count": 10,
+    });
     match (entry.method.as_str(), entry.path.rsplit_once("/v2/").map(|(_, rest)| rest)) {
+        ("POST", Some(".search" | "Users/.search" | "Groups/.search")) => vec![search],
         ("POST", Some("Users")) | ("PUT", Some("Users/{id}")) => vec![user],
         ("POST", Some("Groups")) | ("PUT", Some("Groups/{id}")) => vec![group],
         ("PATCH", Some("Users/{id}" | "Groups/{id}")) => vec![patch],
