@@ -38,7 +38,7 @@ async fn plan(house: &'static House, tenant: &Tenant, asked: Asked<'_>) -> Strin
                 directory,
                 base: "http://localhost/scim/v2",
             };
-            let scope = house.gw.db.scim_client(&digest, &call()).await.unwrap();
+            let scope = house.gw.db.scim_client(&digest, store::ScimForm::Bearer, &call()).await.unwrap();
             let mut tx = house.gw.db.read(&scope, "test.plan").await.unwrap();
             tx.search_plan(&search, kind).await.unwrap().join("\n")
         })

@@ -13,7 +13,7 @@ use store::{OrgScope, Position, ScimClient};
 
 const CURSOR: &str = "scim.cursor";
 const WALKS: &str = "scim.walks";
-/// Walks of one credential that are remembered at once, two pages of each.
+/// Pages of one directory's walks that are remembered at once, two of each walk.
 const WALKS_MAX: usize = 16;
 
 /// Where a page ended, and how many there were when the walk began.
@@ -104,13 +104,12 @@ impl<'a> Walk<'a> {
 
     async fn steps(&self) -> Vec<Step> {
         let Some(live) = &self.gw.live else { return Vec::new() };
-        let key = self.scope.door().key;
-        let kept = live.walks(self.scope, key).await;
-        let opened = kept.and_then(|kept| self.open(WALKS, key.uuid().as_bytes(), &kept));
+        let kept = live.walks(self.scope, self.scope.door().directory).await;
+        let opened = kept.and_then(|kept| self.open(WALKS, &self.directory(), &kept));
         opened.unwrap_or_default()
     }
 
-    /// Where the page at this index begins, if the page before it was shown to this credential.
+    /// Where the page at this index begins, if the page before it was shown to this directory.
     pub(crate) async fn footing(&self, start_index: u64) -> Option<Footing> {
         let steps = self.steps().await;
         let found = |step: &Step| step.question == self.question && step.next == start_index;
@@ -118,16 +117,15 @@ impl<'a> Walk<'a> {
     }
 
     /// Remembers where the page at `start_index` ended and the one at `next` begins. The page itself may
-    /// be asked for again; what this credential knew of other pages of the same walk is over.
+    /// be asked for again; what was known of other pages of the same walk is over.
     pub(crate) async fn keep(&self, start_index: u64, next: u64, at: Footing) -> Result<(), FlowError> {
         let Some(live) = &self.gw.live else { return Ok(()) };
         let mut steps = self.steps().await;
         steps.retain(|step| step.question != self.question || (step.next == start_index && start_index > 1));
         steps.insert(0, Step { question: self.question.clone(), next, at });
         steps.truncate(WALKS_MAX);
-        let key = self.scope.door().key;
-        let sealed = self.seal(WALKS, key.uuid().as_bytes(), &steps)?;
-        live.put_walks(self.scope, key, &sealed).await;
+        let sealed = self.seal(WALKS, &self.directory(), &steps)?;
+        live.put_walks(self.scope, self.scope.door().directory, &sealed).await;
         Ok(())
     }
 }
