@@ -49,6 +49,7 @@ mod raw_http;
 mod redis_guard;
 mod redis_lost;
 mod refresh;
+mod scim_bulk;
 mod scim_clients;
 mod scim_filters;
 mod scim_indexes;

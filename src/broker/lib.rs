@@ -30,6 +30,7 @@ pub mod idempotent;
 pub mod inspect;
 pub mod providers;
 pub mod provision;
+pub mod provision_bulk;
 pub mod provision_group;
 mod provision_names;
 pub mod provision_search;

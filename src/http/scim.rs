@@ -2,6 +2,7 @@
 //! service. Takes a request apart, calls one provisioning story, renders its result or its refusal
 //! in SCIM's own dialect. The token is asked for before a body is read. RFC 7644 3, 4 and 8.
 
+mod bulk;
 mod discovery;
 mod render;
 mod search;
@@ -33,6 +34,7 @@ const fn open(path: &'static str) -> Entry {
 pub const ROUTES: &[Entry] = &[
     held(Method::GET, "/scim/v2", || web::route().to(search::everything)),
     held(Method::GET, "/scim/v2/", || web::route().to(search::everything)),
+    held(Method::POST, "/scim/v2/Bulk", || web::route().to(bulk::bulk)),
     held(Method::POST, "/scim/v2/.search", || web::route().to(search::search_everything)),
     held(Method::POST, "/scim/v2/Users/.search", || web::route().to(search::search_users)),
     held(Method::POST, "/scim/v2/Groups/.search", || web::route().to(search::search_groups)),
@@ -60,6 +62,7 @@ pub const ROUTES: &[Entry] = &[
     held(Method::DELETE, "/scim/{tail:.*}", || web::route().to(not_here)),
     held(Method::GET, "/orgs/{slug}/scim/v2", || web::route().to(search::everything)),
     held(Method::GET, "/orgs/{slug}/scim/v2/", || web::route().to(search::everything)),
+    held(Method::POST, "/orgs/{slug}/scim/v2/Bulk", || web::route().to(bulk::bulk)),
     held(Method::POST, "/orgs/{slug}/scim/v2/.search", || web::route().to(search::search_everything)),
     held(Method::POST, "/orgs/{slug}/scim/v2/Users/.search", || web::route().to(search::search_users)),
     held(Method::POST, "/orgs/{slug}/scim/v2/Groups/.search", || web::route().to(search::search_groups)),
@@ -102,7 +105,8 @@ impl Caller {
         let slug = req.match_info().get("slug");
         let scope = doors::scim(req, &gw, slug).await?;
         let base = base(&gw, slug);
-        let rehearses = scope.door().dry_run && req.method() != Method::GET;
+        let rehearses =
+            scope.door().dry_run && req.method() != Method::GET && !req.path().ends_with("/.search");
         Ok(Self { gw, scope, base, rehearses })
     }
     /// Runs a story to its end, in the org's span. A rehearsal that comes back would have changed nothing.
@@ -251,7 +255,7 @@ async fn not_here(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     Caller::enter(&req, gw).await?;
     let tail: Vec<&str> = req.match_info().get("tail").unwrap_or_default().split('/').collect();
     let problem = match tail.as_slice() {
-        ["v2", "Bulk"] => Some((Problem::NotServed, "bulk requests are not served")),
+        ["v2", "Bulk"] => Some((Problem::MethodNotAllowed, "bulk requests are sent by POST")),
         ["v2", "Me"] => Some((Problem::NotServed, "/Me is not served: a directory is nobody's seat")),
         ["v2", ".search"] | ["v2", "Users" | "Groups", ".search"] => {
             Some((Problem::MethodNotAllowed, ".search is asked by POST"))

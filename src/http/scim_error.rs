@@ -54,8 +54,22 @@ fn rendered(error: &FlowError) -> ScimError {
     }
 }
 
+/// Status and body, for one operation of many.
+pub fn told(error: &FlowError) -> (u16, Value) {
+    match error {
+        FlowError::Rehearsed(record) => (200, rehearsed(record.as_deref())),
+        _ => {
+            let said = rendered(error);
+            if said.status >= 500 {
+                tracing::error!(%error, "provisioning failed");
+            }
+            (said.status, said.render())
+        }
+    }
+}
+
 /// What a dry run would have written: each act, what it is about, and its values.
-fn rehearsed(record: Option<&Record>) -> HttpResponse {
+fn rehearsed(record: Option<&Record>) -> Value {
     let change = |event: &AuditEvent| {
         let target = event.target.as_ref().map(|(kind, id)| json!({"type": kind, "id": id}));
         let values: Map<String, Value> =
@@ -63,12 +77,7 @@ fn rehearsed(record: Option<&Record>) -> HttpResponse {
         json!({"action": event.action.as_str(), "target": target, "values": values})
     };
     let changes: Vec<Value> = record.map(|record| record.events().map(change).collect()).unwrap_or_default();
-    let said = json!({"schemas": ["urn:vestibule:params:scim:api:messages:2.0:DryRun"], "changes": changes});
-    HttpResponse::Ok()
-        .insert_header(("preference-applied", DRY_RUN))
-        .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(said.to_string())
+    json!({"schemas": ["urn:vestibule:params:scim:api:messages:2.0:DryRun"], "changes": changes})
 }
 
 impl fmt::Display for Refused {
@@ -83,7 +92,11 @@ impl ResponseError for Refused {
     }
     fn error_response(&self) -> HttpResponse {
         if let FlowError::Rehearsed(record) = &self.0 {
-            return rehearsed(record.as_deref());
+            return HttpResponse::Ok()
+                .insert_header(("preference-applied", DRY_RUN))
+                .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
+                .insert_header((header::CACHE_CONTROL, "no-store"))
+                .body(rehearsed(record.as_deref()).to_string());
         }
         let (status, said) = (self.status_code(), rendered(&self.0));
         if status == StatusCode::INTERNAL_SERVER_ERROR {

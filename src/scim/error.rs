@@ -33,6 +33,10 @@ pub enum Problem {
     PatchSyntax,
     TooManyOperations,
     MemberUnknown,
+    /// Operations of a bulk request that wait for each other.
+    Circular,
+    /// A `bulkId:` that no operation of the request has made.
+    Unresolved,
     QueryWrong,
     CursorWrong,
     CursorExpired,
@@ -62,7 +66,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -85,6 +89,8 @@ impl Problem {
         Self::PatchSyntax,
         Self::TooManyOperations,
         Self::MemberUnknown,
+        Self::Circular,
+        Self::Unresolved,
         Self::QueryWrong,
         Self::CursorWrong,
         Self::CursorExpired,
@@ -132,6 +138,8 @@ impl Problem {
             Self::PatchSyntax => ("scim.patch_syntax", 400, Some("invalidSyntax")),
             Self::TooManyOperations => ("scim.too_many_operations", 413, None),
             Self::MemberUnknown => ("scim.member_unknown", 400, Some("invalidValue")),
+            Self::Circular => ("scim.circular", 409, None),
+            Self::Unresolved => ("scim.unresolved", 400, Some("invalidValue")),
             Self::QueryWrong => ("scim.query_wrong", 400, Some("invalidValue")),
             Self::CursorWrong => ("scim.cursor_wrong", 400, Some("invalidCursor")),
             Self::CursorExpired => ("scim.cursor_expired", 400, Some("expiredCursor")),

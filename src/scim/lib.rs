@@ -4,6 +4,7 @@
 //! What a client sends is compared by nobody here: names and addresses are kept as sent.
 
 mod attributes;
+pub mod bulk;
 mod canon;
 pub mod condition;
 pub mod dialect;

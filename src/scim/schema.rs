@@ -5,6 +5,8 @@
 use crate::{
     ENTERPRISE_URN, Kind,
     attributes::{Attribute, ENTERPRISE, Mutability, Shape, core},
+    bulk::OPERATIONS_MAX,
+    dialect::BODY_BYTES_MAX,
     list::{COUNT_DEFAULT, COUNT_MAX, CURSOR_SECS, Told, list_response},
 };
 use serde_json::{Value, json};
@@ -22,7 +24,7 @@ pub fn service_provider_config(base: &str, entity_tags: EntityTags) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
         "patch": {"supported": true},
-        "bulk": {"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+        "bulk": {"supported": true, "maxOperations": OPERATIONS_MAX, "maxPayloadSize": BODY_BYTES_MAX},
         "filter": {"supported": true, "maxResults": COUNT_MAX},
         "changePassword": {"supported": false},
         "sort": {"supported": true},
@@ -141,7 +143,7 @@ mod tests {
         let config = service_provider_config("https://x/scim/v2", EntityTags::Ignored);
         for (feature, supported) in [
             ("patch", true),
-            ("bulk", false),
+            ("bulk", true),
             ("filter", true),
             ("changePassword", false),
             ("sort", true),

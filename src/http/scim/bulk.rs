@@ -1,0 +1,59 @@
+//! `POST /Bulk`: many requests in one, each answered as it would have been by itself. RFC 7644 3.7.
+
+use super::{Answer, Caller, body, render};
+use crate::http::scim_error;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Data, Payload},
+};
+use broker::{
+    FlowError, Gateway,
+    provision_bulk::{self, Done},
+};
+use scim::bulk::{self, Method, RESPONSE_URN};
+use serde_json::{Map, Value, json};
+
+pub(super) async fn bulk(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
+    let caller = Caller::enter(&req, gw).await?;
+    let body = body(payload).await?;
+    let (gw, scope) = caller.outside();
+    // Each operation of a rehearsal says itself what it would have done.
+    let story = async move {
+        let asked = bulk::parse(&body).map_err(FlowError::from)?;
+        Ok(provision_bulk::run(&gw, &scope, asked).await)
+    };
+    let done = super::shielded(story).await?;
+    let operations: Vec<Value> = done.iter().map(|one| told(&caller.base, one)).collect();
+    let said = json!({"schemas": [RESPONSE_URN], "Operations": operations});
+    Ok(render::json(HttpResponse::Ok(), &said))
+}
+
+fn told(base: &str, done: &Done) -> Value {
+    let mut said = Map::new();
+    said.insert("method".to_owned(), json!(done.method.as_str()));
+    if let Some(name) = &done.bulk_id {
+        said.insert("bulkId".to_owned(), json!(name));
+    }
+    match &done.outcome {
+        Ok(outcome) => {
+            let status = match (done.method, outcome.version) {
+                (Method::Post, _) => StatusCode::CREATED,
+                (_, None) => StatusCode::NO_CONTENT,
+                (_, Some(_)) => StatusCode::OK,
+            };
+            said.insert("status".to_owned(), json!(status.as_str()));
+            let location = format!("{base}{}/{}", done.kind.endpoint(), outcome.id);
+            said.insert("location".to_owned(), json!(location));
+            if let Some(version) = outcome.version {
+                said.insert("version".to_owned(), json!(scim::etag(version)));
+            }
+        }
+        Err(error) => {
+            let (status, response) = scim_error::told(error);
+            said.insert("status".to_owned(), json!(status.to_string()));
+            said.insert("response".to_owned(), response);
+        }
+    }
+    Value::Object(said)
+}
