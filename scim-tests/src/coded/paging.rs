@@ -1,0 +1,123 @@
+//! Index paging (RFC 7644 3.4.2.4): pages follow on each other, none of the troupe lost or twice.
+
+use super::Brief;
+use crate::{
+    case::{Acting, Case, Level, Stop},
+    look::{member, text},
+    stage::Stage,
+    wire::{Request, encode},
+};
+use serde_json::Value;
+
+const PART: &str = "Listing";
+const PAGE: usize = 2;
+/// The troupe is smaller; more pages than this are a server that never ends.
+const PAGES_MAX: usize = 20;
+
+pub(super) fn cases() -> Vec<Case> {
+    let brief = |id, title, says, todo| Brief {
+        id,
+        title,
+        rule: "RFC 7644 3.4.2.4",
+        level: Level::Must,
+        says,
+        todo,
+        needs: &["filter", "index"],
+    };
+    let whole = brief(
+        "paging.whole",
+        "pages taken one after the other hold each resource once",
+        "startIndex is the 1-based index of the first result; with the same query, the pages make up the whole.",
+        "Order by a key that never ties, whatever else is asked for.",
+    );
+    let never_more = brief(
+        "paging.never-more",
+        "no page is longer than count, and each says what it is",
+        "The service provider must not return more results than count; startIndex and itemsPerPage are required \
+         when results are partial.",
+        "Cut the page in the query; answer with the startIndex asked for and the number of resources.",
+    );
+    let stable = Brief {
+        level: Level::Should,
+        ..brief(
+            "paging.stable",
+            "the same page asked for twice is the same page",
+            "Pages need not be a snapshot, but an order that moves by itself loses resources between pages.",
+            "Order by a key that never ties.",
+        )
+    };
+    vec![
+        whole.plays_with_troupe(PART, all_pages),
+        never_more.plays_with_troupe(PART, page_sizes),
+        stable.plays_with_troupe(PART, twice),
+    ]
+}
+
+struct Page {
+    ids: Vec<String>,
+    body: Value,
+}
+
+async fn page(stage: &mut Stage, start: usize, count: usize) -> Result<Page, Stop> {
+    let filter = encode(&stage.fill("userName sw \"${troupe}-\"")?);
+    let path = format!("/Users?filter={filter}&startIndex={start}&count={count}");
+    let answer = stage.send(Request::new("GET", path)).await?;
+    stage.hold(answer.status == 200, "status 200", &answer.status.to_string())?;
+    let list = member(answer.body(), "Resources").and_then(Value::as_array);
+    let ids = list.into_iter().flatten().map(|one| text(one, "id").to_owned()).collect();
+    Ok(Page { ids, body: answer.body().clone() })
+}
+
+fn number(body: &Value, name: &str) -> Option<usize> {
+    member(body, name).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok())
+}
+
+fn all_pages(stage: &mut Stage) -> Acting<'_> {
+    Box::pin(async move {
+        let total = number(&page(stage, 1, 1).await?.body, "totalResults").unwrap_or(0);
+        stage.hold(total > PAGE, "more results than one page holds", &total.to_string())?;
+        let mut seen: Vec<String> = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let next = page(stage, seen.len() + 1, PAGE).await?;
+            stage.hold(
+                number(&next.body, "totalResults") == Some(total),
+                "the same totalResults on each page",
+                &next.body.to_string(),
+            )?;
+            if next.ids.is_empty() {
+                break;
+            }
+            seen.extend(next.ids);
+        }
+        let mut unique = seen.clone();
+        unique.sort();
+        unique.dedup();
+        stage.hold(unique.len() == seen.len(), "no resource on two pages", &seen.join(", "))?;
+        stage.hold(seen.len() == total, &format!("{total} resources on all pages"), &seen.len().to_string())
+    })
+}
+
+fn page_sizes(stage: &mut Stage) -> Acting<'_> {
+    Box::pin(async move {
+        for (start, count) in [(1, 1), (1, 2), (2, 3), (3, 1)] {
+            let one = page(stage, start, count).await?;
+            stage.hold(one.ids.len() <= count, &format!("at most {count}"), &one.ids.len().to_string())?;
+            stage.hold(!one.ids.is_empty(), "at least one", "none")?;
+            let told = number(&one.body, "startIndex") == Some(start);
+            stage.hold(told, &format!("startIndex {start}"), &one.body.to_string())?;
+            let told = number(&one.body, "itemsPerPage") == Some(one.ids.len());
+            stage.hold(told, &format!("itemsPerPage {}", one.ids.len()), &one.body.to_string())?;
+        }
+        Ok(())
+    })
+}
+
+fn twice(stage: &mut Stage) -> Acting<'_> {
+    Box::pin(async move {
+        for start in [1, 3] {
+            let (one, two) = (page(stage, start, PAGE).await?, page(stage, start, PAGE).await?);
+            stage.hold(one.ids == two.ids, &one.ids.join(", "), &two.ids.join(", "))?;
+        }
+        Ok(())
+    })
+}
