@@ -13,6 +13,7 @@ Usage: scim-tests --base URL [--token T] [options]
                     sent for it, and the cases on authentication are skipped
   --other-token T   Token of another tenant of the same server (or SCIM_OTHER_TOKEN): nothing of one
                     tenant may be seen or changed by the other
+  --other-base URL  Where that other tenant is served, if the base tells tenants apart
   --profile NAMES   all (the usual), rfc, clients, or clients by name, with commas between:
                     okta, entra, onelogin, jumpcloud, google, ping, rippling
   --only TEXT       Only cases whose id, rule, client or chapter contains TEXT; may stand several times
@@ -44,6 +45,7 @@ pub struct Args {
     pub base: String,
     pub token: Option<String>,
     pub other_token: Option<String>,
+    pub other_base: Option<String>,
     pub profile: Vec<String>,
     pub only: Vec<String>,
     pub skip: Vec<String>,
@@ -79,6 +81,7 @@ fn read(
         base: String::new(),
         token: env("SCIM_TOKEN").filter(|token| !token.is_empty()),
         other_token: env("SCIM_OTHER_TOKEN").filter(|token| !token.is_empty()),
+        other_base: None,
         profile: Vec::new(),
         only: Vec::new(),
         skip: Vec::new(),
@@ -95,7 +98,8 @@ fn read(
     let mut parser = Parser::from_iter(words);
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Long("base") => args.base = parser.value()?.string()?.trim_end_matches('/').to_owned(),
+            Arg::Long("base") => args.base = url(&mut parser)?,
+            Arg::Long("other-base") => args.other_base = Some(url(&mut parser)?),
             Arg::Long("token") => args.token = Some(parser.value()?.string()?),
             Arg::Long("other-token") => args.other_token = Some(parser.value()?.string()?),
             Arg::Long("profile") => {
@@ -123,10 +127,18 @@ fn read(
             other => return Err(other.unexpected()),
         }
     }
-    if !args.list && !(args.base.starts_with("http://") || args.base.starts_with("https://")) {
-        return Err("--base must be the http(s) URL of the server".into());
+    if !args.list && args.base.is_empty() {
+        return Err("--base is missing: the URL of the server".into());
     }
     Ok(Asked::Run(Box::new(args)))
+}
+
+fn url(parser: &mut Parser) -> Result<String, lexopt::Error> {
+    let text = parser.value()?.string()?;
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err(format!("{text} is no http or https URL").into())
 }
 
 fn format(text: &str) -> Result<Format, String> {

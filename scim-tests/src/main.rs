@@ -51,6 +51,7 @@ async fn asked(args: &Args) -> Result<u8, String> {
         base: args.base.clone(),
         token: args.token.clone(),
         other_token: args.other_token.clone(),
+        other_base: args.other_base.clone(),
         timeout: args.timeout,
         authority,
     })?;

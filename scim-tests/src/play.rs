@@ -60,6 +60,9 @@ fn credential(stage: &Stage, step: &Step) -> Result<Credential, Stop> {
         Some("other") => Ok(Credential::Other),
         Some("nobody") => Ok(Credential::Nobody),
         Some("forged") => Ok(Credential::Forged),
+        Some("shortened") => Ok(Credential::Shortened),
+        Some("lengthened") => Ok(Credential::Lengthened),
+        Some("other-case") => Ok(Credential::OtherCase),
         Some(other) => Err(stage.mistake(other)),
     }
 }
@@ -96,6 +99,9 @@ pub fn request(stage: &Stage, step: &Step, send: &str, credential: Credential) -
 }
 
 fn judge(stage: &mut Stage, step: &Step, answer: &Arc<Answer>) -> Result<(), Stop> {
+    if step.unless.as_ref().is_some_and(|unless| unless.takes(answer.status)) {
+        return Err(Stop::Skipped(format!("the server does not offer it ({})", answer.status)));
+    }
     let wanted = step.status.clone().unwrap_or_else(|| Status::Class("2xx".into()));
     if !wanted.takes(answer.status) {
         return Err(stage.failed(&format!("status {}", wanted.words()), &answer.status.to_string()));

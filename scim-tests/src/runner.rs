@@ -2,14 +2,17 @@
 
 use crate::{
     case::{Case, Failure, Mark, Outcome, Play, Stop, Verdict},
-    coded, play,
+    coded,
+    look::{member, text},
+    play,
     progress::Progress,
     script::Person,
     server::Server,
     stage::{Bench, Stage},
     troupe,
-    wire::{Request, Wire},
+    wire::{Credential, Request, Wire, encode},
 };
+use serde_json::Value;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -19,6 +22,9 @@ use tokio::sync::OnceCell;
 /// A case may take so many time limits of a single request, and this long at least.
 const CASE_REQUESTS: u32 = 20;
 const CASE_SECS_MIN: u64 = 120;
+
+/// Most resources of one kind that the last sweep takes away.
+const SWEPT_MAX: usize = 200;
 
 /// What a run found.
 #[derive(Debug)]
@@ -107,9 +113,36 @@ pub async fn run(
     if let Some(Ok(troupe)) = bench.troupe.get() {
         report.left_behind.extend(troupe.dismiss().await);
     }
+    report.left_behind.extend(sweep(&bench).await);
     progress.end();
     report.took = begun.elapsed();
     Ok(report)
+}
+
+/// Looks for what bears the run's names and is still there, such as a user whose creation was answered
+/// with nonsense, and takes it away. A server that does not filter is not searched.
+async fn sweep(bench: &Arc<Bench>) -> Vec<String> {
+    let mut left = Vec::new();
+    let whose = [Some(Credential::Own), bench.server.has_other.then_some(Credential::Other)];
+    for credential in whose.into_iter().flatten() {
+        for (endpoint, name) in [("/Groups", "displayName"), ("/Users", "userName")] {
+            let endpoint = bench.server.place(endpoint);
+            let filter = encode(&format!("{name} sw \"{}\"", bench.tag));
+            let path = format!("{endpoint}?filter={filter}&count={SWEPT_MAX}&attributes={name}");
+            let Ok(answer) = bench.wire.send(&Request::new("GET", path).by(credential)).await else {
+                continue;
+            };
+            let found = member(answer.body(), "Resources").and_then(Value::as_array);
+            for one in found.into_iter().flatten().filter(|one| text(one, name).starts_with(&bench.tag)) {
+                let path = format!("{endpoint}/{}", text(one, "id"));
+                let gone = bench.wire.send(&Request::new("DELETE", path.clone()).by(credential)).await;
+                if !gone.is_ok_and(|answer| answer.is_success() || answer.status == 404) {
+                    left.push(path);
+                }
+            }
+        }
+    }
+    left
 }
 
 async fn perform(stage: &mut Stage, case: &Case, people: &[Person]) -> Outcome {

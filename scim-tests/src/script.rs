@@ -123,10 +123,12 @@ pub struct Step {
     pub patch: Option<String>,
     /// The `Operations` of a Bulk request, likewise.
     pub bulk: Option<String>,
-    /// `own` (the usual), `other`, `nobody`, `forged`.
+    /// `own` (the usual), `other`, `nobody`, `forged`, `shortened`, `lengthened`, `other-case`.
     #[serde(rename = "as")]
     pub credential: Option<String>,
     pub status: Option<Status>,
+    /// An answer by which the server says that it does not offer this: the case is skipped.
+    pub unless: Option<Status>,
     /// A SCIM error with this scimType; `any` for any or none.
     pub error: Option<String>,
     #[serde(default)]
@@ -157,7 +159,7 @@ pub fn read(name: &str, text: &str) -> Result<(Vec<Case>, Vec<Person>), String> 
             (given(name, one, "filter", &one.filter)?, given(name, one, "finds", &one.finds)?);
         let found = if finds.is_empty() { "nobody".into() } else { finds.join(", ") };
         let usual = Usual {
-            title: format!("{filter} finds {found}"),
+            title: format!("{} finds {found}", readable(&filter)),
             says: "The answer holds the resources that match the filter, and no others.",
             todo: "Evaluate the filter as RFC 7644 3.4.2.2 has it, over every resource of the tenant.",
         };
@@ -166,7 +168,7 @@ pub fn read(name: &str, text: &str) -> Result<(Vec<Case>, Vec<Person>), String> 
     for one in &file.refuse {
         let filter = given(name, one, "filter", &one.filter)?;
         let usual = Usual {
-            title: format!("{filter} is refused"),
+            title: format!("{} is refused", readable(&filter)),
             says: "A filter that does not fit the grammar, or compares what cannot be compared, is refused \
                    with 400 and scimType invalidFilter.",
             todo: "Parse the whole filter before anything is looked up, and refuse what is left over.",
@@ -197,6 +199,11 @@ pub fn read(name: &str, text: &str) -> Result<(Vec<Case>, Vec<Person>), String> 
         cases.push(Case { label: label(name, &file, one, Some(usual))?, play: Play::Probe { of, step } });
     }
     Ok((cases, file.person))
+}
+
+/// A script's text without its `${…}`.
+fn readable(text: &str) -> String {
+    text.replace("${troupe}", "…").replace("${", "").replace('}', "")
 }
 
 fn given<T: Clone>(name: &str, one: &Entry, what: &str, field: &Option<T>) -> Result<T, String> {

@@ -18,7 +18,7 @@ pub struct Server {
     pub config: Value,
     pub types: Vec<Value>,
     pub schemas: Vec<Value>,
-    pub has_other_token: bool,
+    pub has_other: bool,
     pub has_token: bool,
 }
 
@@ -37,7 +37,7 @@ impl Server {
             config: if config.status == 200 { config.body().clone() } else { Value::Null },
             types: if types.status == 200 { listed(types.body()) } else { Vec::new() },
             schemas: if schemas.status == 200 { listed(schemas.body()) } else { Vec::new() },
-            has_other_token: wire.settings().other_token.is_some(),
+            has_other: wire.settings().other_token.is_some() || wire.settings().other_base.is_some(),
             has_token: wire.settings().token.is_some(),
         })
     }
@@ -134,7 +134,7 @@ impl Server {
                     .then(|| "its ResourceTypes do not have the enterprise extension".into())
             }
             "token" => (!self.has_token).then(|| "no --token was given".into()),
-            "other" => (!self.has_other_token).then(|| "no --other-token was given".into()),
+            "other" => (!self.has_other).then(|| "neither --other-token nor --other-base was given".into()),
             "minimal" => self.demands_more(),
             other => match other.split_once('.') {
                 Some(("user", path)) => attribute(USER, path),
@@ -142,6 +142,11 @@ impl Server {
                 Some(("enterprise", path)) => {
                     self.lacks("enterprise").or_else(|| attribute(ENTERPRISE, path))
                 }
+                Some(("immutable", path)) => self.lacks("groups").or_else(|| {
+                    let said = self.attribute(GROUP, path).map(|one| text(one, "mutability"));
+                    (said != Some("immutable"))
+                        .then(|| format!("its schema does not say that {path} is immutable"))
+                }),
                 Some((exactness @ ("exact" | "inexact"), path)) => self.differs(path, exactness == "exact"),
                 _ => Some(format!("the case names an unknown need: {other}")),
             },
@@ -183,7 +188,7 @@ mod tests {
             schemas: vec![json!({"id": USER, "attributes": [
                 {"name": "userName", "required": true}, {"name": "title", "caseExact": true, "required": true},
                 {"name": "name", "subAttributes": [{"name": "familyName"}]}]})],
-            has_other_token: false,
+            has_other: false,
             has_token: true,
         }
     }

@@ -27,6 +27,10 @@ pub enum Credential {
     Nobody,
     /// A bearer token that nobody was given.
     Forged,
+    /// `--token` less its last character, with one more, or with its letters in the other case.
+    Shortened,
+    Lengthened,
+    OtherCase,
 }
 
 /// What is to be sent. `path` is relative to the base, or a whole URL of the same origin.
@@ -95,6 +99,8 @@ pub struct Settings {
     pub base: String,
     pub token: Option<String>,
     pub other_token: Option<String>,
+    /// Where the other tenant is served, when that is another base.
+    pub other_base: Option<String>,
     pub timeout: Duration,
     /// PEM of a private certificate authority.
     pub authority: Option<Vec<u8>>,
@@ -149,7 +155,7 @@ impl Wire {
 
     async fn send_once(&self, request: &Request) -> Result<Answer, String> {
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|why| why.to_string())?;
-        let mut builder = self.http.request(method, self.url(&request.path)?);
+        let mut builder = self.http.request(method, self.url(&request.path, request.credential)?);
         for (name, value) in self.defaults(request) {
             if !request.headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name)) {
                 builder = builder.header(name, value);
@@ -189,22 +195,30 @@ impl Wire {
         if request.body.is_some() {
             headers.push(("Content-Type", MEDIA_TYPE.to_owned()));
         }
+        let own = self.settings.token.clone();
         let token = match request.credential {
-            Credential::Own => self.settings.token.clone(),
+            Credential::Own => own,
             Credential::Other => self.settings.other_token.clone(),
             Credential::Nobody => None,
             Credential::Forged => Some("scim-tests-gave-this-token-to-nobody".to_owned()),
+            Credential::Shortened => own.map(|token| shortened(&token)),
+            Credential::Lengthened => own.map(|token| format!("{token}A")),
+            Credential::OtherCase => own.map(|token| other_case(&token)),
         };
         headers.extend(token.map(|token| ("Authorization", format!("Bearer {token}"))));
         headers
     }
 
     /// The whole URL of a path. A URL that leads elsewhere is refused: the token goes to its server alone.
-    fn url(&self, path: &str) -> Result<String, String> {
+    fn url(&self, path: &str, credential: Credential) -> Result<String, String> {
+        let base = match (&self.settings.other_base, credential) {
+            (Some(base), Credential::Other) => base,
+            _ => &self.settings.base,
+        };
         if !path.contains("://") {
-            return Ok(format!("{}{path}", self.settings.base));
+            return Ok(format!("{base}{path}"));
         }
-        if origin(path) == origin(&self.settings.base) {
+        if origin(path) == origin(base) {
             return Ok(path.to_owned());
         }
         Err(format!("{path} is not at the server under test, so the token is not sent there"))
@@ -214,12 +228,25 @@ impl Wire {
     pub fn hide(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for token in [&self.settings.token, &self.settings.other_token].into_iter().flatten() {
-            if token.len() > 3 {
-                text = text.replace(token.as_str(), "[token]");
+            for form in [token.clone(), shortened(token), other_case(token)] {
+                if form.len() > 3 {
+                    text = text.replace(&form, "[token]");
+                }
             }
         }
         text
     }
+}
+
+fn shortened(token: &str) -> String {
+    let mut token = token.to_owned();
+    token.pop();
+    token
+}
+
+fn other_case(token: &str) -> String {
+    let swap = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    token.chars().map(swap).collect()
 }
 
 /// Scheme, host and port of a URL, as written.
@@ -265,18 +292,24 @@ mod tests {
     fn wire(base: &str) -> Wire {
         let (token, other_token) = (Some("secret-one".into()), Some("secret-two".into()));
         let timeout = Duration::from_secs(1);
-        Wire::new(Settings { base: base.into(), token, other_token, timeout, authority: None }).unwrap()
+        let other_base = Some("https://a.example/other".into());
+        let settings =
+            Settings { base: base.into(), token, other_token, other_base, timeout, authority: None };
+        Wire::new(settings).unwrap()
     }
 
     #[test]
     fn the_token_stays_at_its_server_and_out_of_every_text() {
         let wire = wire("https://a.example/scim/v2");
-        assert_eq!(wire.url("/Users").unwrap(), "https://a.example/scim/v2/Users");
-        assert!(wire.url("https://a.example/scim/v2/Users/1").is_ok());
+        let url = |path: &str| wire.url(path, Credential::Own);
+        assert_eq!(url("/Users").unwrap(), "https://a.example/scim/v2/Users");
+        assert_eq!(wire.url("/Users", Credential::Other).unwrap(), "https://a.example/other/Users");
+        assert!(url("https://a.example/scim/v2/Users/1").is_ok());
         for elsewhere in ["https://b.example/Users/1", "http://a.example/x", "https://a.example:8443/x"] {
-            assert!(wire.url(elsewhere).is_err(), "{elsewhere}");
+            assert!(url(elsewhere).is_err(), "{elsewhere}");
         }
         assert_eq!(wire.hide("x secret-one y secret-two"), "x [token] y [token]");
+        assert_eq!(wire.hide("secret-on SECRET-ONE"), "[token] [token]", "nor in the forms it is altered to");
     }
 
     #[test]

@@ -68,6 +68,15 @@ pub(super) fn cases() -> Vec<Case> {
         }
         .plays("Robustness", huge_body),
         brief(
+            "robust.body-bytes",
+            "a body that is no UTF-8 is 400",
+            "RFC 7644 3.8",
+            "JSON is UTF-8: bytes that are not are a malformed body.",
+            "Decode strictly, and answer 400.",
+            &[],
+        )
+        .plays("Robustness", body_bytes),
+        brief(
             "tls.required",
             "the service is reached by TLS",
             "RFC 7644 7.2",
@@ -156,6 +165,21 @@ fn huge_body(stage: &mut Stage) -> Acting<'_> {
         stage.last = None;
         let answer = stage.send(Request::new("GET", "/Users?count=1")).await?;
         stage.hold(answer.status == 200, "status 200 afterwards", &answer.status.to_string())
+    })
+}
+
+fn body_bytes(stage: &mut Stage) -> Acting<'_> {
+    Box::pin(async move {
+        let mut body = stage.user_body("ada", &json!({"displayName": "DISPLAY"})).to_string().into_bytes();
+        let at = body.windows(7).position(|part| part == b"DISPLAY").unwrap_or(0);
+        for bytes in [[0xff, 0xfe], [0xc3, 0x28], [0xed, 0xa0]] {
+            body.splice(at..at + 2, bytes);
+            let mut request = Request::new("POST", "/Users");
+            request.body = Some(body.clone());
+            let answer = stage.send(request).await?;
+            stage.hold((400..500).contains(&answer.status), "status 400", &answer.status.to_string())?;
+        }
+        Ok(())
     })
 }
 

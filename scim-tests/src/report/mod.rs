@@ -7,6 +7,7 @@ pub mod terminal;
 use crate::{
     case::{Exchange, Failure, Mark, Verdict},
     expect::shorten,
+    wire::Credential,
 };
 use std::collections::BTreeMap;
 
@@ -47,12 +48,16 @@ pub fn sent(exchange: &Exchange) -> String {
     if let Some(body) = &request.body {
         text.push_str(&format!("\n{}", shorten(&String::from_utf8_lossy(body))));
     }
-    match request.credential {
-        crate::wire::Credential::Own => text,
-        crate::wire::Credential::Other => format!("{text}\n(with the other tenant's token)"),
-        crate::wire::Credential::Nobody => format!("{text}\n(without a token)"),
-        crate::wire::Credential::Forged => format!("{text}\n(with a token that is none)"),
-    }
+    let whose = match request.credential {
+        Credential::Own => return text,
+        Credential::Other => "with the other tenant's token",
+        Credential::Nobody => "without a token",
+        Credential::Forged => "with a token that is none",
+        Credential::Shortened => "with the token less its last character",
+        Credential::Lengthened => "with the token and one character more",
+        Credential::OtherCase => "with the token in the other letter case",
+    };
+    format!("{text}\n({whose})")
 }
 
 pub fn received(exchange: &Exchange) -> String {
