@@ -207,6 +207,8 @@ impl Stage {
         let id = look::text(answer.body(), "id");
         if !id.is_empty() {
             self.made.push(Made { credential, path: format!("{endpoint}/{id}") });
+        } else if let Some(location) = answer.header("location") {
+            self.made.push(Made { credential, path: location.to_owned() });
         }
         // Everything that a Bulk answer says was created.
         let operations = look::member(answer.body(), "Operations").and_then(Value::as_array);

@@ -8,7 +8,7 @@ use crate::{
     play::holds_error,
     script::Person,
     stage::Stage,
-    wire::{Credential, Request, encode},
+    wire::{Answer, Credential, Request, encode},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -81,13 +81,17 @@ fn troupe(stage: &Stage) -> Result<&Troupe, Stop> {
     }
 }
 
-/// Which of the troupe are in the answer, in its order; all pages are read.
-async fn present(stage: &mut Stage, query: &str) -> Result<Vec<String>, Stop> {
+/// Which of the troupe are in the answer, in its order; all pages are read. None when the filter is
+/// declined.
+async fn present(stage: &mut Stage, query: &str) -> Result<Option<Vec<String>>, Stop> {
     let mut names = Vec::new();
     let mut start: u64 = 1;
     for _ in 0..PAGES_MAX {
         let path = format!("/Users?{query}&startIndex={start}");
         let answer = stage.send(Request::new("GET", path)).await?;
+        if declines(&answer) {
+            return Ok(None);
+        }
         stage.hold(answer.status == 200, "status 200", &format!("{}", answer.status))?;
         let page =
             look::member(answer.body(), "Resources").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -101,12 +105,30 @@ async fn present(stage: &mut Stage, query: &str) -> Result<Vec<String>, Stop> {
             break;
         }
     }
-    Ok(names)
+    Ok(Some(names))
+}
+
+/// Does the server say that it does not serve this filter? RFC 7644 3.12 has invalidFilter for a
+/// combination that is not supported as well: an honest refusal, where a wrong answer is none.
+pub fn declines(answer: &Answer) -> bool {
+    answer.status == 400 && look::text(answer.body(), "scimType") == "invalidFilter"
+}
+
+/// For cases that only use a filter to find their own.
+pub fn needs_filter(answer: &Answer, filter: &str) -> Result<(), Stop> {
+    if declines(answer) {
+        Err(Stop::Skipped(format!("the server declines {filter}, which this needs")))
+    } else {
+        Ok(())
+    }
 }
 
 pub async fn find(stage: &mut Stage, filter: &str, finds: &[String]) -> Result<(), Stop> {
     let filter = stage.fill(filter)?;
-    let mut found = present(stage, &format!("filter={}", encode(&filter))).await?;
+    let Some(mut found) = present(stage, &format!("filter={}", encode(&filter))).await? else {
+        stage.wish(false, &format!("{filter} served"), "declined as not supported (400 invalidFilter)");
+        return Ok(());
+    };
     found.sort();
     let mut wanted = finds.to_vec();
     wanted.sort();
@@ -128,7 +150,10 @@ pub async fn sort(
 ) -> Result<(), Stop> {
     let filter = stage.fill("userName sw \"${troupe}-\"")?;
     let order = order.map(|order| format!("&sortOrder={order}")).unwrap_or_default();
-    let found = present(stage, &format!("filter={}&sortBy={}{order}", encode(&filter), encode(by))).await?;
+    let query = format!("filter={}&sortBy={}{order}", encode(&filter), encode(by));
+    let Some(found) = present(stage, &query).await? else {
+        return Err(Stop::Skipped("the server declines userName sw, which this needs".into()));
+    };
     // Within a tie any order will do.
     let mut rest = found.iter();
     for tie in gives {

@@ -6,6 +6,7 @@ use crate::{
     look::{member, text},
     play::holds_error,
     stage::{Stage, message},
+    troupe::needs_filter,
     wire::{Credential, Request, encode},
 };
 use serde_json::{Value, json};
@@ -156,6 +157,7 @@ struct Page {
 async fn page(stage: &mut Stage, query: &str, cursor: &str, count: usize) -> Result<Page, Stop> {
     let answer =
         stage.send(Request::new("GET", format!("/Users?{query}&cursor={cursor}&count={count}"))).await?;
+    needs_filter(&answer, "userName sw")?;
     stage.hold(answer.status == 200, "status 200", &answer.status.to_string())?;
     read(stage, answer.body().clone(), count)
 }
@@ -198,7 +200,8 @@ async fn follow(stage: &mut Stage, query: &str, count: usize) -> Result<Vec<Stri
 /// How many of the troupe there are, without paging by cursor.
 async fn headcount(stage: &mut Stage) -> Result<usize, Stop> {
     let query = of_troupe(stage)?;
-    let answer = stage.prepare(Request::new("GET", format!("/Users?{query}&count=1"))).await?;
+    let answer = stage.send(Request::new("GET", format!("/Users?{query}&count=1"))).await?;
+    needs_filter(&answer, "userName sw")?;
     let total = member(answer.body(), "totalResults").and_then(Value::as_u64);
     total
         .and_then(|total| usize::try_from(total).ok())

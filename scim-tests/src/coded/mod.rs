@@ -6,6 +6,7 @@ mod cursor;
 mod limits;
 mod paging;
 mod race;
+mod roundtrip;
 mod schemas;
 pub(crate) mod tenancy;
 mod types;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Case> {
     [
         config::cases(),
         schemas::cases(),
+        roundtrip::cases(),
         paging::cases(),
         cursor::cases(),
         limits::cases(),

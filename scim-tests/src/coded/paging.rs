@@ -5,6 +5,7 @@ use crate::{
     case::{Acting, Case, Level, Stop},
     look::{member, text},
     stage::Stage,
+    troupe::needs_filter,
     wire::{Request, encode},
 };
 use serde_json::Value;
@@ -62,6 +63,7 @@ async fn page(stage: &mut Stage, start: usize, count: usize) -> Result<Page, Sto
     let filter = encode(&stage.fill("userName sw \"${troupe}-\"")?);
     let path = format!("/Users?filter={filter}&startIndex={start}&count={count}");
     let answer = stage.send(Request::new("GET", path)).await?;
+    needs_filter(&answer, "userName sw")?;
     stage.hold(answer.status == 200, "status 200", &answer.status.to_string())?;
     let list = member(answer.body(), "Resources").and_then(Value::as_array);
     let ids = list.into_iter().flatten().map(|one| text(one, "id").to_owned()).collect();
