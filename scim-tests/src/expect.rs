@@ -32,7 +32,7 @@ pub fn check(line: &str, answer: &Answer) -> Result<Result<(), Missed>, String> 
 fn special_place(line: &str, answer: &Answer) -> Result<Result<(), String>, String> {
     if let Some(header) = line.strip_prefix("header.") {
         let (name, rest) = header.split_once(' ').ok_or("no word after the header")?;
-        let value = answer.header(name).map(|text| Value::from(text));
+        let value = answer.header(name).map(Value::from);
         let found: Vec<&Value> = value.iter().collect();
         return judge(rest.trim(), &found, false);
     }

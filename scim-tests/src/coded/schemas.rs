@@ -103,7 +103,7 @@ fn listed(stage: &mut Stage) -> Acting<'_> {
             stage.hold(
                 text(one, "id").starts_with("urn:"),
                 "a URN as the id of each schema",
-                &text(one, "id"),
+                text(one, "id"),
             )?;
             stage.wish(!text(one, "name").is_empty(), "a name of each schema", text(one, "id"));
             let attributes = member(one, "attributes").and_then(Value::as_array);

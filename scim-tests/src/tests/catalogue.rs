@@ -37,6 +37,21 @@ fn every_file_of_cases_is_built_in() {
     assert_eq!(here, listed);
 }
 
+/// A black box: nothing of the server under test is known here.
+#[test]
+fn no_crate_of_the_workspace_is_used() {
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    for house in
+        ["model", "saml", "oidc", "scim", "token", "audit", "store", "broker", "idp-fixtures", "vestibule"]
+    {
+        let own = manifest
+            .lines()
+            .any(|line| line.starts_with(&format!("{house}.")) || line.starts_with(&format!("{house} =")));
+        assert!(!own, "{house}");
+    }
+    assert!(!manifest.contains("path ="), "a dependency by path");
+}
+
 #[test]
 fn no_file_is_over_400_lines() {
     for name in ["cases", "dialects", "src"].iter().flat_map(|folder| below(folder)) {
