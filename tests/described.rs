@@ -310,9 +310,9 @@ fn anything(at: &str, schema: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Each code that is described, by its place in the text: `"enum"` of a problem's `code`.
+/// Each code that is described.
 fn codes(of: &Value, found: &mut BTreeSet<String>) {
-    if let Some(listed) = of.pointer("/properties/code/enum").and_then(Value::as_array) {
+    if let Some(listed) = of.get("x-codes").and_then(Value::as_array) {
         found.extend(listed.iter().map(|code| code.as_str().unwrap().to_owned()));
     }
     let inner: Vec<&Value> = match of {

@@ -34,7 +34,7 @@ pub enum NewConnection {
 /// The identity provider by its metadata, by its metadata's address, or by hand.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "NewSaml")]
+#[schemars(inline, title = "NewSaml")]
 pub struct NewSaml {
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
@@ -50,8 +50,7 @@ pub struct NewSaml {
     /// X.509 certificates that sign, as PEM or base64 DER.
     #[schemars(length(min = 1))]
     pub certificates: Option<Vec<String>>,
-    #[serde(default)]
-    pub attribute_map: Members<AttributeNames>,
+    pub attribute_map: Option<Members<AttributeNames>>,
     /// The attribute that holds the person's groups.
     #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_attribute: Option<String>,
@@ -65,7 +64,7 @@ pub struct NewSaml {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "NewOidc")]
+#[schemars(inline, title = "NewOidc")]
 pub struct NewOidc {
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
@@ -193,7 +192,7 @@ async fn saml_config(gw: &Gateway, body: NewSaml, now: Timestamp) -> Result<Saml
         sso_redirect_url: trust.redirect_url,
         sso_post_url: trust.post_url,
         certificates: trust.certificates,
-        attribute_map: body.attribute_map.0,
+        attribute_map: body.attribute_map.map(|named| named.0).unwrap_or_default(),
         groups_attribute: body.groups_attribute,
         jit: body.jit,
         subject_is_external_id: body.subject_is_external_id.unwrap_or(false),

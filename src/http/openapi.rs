@@ -13,7 +13,7 @@ use actix_web::{HttpResponse, Route, http::Method, web};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -49,12 +49,11 @@ impl Verb {
 #[derive(Clone, Copy)]
 pub struct Body {
     pub examples: &'static [&'static str],
-    pub(super) name: fn() -> Cow<'static, str>,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 pub const fn body<T: DeserializeOwned + JsonSchema>(examples: &'static [&'static str]) -> Body {
-    Body { examples, name: T::schema_name, schema: T::json_schema }
+    Body { examples, schema: SchemaGenerator::subschema_for::<T> }
 }
 
 /// A handler, and what it answers.

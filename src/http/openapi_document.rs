@@ -8,8 +8,9 @@ use super::{
     problem::Details,
 };
 use schemars::{
-    SchemaGenerator,
+    Schema, SchemaGenerator,
     generate::{Contract, SchemaSettings},
+    transform::RecursiveTransform,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,43 +71,35 @@ fn headers() -> Value {
     })
 }
 
-/// The schemas that are named, by what they describe: a field that may be left out of a request may
-/// stand in every answer.
+/// The schemas, by what they describe: a field that may be left out of a request may stand in every
+/// answer. One name has one shape: a type that is both and differs is described in place.
 struct Schemas {
     answers: SchemaGenerator,
     requests: SchemaGenerator,
-    named: Map<String, Value>,
     responses: Map<String, Value>,
 }
 
 impl Schemas {
     fn new() -> Self {
-        let settings = |contract| {
-            SchemaSettings::draft2020_12().with(|s| {
+        // Generators of clients take a field with a default for one that always stands.
+        let no_default = |schema: &mut Schema| drop(schema.remove("default"));
+        let generator = |contract| {
+            let settings = SchemaSettings::draft2020_12().with(|s| {
                 s.definitions_path = "/components/schemas".into();
                 s.contract = contract;
-            })
+            });
+            settings.with_transform(RecursiveTransform(no_default)).into_generator()
         };
         Self {
-            answers: settings(Contract::Serialize).into_generator(),
-            requests: settings(Contract::Deserialize).with(|s| s.inline_subschemas = true).into_generator(),
-            named: Map::new(),
+            answers: generator(Contract::Serialize),
+            requests: generator(Contract::Deserialize),
             responses: Map::new(),
         }
-    }
-
-    fn request(&mut self, body: &Body) -> Value {
-        let name = (body.name)();
-        let schema = (body.schema)(&mut self.requests).to_value();
-        let place = json!({"$ref": format!("#/components/schemas/{name}")});
-        self.named.insert(name.into_owned(), schema);
-        place
     }
 
     /// The response with one of these codes. One that has a single code has its name.
     fn refusal(&mut self, status: u16, codes: &BTreeSet<&'static str>) -> Value {
         let problem = self.answers.subschema_for::<Details>();
-        let code = json!({"properties": {"status": {"const": status}, "code": {"enum": codes}}});
         let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
         let more = match status {
             401 => Some("WWW-Authenticate"),
@@ -120,7 +113,9 @@ impl Schemas {
         let response = json!({
             "description": format!("{}: {}", said(status), listed.join(", ")),
             "headers": headers,
-            "content": {"application/problem+json": {"schema": {"allOf": [problem, code]}}},
+            "content": {"application/problem+json": {"schema": problem}},
+            // No enum: a client that is made from this must not break over a code it does not know.
+            "x-codes": codes,
         });
         match (codes.len(), codes.first()) {
             (1, Some(code)) => {
@@ -133,7 +128,7 @@ impl Schemas {
 
     fn done(mut self) -> (Map<String, Value>, Map<String, Value>) {
         let mut all = self.answers.take_definitions(true);
-        all.append(&mut self.named);
+        all.extend(self.requests.take_definitions(true));
         (all, self.responses)
     }
 }
@@ -179,7 +174,7 @@ fn describe_one(tag: &str, operation: &Operation, schemas: &mut Schemas) -> Valu
             members.insert("security".to_owned(), json!([{"key": []}]));
         }
         if let Some(body) = operation.body {
-            let (schema, examples) = (schemas.request(&body), examples(&body));
+            let (schema, examples) = ((body.schema)(&mut schemas.requests), examples(&body));
             let content = json!({"application/json": {"schema": schema, "examples": examples}});
             members.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
         }
@@ -245,4 +240,23 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     add(503, &["busy"], true);
     add(503, &["in_doubt"], writes);
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_name_has_one_shape() {
+        let mut schemas = Schemas::new();
+        for (tag, operation) in FACES.iter().flat_map(|(tag, all)| all.iter().map(move |o| (*tag, o))) {
+            describe_one(tag, operation, &mut schemas);
+        }
+        let (read, answered) =
+            (schemas.requests.take_definitions(true), schemas.answers.take_definitions(true));
+        assert!(read.contains_key("AttributeNames") && answered.contains_key("AttributeNames"));
+        for (name, schema) in read {
+            assert!(answered.get(&name).is_none_or(|other| *other == schema), "{name}");
+        }
+    }
 }

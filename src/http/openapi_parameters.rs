@@ -49,7 +49,10 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
             "How many to show at most",
             json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_USUAL}),
         ),
-        "cursor" => ("The `next_cursor` of the page before, of this very list", json!({"type": "string"})),
+        "cursor" => (
+            "The `next_cursor` of the page before, of this very list",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+        ),
         "email" => ("Only people with this work email", json!({"type": "string"})),
         "active" => ("Only people who may sign in, or only those who may not", json!({"type": "boolean"})),
         "release" => (

@@ -22,10 +22,11 @@ pub struct Team {
 /// A group's immutable key gives a team, roles, or both.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub struct GroupMapping {
     /// The group's immutable key: an id of `GET /orgs/{org}/groups`, its external id, or what a sign-in
     /// names.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"))]
     pub group_id: String,
     #[serde(default)]
     pub team_id: Option<TeamId>,

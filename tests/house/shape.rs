@@ -43,7 +43,11 @@ pub fn fault(method: &str, path: &str, (status, kind, body): (u16, &str, &str)) 
         Ok(value) if kind.contains("json") && !kind.contains("ndjson") => value,
         _ => Value::String(body.to_owned()),
     };
-    let faults = faults(&media["schema"], &value);
+    let mut faults = faults(&media["schema"], &value);
+    let codes = followed(described).get("x-codes").and_then(Value::as_array);
+    faults.extend(
+        codes.filter(|codes| !codes.contains(&value["code"])).map(|codes| format!("none of {codes:?}")),
+    );
     (!faults.is_empty()).then(|| format!("{faults:?} in {body}"))
 }
 
