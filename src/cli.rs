@@ -1,7 +1,9 @@
 //! The words of the command line, and what they mean. Knows nothing of what the commands do.
 
 use lexopt::{Arg, Parser, ValueExt};
+use model::ids::KeyId;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use store::LastKey;
 
 const HELP: &str = "\
 Vestibule: SAML and OIDC in, SCIM in, JWTs out.
@@ -16,6 +18,10 @@ Usage: vestibule <command> [options]
                    vestibule migrate --config /etc/vestibule.toml
   keys create    A new platform key; it alone goes to stdout, once.
                    vestibule keys create --platform --name operations
+  keys list      Every platform key, a line each, revoked ones too; --json as the API shows them.
+                   vestibule keys list
+  keys revoke    Ends a platform key at once, by its id; the last one that lives with --force alone.
+                   vestibule keys revoke key_01m7zvjwsff3e8zcnrp5m20y8s
   check-config   Reads every setting and starts nothing; --json prints them, secrets hidden.
                    vestibule check-config --config /etc/vestibule.toml
   check-health   Asks a running server whether it lives; exit code 0 when it does.
@@ -43,6 +49,8 @@ pub(crate) enum Command {
     Demo { config: Option<PathBuf>, port: u16, reset: bool, check: bool },
     Migrate { config: Option<PathBuf> },
     CreatePlatformKey { config: Option<PathBuf>, name: String },
+    ListPlatformKeys { config: Option<PathBuf>, json: bool },
+    RevokePlatformKey { config: Option<PathBuf>, id: KeyId, last: LastKey },
     CheckConfig { config: Option<PathBuf>, json: bool },
     CheckHealth { config: Option<PathBuf>, url: Option<String> },
 }
@@ -62,7 +70,10 @@ struct Options {
     check: bool,
     platform: bool,
     name: Option<String>,
-    create: bool,
+    force: bool,
+    /// What stands after `keys`: the verb, and a key's id.
+    verb: Option<String>,
+    key: Option<KeyId>,
 }
 
 /// Reads the words, the program's name first.
@@ -79,15 +90,17 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, 
             (Arg::Short('V') | Arg::Long("version"), _) => return Ok(Words::Version),
             (Arg::Value(value), None) => command = Some(value.string()?),
             (Arg::Long("config"), _) => options.config = Some(parser.value()?.into()),
-            (Arg::Long("json"), None | Some("check-config")) => options.json = true,
+            (Arg::Long("json"), None | Some("check-config" | "keys")) => options.json = true,
             (Arg::Long("url"), None | Some("check-health")) => options.url = Some(parser.value()?.string()?),
             (Arg::Long("port"), None | Some("demo")) => options.port = Some(port(&parser.value()?)?),
             (Arg::Long("reset"), None | Some("demo")) => options.reset = true,
             (Arg::Long("check"), None | Some("demo")) => options.check = true,
-            (Arg::Value(value), Some("keys")) if !options.create && value == "create" => {
-                options.create = true
+            (Arg::Value(value), Some("keys")) if options.verb.is_none() => {
+                options.verb = Some(value.string()?)
             }
+            (Arg::Value(value), Some("keys")) if options.key.is_none() => options.key = Some(key(&value)?),
             (Arg::Long("platform"), Some("keys")) => options.platform = true,
+            (Arg::Long("force"), Some("keys")) => options.force = true,
             (Arg::Long("name"), Some("keys")) => options.name = Some(parser.value()?.string()?),
             (other, _) => return Err(other.unexpected()),
         }
@@ -103,8 +116,37 @@ fn port(word: &OsString) -> Result<u16, lexopt::Error> {
     read.filter(|port| (1..=last).contains(port)).ok_or_else(wanted)
 }
 
+fn key(word: &OsString) -> Result<KeyId, lexopt::Error> {
+    let read = word.to_str().and_then(|text| text.parse().ok());
+    read.ok_or_else(|| format!("{word:?} is no key's id: `vestibule keys list` shows them").into())
+}
+
+fn keys(options: Options) -> Result<Words, lexopt::Error> {
+    let Options { config, json, platform, name, force, verb, key, .. } = options;
+    // Platform keys are the only ones here: to list or revoke one, nobody has to say it.
+    let command = match (verb.as_deref(), platform, name, key, json, force) {
+        (Some("create"), true, Some(name), None, false, false) => Command::CreatePlatformKey { config, name },
+        (Some("list"), _, None, None, json, false) => Command::ListPlatformKeys { config, json },
+        (Some("revoke"), _, None, Some(id), false, force) => {
+            let last = if force { LastKey::Revoked } else { LastKey::Kept };
+            Command::RevokePlatformKey { config, id, last }
+        }
+        (Some("list"), ..) => return Err("say: vestibule keys list [--json]".into()),
+        (Some("revoke"), ..) => return Err("say: vestibule keys revoke KEY_ID [--force]".into()),
+        (Some("create"), ..) => return Err("say: vestibule keys create --platform --name NAME".into()),
+        (other, ..) => {
+            let verb = other.map_or_else(|| "say what".to_owned(), |verb| format!("no {verb:?} of keys"));
+            return Err(format!("{verb}: create, list or revoke").into());
+        }
+    };
+    Ok(Words::Run(command))
+}
+
 fn meaning(command: Option<&str>, options: Options) -> Result<Words, lexopt::Error> {
-    let Options { config, json, url, port, reset, check, platform, name, create } = options;
+    if command == Some("keys") {
+        return keys(options);
+    }
+    let Options { config, json, url, port, reset, check, .. } = options;
     match command {
         Some("help") => Ok(Words::Help(HELP)),
         Some("serve") => Ok(Words::Run(Command::Serve { config })),
@@ -113,10 +155,6 @@ fn meaning(command: Option<&str>, options: Options) -> Result<Words, lexopt::Err
             Ok(Words::Run(Command::Demo { config, port, reset, check }))
         }
         Some("migrate") => Ok(Words::Run(Command::Migrate { config })),
-        Some("keys") => match name {
-            Some(name) if create && platform => Ok(Words::Run(Command::CreatePlatformKey { config, name })),
-            _ => Err("say: vestibule keys create --platform --name NAME".into()),
-        },
         Some("check-config") => Ok(Words::Run(Command::CheckConfig { config, json })),
         Some("check-health") => Ok(Words::Run(Command::CheckHealth { config, url })),
         Some(other) => Err(format!("no command {other:?}; there are {COMMANDS}").into()),
@@ -163,6 +201,16 @@ mod tests {
             "",
             "keys",
             "keys create --name x",
+            "keys create --platform --name x --json",
+            "keys make",
+            "keys list key_00000000000000000000000000",
+            "keys list --force",
+            "keys list --name x",
+            "keys revoke",
+            "keys revoke key_1",
+            "keys revoke usr_00000000000000000000000000",
+            "keys revoke key_00000000000000000000000000 --json",
+            "keys revoke key_00000000000000000000000000 key_00000000000000000000000000",
             "serve --port 1",
             "demo --port x",
             "check-config extra",
@@ -172,6 +220,18 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
+        for (more, last) in
+            [("", LastKey::Kept), ("--force", LastKey::Revoked), ("--platform", LastKey::Kept)]
+        {
+            let wanted = Command::RevokePlatformKey { config: None, id, last };
+            assert_eq!(read(&format!("keys revoke {id} {more}")), Ok(Words::Run(wanted)));
+        }
+        for (more, json) in [("", false), ("--json", true), ("--platform", false)] {
+            let wanted = Command::ListPlatformKeys { config: None, json };
+            assert_eq!(read(&format!("keys list {more}")), Ok(Words::Run(wanted)));
+        }
+        assert!(read("keys revoke key_1").unwrap_err().contains("vestibule keys list"));
         for command in COMMANDS.split(", ") {
             assert!(HELP.contains(&format!("vestibule {command}")), "{command} has an example");
         }

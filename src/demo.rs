@@ -4,6 +4,7 @@
 
 use crate::{
     embedded::Embedded,
+    platform_keys,
     seams::{Clock, SystemChance, SystemClock},
     settings::Settings,
     wiring::{self, StartError},
@@ -170,7 +171,7 @@ async fn set(gw: &Gateway, port: u16) -> Result<Stage, Stopped> {
         ..OidcIdpSettings::default()
     })
     .await?;
-    let key = wiring::platform_key(&gw.db, "demo").await?;
+    let key = platform_keys::create_in(&gw.db, "demo").await?;
     let operator = gw.db.platform_key(&TokenDigest::of(key.reveal())).await?;
     let (client_id, client_secret) =
         ("vestibule".to_owned(), bearer(UnboundKind::ClientSecret, &SystemChance));
@@ -364,7 +365,7 @@ async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty
         initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
     };
     let new = NewApp { app: &app, orgs: &[] };
-    let act = PlatformAct { by: operator, request_id: "demo-set-up", at: SystemClock.now() };
+    let act = PlatformAct { by: operator.into(), request_id: "demo-set-up", at: SystemClock.now() };
     gw.db.create_app(act, &new).await.map_err(StartError::from)?;
     let settings = RpSettings {
         port,

@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod http;
 pub mod jobs;
 pub mod outbound;
+pub mod platform_keys;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;

@@ -6,6 +6,7 @@ mod cli;
 use cli::{Command, Words};
 use std::{io::Write, process::ExitCode};
 use vestibule::{
+    platform_keys,
     settings::{Settings, SettingsError},
     wiring,
 };
@@ -54,8 +55,29 @@ fn run(command: Command) -> Result<(), Stopped> {
         }
         Command::CreatePlatformKey { config, name } => {
             let settings = settings(config.as_deref())?;
-            let key = runtime()?.block_on(wiring::create_platform_key(&settings, &name))?;
+            let key = runtime()?.block_on(platform_keys::create(&settings, &name))?;
             println!("{}", key.reveal());
+            Ok(())
+        }
+        Command::ListPlatformKeys { config, json } => {
+            let keys = runtime()?.block_on(platform_keys::list(&settings(config.as_deref())?))?;
+            if json {
+                return say(&serde_json::to_string_pretty(&keys)?);
+            }
+            if keys.is_empty() {
+                eprintln!("There is none yet: vestibule keys create --platform --name NAME");
+                return Ok(());
+            }
+            say(platform_keys::table(&keys).trim_end())
+        }
+        Command::RevokePlatformKey { config, id, last } => {
+            let settings = settings(config.as_deref())?;
+            match runtime()?.block_on(platform_keys::revoke(&settings, id, last))? {
+                0 => eprintln!(
+                    "{id} is revoked. No platform key lives now: `vestibule keys create` makes one."
+                ),
+                left => eprintln!("{id} is revoked; {left} live on."),
+            }
             Ok(())
         }
         Command::CheckConfig { config, json } => check_config(&settings(config.as_deref())?, json),

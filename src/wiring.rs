@@ -12,17 +12,13 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
 use broker::{
     Gateway, Lifetimes, Links, Outbound, OutboundAnswer, OutboundFault, OutboundRequest, gateway::Pending,
 };
-use model::{
-    Chance, Secret,
-    ids::{KeyId, random32},
-};
+use model::{Secret, ids::random32};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use store::{
     Db, DbOptions,
     live::{Live, Rates},
 };
 use token::{
-    credential::{UnboundKind, bearer},
     key_ring::{KeyRing, SigningKey},
     refresh::RefreshKey,
     seal::SealKeys,
@@ -48,7 +44,7 @@ pub enum StartError {
 }
 
 /// What the store said, as the operator reads it.
-fn told(settings: &Settings, url: &str, error: &store::Error) -> StartError {
+pub(crate) fn explained(settings: &Settings, url: &str, error: &store::Error) -> StartError {
     match error {
         store::Error::SealedByAnother => StartError::SealKeyLost(settings.seal_key_path()),
         other => StartError::Other(other.explained(url)),
@@ -159,7 +155,8 @@ fn seals(settings: &Settings) -> Result<SealKeys, StartError> {
     Ok(SealKeys::new((current.id, current.bytes), keys.map(|key| (key.id, key.bytes)).collect()))
 }
 
-async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError> {
+/// The stores' database, opened.
+pub(crate) async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError> {
     let options = DbOptions {
         url: stores.database_url.clone(),
         pool_max: settings.database.pool_max,
@@ -169,14 +166,14 @@ async fn database(settings: &Settings, stores: &Stores) -> Result<Db, StartError
     };
     let seals = Arc::new(seals(settings)?);
     let opened = Db::connect(&options, seals, Arc::new(SystemChance)).await;
-    opened.map_err(|error| told(settings, &stores.database_url, &error))
+    opened.map_err(|error| explained(settings, &stores.database_url, &error))
 }
 
 /// Everything a story works with.
 pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, StartError> {
     let now = SystemClock.now();
     let db = database(settings, stores).await?;
-    let told = |error: store::Error| told(settings, &stores.database_url, &error);
+    let told = |error: store::Error| explained(settings, &stores.database_url, &error);
     let born = SigningKey::generate()
         .and_then(|key| key.to_pkcs8())
         .map_err(|e| StartError::Other(e.to_string()))?;
@@ -260,24 +257,7 @@ pub async fn migrate_own(settings: &Settings, stores: &Stores) -> Result<(), Sta
 /// Brings the stores' database to this version.
 pub async fn migrate_at(settings: &Settings, stores: &Stores) -> Result<(), StartError> {
     let done = store::migrate(&stores.migrate_url).await;
-    done.map_err(|error| told(settings, &stores.migrate_url, &error))
-}
-
-/// A new platform key; its text is shown here and never again.
-pub async fn create_platform_key(settings: &Settings, name: &str) -> Result<Secret<String>, StartError> {
-    let stores = Stores::open(settings, true, |_| {})?;
-    migrate_at(settings, &stores).await?;
-    let db = database(settings, &stores).await?;
-    platform_key(&db, name).await
-}
-
-/// The same, over an open database.
-pub async fn platform_key(db: &Db, name: &str) -> Result<Secret<String>, StartError> {
-    let now = SystemClock.now();
-    let text = bearer(UnboundKind::Platform, &SystemChance);
-    let id = KeyId::new(now, &SystemChance as &dyn Chance);
-    db.create_platform_key(id, name, &model::TokenDigest::of(text.reveal()), now).await?;
-    Ok(text)
+    done.map_err(|error| explained(settings, &stores.migrate_url, &error))
 }
 
 /// A gateway that serves.

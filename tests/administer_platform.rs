@@ -11,6 +11,7 @@ use crate::{
 use model::{TokenDigest, ids::KeyId};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use store::{PlatformAct, PlatformActor};
 use token::credential::{UnboundKind, bearer};
 use vestibule::seams::SystemChance;
 
@@ -38,7 +39,10 @@ pub async fn another_key(house: &'static House) -> (KeyId, String) {
     let text = bearer(UnboundKind::Platform, &SystemChance).reveal().clone();
     let (id, digest) = (KeyId::new(now(), &SystemChance), TokenDigest::of(&text));
     house
-        .on(async move { house.gw.db.create_platform_key(id, "another", &digest, now()).await })
+        .on(async move {
+            let act = PlatformAct { by: PlatformActor::CommandLine, request_id: "test-request", at: now() };
+            house.gw.db.create_platform_key(act, id, "another", &digest).await
+        })
         .await
         .unwrap();
     (id, text)
@@ -200,5 +204,5 @@ async fn platform_keys_are_listed_without_their_text_and_end_at_once_but_the_las
     assert_eq!(status, 200);
     assert!(listed["data"][0]["revoked_at"].is_string(), "{listed}");
     let target = listed["data"][0]["id"].as_str().unwrap();
-    assert_eq!(noted(house, target).await, ["platform_key.revoked"]);
+    assert_eq!(noted(house, target).await, ["platform_key.created", "platform_key.revoked"]);
 }

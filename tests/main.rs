@@ -41,6 +41,7 @@ mod mint_pauses;
 mod observed;
 mod operations;
 mod otlp;
+mod platform_keys;
 mod policies;
 mod pool;
 mod provision;

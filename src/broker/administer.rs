@@ -150,7 +150,7 @@ pub(crate) fn holds_all<'a>(
 }
 
 /// A name as people write one: 1 to 200 characters, none of them a control character.
-pub(crate) fn name_of(field: &'static str, text: &str) -> Result<String, FlowError> {
+pub fn name_of(field: &'static str, text: &str) -> Result<String, FlowError> {
     let text = text.trim();
     let count = text.chars().count();
     if count == 0 || count > NAME_CHARS_MAX || text.chars().any(char::is_control) {

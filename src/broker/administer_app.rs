@@ -230,7 +230,7 @@ pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Resul
 }
 
 fn act(by: Operator, call: &Call) -> PlatformAct<'_> {
-    PlatformAct { by, request_id: &call.request_id, at: call.at }
+    PlatformAct { by: by.into(), request_id: &call.request_id, at: call.at }
 }
 
 async fn served(gw: &Gateway, by: Operator, asked: Served) -> Result<Serves, FlowError> {

@@ -1,6 +1,6 @@
 //! The platform's own secrets, sealed at rest: signing keys, the refresh key; and platform keys.
 
-use crate::{Db, Error, Operator, PlatformAct, Result, platform_record::note};
+use crate::{Db, Error, PlatformAct, PlatformActor, Result, platform_record::note};
 use model::{Secret, Timestamp, TokenDigest, ids::KeyId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -50,11 +50,12 @@ impl Db {
     /// Keeps the digest of a new platform key.
     pub async fn create_platform_key(
         &self,
+        act: PlatformAct<'_>,
         id: KeyId,
         name: &str,
         digest: &TokenDigest,
-        now: Timestamp,
     ) -> Result<()> {
+        let mut tx = self.begin("BEGIN".to_owned()).await?;
         sqlx::query(
             "INSERT INTO platform_keys (key_id, name, digest, created_at)
              VALUES ($1, $2, $3, $4)",
@@ -62,16 +63,18 @@ impl Db {
         .bind(id.uuid())
         .bind(name)
         .bind(digest.bytes().as_slice())
-        .bind(OffsetDateTime::from(now))
-        .execute(&self.pool)
+        .bind(OffsetDateTime::from(act.at))
+        .execute(&mut *tx)
         .await?;
+        note(&mut tx, self.chance.as_ref(), act, "platform_key.created", &id.to_string()).await?;
+        tx.commit().await?;
         Ok(())
     }
 
     /// The platform's keys in the order of their birth, revoked ones among them.
     pub async fn platform_keys(
         &self,
-        _by: Operator,
+        _by: PlatformActor,
         after: Option<KeyId>,
         limit: i64,
     ) -> Result<Vec<PlatformKey>> {
@@ -96,8 +99,13 @@ impl Db {
         Ok(rows.into_iter().map(key).collect())
     }
 
-    /// Revokes a living platform key, unless no other lives.
-    pub async fn revoke_platform_key(&self, act: PlatformAct<'_>, id: KeyId) -> Result<KeyEnd> {
+    /// Revokes a living platform key; the last one as `last` says.
+    pub async fn revoke_platform_key(
+        &self,
+        act: PlatformAct<'_>,
+        id: KeyId,
+        last: LastKey,
+    ) -> Result<KeyEnd> {
         let mut tx = self.begin("BEGIN".to_owned()).await?;
         // Locked, so that two keys which end each other do not both go.
         let living: Vec<Uuid> = sqlx::query_scalar(
@@ -108,8 +116,10 @@ impl Db {
         if !living.contains(&id.uuid()) {
             return Ok(KeyEnd::Unknown);
         }
-        if living.len() == 1 {
-            return Ok(KeyEnd::Last);
+        let left = living.len().saturating_sub(1);
+        match last {
+            LastKey::Kept if left == 0 => return Ok(KeyEnd::Last),
+            LastKey::Kept | LastKey::Revoked => {}
         }
         sqlx::query("UPDATE platform_keys SET revoked_at = $2 WHERE key_id = $1")
             .bind(id.uuid())
@@ -118,7 +128,7 @@ impl Db {
             .await?;
         note(&mut tx, self.chance.as_ref(), act, "platform_key.revoked", &id.to_string()).await?;
         tx.commit().await?;
-        Ok(KeyEnd::Revoked)
+        Ok(KeyEnd::Revoked { left })
     }
 }
 
@@ -132,10 +142,18 @@ pub struct PlatformKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// What becomes of a platform key when no other lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastKey {
+    Kept,
+    Revoked,
+}
+
 /// What came of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyEnd {
-    Revoked,
+    /// So many others live.
+    Revoked { left: usize },
     /// There is no such key, or it is revoked already.
     Unknown,
     /// No other key lives.

@@ -53,13 +53,12 @@ pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, ListedGroup, MemberEdit};
 pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
-pub use keys::{KeyEnd, PlatformKey};
+pub use keys::{KeyEnd, LastKey, PlatformKey};
 pub use migrate::migrate;
-
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
 pub use outbox::{Delivery, DueDelivery};
-pub use platform_record::PlatformAct;
+pub use platform_record::{PlatformAct, PlatformActor};
 pub use provisioning::Membership;
 pub use pulse::{Connections, Waiting};
 pub use record::{AuditFilter, EVENTS, EventRow};

@@ -6,10 +6,25 @@ use model::{Chance, Timestamp, ids::EventId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+/// Who acts on what the platform keeps of its own.
+#[derive(Clone, Copy)]
+pub enum PlatformActor {
+    /// An operator, by a platform key.
+    Operator(Operator),
+    /// Whoever holds the database, at the command line.
+    CommandLine,
+}
+
+impl From<Operator> for PlatformActor {
+    fn from(operator: Operator) -> Self {
+        Self::Operator(operator)
+    }
+}
+
 /// Who did it in which request, and when.
 #[derive(Clone, Copy)]
 pub struct PlatformAct<'a> {
-    pub by: Operator,
+    pub by: PlatformActor,
     pub request_id: &'a str,
     pub at: Timestamp,
 }
@@ -21,13 +36,17 @@ pub(crate) async fn note(
     action: &str,
     target: &str,
 ) -> Result<()> {
+    let actor = match act.by {
+        PlatformActor::Operator(operator) => operator.key.to_string(),
+        PlatformActor::CommandLine => "command_line".to_owned(),
+    };
     sqlx::query(
         "INSERT INTO platform_events (evt_id, at, actor, action, target, request_id)
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(EventId::new(act.at, chance).uuid())
     .bind(OffsetDateTime::from(act.at))
-    .bind(act.by.key.to_string())
+    .bind(actor)
     .bind(action)
     .bind(target)
     .bind(act.request_id)

@@ -26,7 +26,7 @@ use std::{
 };
 use store::{
     App, AuthMethod, Call, ConnectionKind, ConnectionState, Holder, NewApp, NewConnection, NewCredential,
-    NewOrg, Operator, OrgFacts, OrgRef, PlatformAct,
+    NewOrg, Operator, OrgFacts, OrgRef, PlatformAct, PlatformActor,
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 use vestibule::{
@@ -113,7 +113,8 @@ async fn start(site: Site) -> (House, wiring::Running, wiring::Stores) {
     let gw = running.gateway.clone();
     let platform_key = bearer(UnboundKind::Platform, &SystemChance).reveal().clone();
     let id = KeyId::new(now(), &SystemChance);
-    gw.db.create_platform_key(id, "tests", &TokenDigest::of(&platform_key), now()).await.unwrap();
+    let act = PlatformAct { by: PlatformActor::CommandLine, request_id: "test-request", at: now() };
+    gw.db.create_platform_key(act, id, "tests", &TokenDigest::of(&platform_key)).await.unwrap();
     let operator = gw.db.platform_key(&TokenDigest::of(&platform_key)).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the tests' own client")]
     let http = reqwest::Client::builder()
@@ -269,7 +270,7 @@ impl House {
             initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };
-        let act = PlatformAct { by: self.operator, request_id: "test-request", at: now() };
+        let act = PlatformAct { by: self.operator.into(), request_id: "test-request", at: now() };
         self.gw.db.create_app(act, &new).await.unwrap();
         TestApp { id, secret, redirect_uri }
     }
