@@ -3,7 +3,6 @@
 use crate::{
     args::Args,
     case::Case,
-    coded,
     script::{self, Person},
 };
 
@@ -13,6 +12,7 @@ macro_rules! files {
 
 /// Built into the program, so that it runs anywhere. A test holds this list and the folders together.
 pub const FILES: &[(&str, &str)] = files![
+    "cases/discovery.toml",
     "cases/auth.toml",
     "cases/media.toml",
     "cases/create.toml",
@@ -22,6 +22,7 @@ pub const FILES: &[(&str, &str)] = files![
     "cases/filter.toml",
     "cases/filter-refused.toml",
     "cases/sort.toml",
+    "cases/cursor.toml",
     "cases/put.toml",
     "cases/patch-add.toml",
     "cases/patch-remove.toml",
@@ -32,6 +33,8 @@ pub const FILES: &[(&str, &str)] = files![
     "cases/bulk.toml",
     "cases/me-and-methods.toml",
     "cases/robust.toml",
+    "cases/types.toml",
+    "cases/race.toml",
     "cases/tenancy.toml",
     "dialects/okta-oin.toml",
     "dialects/okta-aiw.toml",
@@ -53,11 +56,6 @@ pub fn all() -> Result<(Vec<Case>, Vec<Person>), String> {
         cases.extend(more);
         people.extend(persons);
     }
-    // Where the first dialogue begins, the coded cases of the RFCs go before it.
-    let first = cases.iter().position(|one| one.label.client.is_some()).unwrap_or(cases.len());
-    let clients = cases.split_off(first);
-    cases.extend(coded::all());
-    cases.extend(clients);
     Ok((cases, people))
 }
 

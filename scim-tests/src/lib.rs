@@ -1,5 +1,5 @@
-//! Black-box conformance tests for SCIM 2.0 servers: the cases are data (`cases/`, `dialects/`) or
-//! code (`coded/`), each with the section it obeys; the report says what to do about a failure.
+//! Black-box conformance tests for SCIM 2.0 servers. The cases are data (`cases/`, `dialects/`), each with
+//! the section it obeys; what a script cannot do is in `coded/`. The report says what to do about a failure.
 //! README.md is the manual.
 
 pub mod args;

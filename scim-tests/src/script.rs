@@ -1,7 +1,10 @@
 //! The files of cases: `cases/*.toml` from the RFCs, `dialects/*.toml` as a client speaks. Read once
 //! at the start; what is misspelt there is an error, not a silent pass.
 
-use crate::case::{Case, Label, Play};
+use crate::{
+    case::{Case, Label, Play},
+    coded,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -12,6 +15,9 @@ struct File {
     client: Option<String>,
     /// Of the cases that name none.
     rule: Option<String>,
+    says: Option<String>,
+    #[serde(rename = "do")]
+    todo: Option<String>,
     /// Of every case, beside its own.
     #[serde(default)]
     needs: Vec<String>,
@@ -27,6 +33,8 @@ struct File {
     sort: Vec<Entry>,
     #[serde(default)]
     probe: Vec<Entry>,
+    #[serde(default)]
+    coded: Vec<Entry>,
 }
 
 /// One of the troupe.
@@ -37,7 +45,7 @@ pub struct Person {
     pub with: String,
 }
 
-/// One entry of `case`, `find`, `refuse`, `sort` or `probe`; which of the lower half it must have, `read` says.
+/// One entry of `case`, `coded`, `find`, `refuse`, `sort` or `probe`; which of the lower half it must have, `read` says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -187,6 +195,11 @@ pub fn read(name: &str, text: &str) -> Result<(Vec<Case>, Vec<Person>), String> 
         let play = Play::Sort { by, order, gives };
         cases.push(Case { label: label(name, &file, one, Some(usual))?, play });
     }
+    for one in &file.coded {
+        let play =
+            coded::play(&one.id).ok_or_else(|| format!("{name}: nothing is written for {}", one.id))?;
+        cases.push(Case { label: label(name, &file, one, None)?, play });
+    }
     for one in &file.probe {
         let (of, step) = (given(name, one, "of", &one.of)?, given(name, one, "step", &one.step)?);
         let usual = Usual {
@@ -231,8 +244,8 @@ fn label(name: &str, file: &File, one: &Entry, usual: Option<Usual>) -> Result<L
         client: file.client.clone(),
         rule: one.rule.clone().or_else(|| file.rule.clone()).ok_or_else(|| missing("rule"))?,
         level: level.parse().map_err(|why| format!("{name}: {}: {why}", one.id))?,
-        says: one.says.clone().or(says).ok_or_else(|| missing("says"))?,
-        todo: one.todo.clone().or(todo).ok_or_else(|| missing("do"))?,
+        says: one.says.clone().or_else(|| file.says.clone()).or(says).ok_or_else(|| missing("says"))?,
+        todo: one.todo.clone().or_else(|| file.todo.clone()).or(todo).ok_or_else(|| missing("do"))?,
         needs: file.needs.iter().chain(&one.needs).cloned().collect(),
     })
 }

@@ -207,7 +207,7 @@ impl Stage {
         let id = look::text(answer.body(), "id");
         if !id.is_empty() {
             self.made.push(Made { credential, path: format!("{endpoint}/{id}") });
-        } else if let Some(location) = answer.header("location") {
+        } else if let Some(location) = answer.header("location").filter(|_| answer.status == 201) {
             self.made.push(Made { credential, path: location.to_owned() });
         }
         // Everything that a Bulk answer says was created.

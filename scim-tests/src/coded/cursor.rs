@@ -1,8 +1,8 @@
 //! Cursor paging (RFC 9865). Section numbers are those of the RFC.
 
-use super::Brief;
+use super::{Cast, Coded};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{member, text},
     play::holds_error,
     stage::{Stage, message},
@@ -11,120 +11,22 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-const PART: &str = "Cursors";
 const PAGES_MAX: usize = 20;
-const NEEDS: &[&str] = &["cursor", "filter"];
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief =
-        |id, title, rule, says, todo| Brief { id, title, rule, level: Level::Must, says, todo, needs: NEEDS };
-    let should = |brief: Brief| Brief { level: Level::Should, ..brief };
-    vec![
-        Brief {
-            needs: &[],
-            ..brief(
-                "cursor.announced",
-                "pagination, where it is announced, says cursor and index",
-                "RFC 9865 4",
-                "cursor and index are required booleans; sizes and times are positive integers.",
-                "Announce both methods, and the limits that hold.",
-            )
-        }
-        .plays(PART, announced),
-        brief(
-            "cursor.walk",
-            "from an empty cursor to the last page, each resource once",
-            "RFC 9865 2",
-            "nextCursor is in every page but the last; count is never exceeded; cursors are made of unreserved \
-             characters; the first page has no previousCursor.",
-            "Page by a key that never ties, and put where the page ended into the cursor.",
-        )
-        .plays_with_troupe(PART, walk),
-        brief(
-            "cursor.search",
-            "a cursor works in .search",
-            "RFC 9865 3",
-            "cursor and count may stand in the body of a .search.",
-            "Read the body into the same query that GET reads its parameters into.",
-        )
-        .plays_with_troupe(PART, search),
-        should(brief(
-            "cursor.invalid",
-            "a cursor that nobody gave is 400 invalidCursor",
-            "RFC 9865 2.1",
-            "For an invalid cursor the answer should be 400 with scimType invalidCursor.",
-            "Seal cursors, so that a forged one is known at once.",
-        ))
-        .plays(PART, invalid),
-        should(brief(
-            "cursor.tampered",
-            "a cursor with a changed character is 400 invalidCursor",
-            "RFC 9865 5.2",
-            "Service providers should be able to detect forged cursors, and answer invalidCursor.",
-            "Authenticate the cursor's text.",
-        ))
-        .plays_with_troupe(PART, tampered),
-        should(brief(
-            "cursor.other-query",
-            "a cursor under another filter gives nothing of either",
-            "RFC 9865 2",
-            "A page is asked for with all parameters identical to the first request.",
-            "Bind the cursor to its query; answer 400 with invalidCursor.",
-        ))
-        .plays_with_troupe(PART, other_query),
-        brief(
-            "cursor.count-zero",
-            "count=0 with a cursor gives the total and no resources",
-            "RFC 9865 2",
-            "A count of 0 says that no resources are to be returned but for totalResults.",
-            "Answer without a page.",
-        )
-        .plays_with_troupe(PART, count_zero),
-        brief(
-            "cursor.count-negative",
-            "a negative count with a cursor is 0",
-            "RFC 9865 2",
-            "A negative count shall be interpreted as 0.",
-            "Bend it to 0; do not refuse it.",
-        )
-        .plays_with_troupe(PART, count_negative),
-        Brief {
-            level: Level::May,
-            ..brief(
-                "cursor.count-changed",
-                "another count with the same cursor is taken, or refused as invalidCount",
-                "RFC 9865 2.1",
-                "The count must be the same as in the first request; if it is refused, it is 400 with invalidCount.",
-                "Take it as the size of the next page, or answer 400 with invalidCount.",
-            )
-        }
-        .plays_with_troupe(PART, count_changed),
-        should(brief(
-            "cursor.deletion",
-            "a deletion between two pages loses nobody else",
-            "RFC 9865 1",
-            "A cursor marks a place in the results, not a number of results: that is what it is for.",
-            "Let the cursor hold the last key shown, not an offset.",
-        ))
-        .plays(PART, deletion),
-        brief(
-            "cursor.previous",
-            "previousCursor, where it is given, leads back",
-            "RFC 9865 2",
-            "previousCursor is optional; it is a cursor for the page before.",
-            "Leave it out rather than have it wrong.",
-        )
-        .plays_with_troupe(PART, previous),
-        Brief { needs: &["cursor", "filter", "sort"], ..brief(
-            "cursor.sorted",
-            "pages by cursor are sorted as asked",
-            "RFC 9865 2.2",
-            "If sorting is implemented, cursor-paged results should be sorted.",
-            "Make the sort key part of the cursor.",
-        ) }
-        .plays_with_troupe(PART, sorted),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("cursor.announced", announced, Cast::Alone),
+    ("cursor.walk", walk, Cast::Troupe),
+    ("cursor.search", search, Cast::Troupe),
+    ("cursor.invalid", invalid, Cast::Alone),
+    ("cursor.tampered", tampered, Cast::Troupe),
+    ("cursor.other-query", other_query, Cast::Troupe),
+    ("cursor.count-zero", count_zero, Cast::Troupe),
+    ("cursor.count-negative", count_negative, Cast::Troupe),
+    ("cursor.count-changed", count_changed, Cast::Troupe),
+    ("cursor.deletion", deletion, Cast::Alone),
+    ("cursor.previous", previous, Cast::Troupe),
+    ("cursor.sorted", sorted, Cast::Troupe),
+];
 
 fn announced(stage: &mut Stage) -> Acting<'_> {
     Box::pin(async move {

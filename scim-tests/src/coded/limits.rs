@@ -1,8 +1,8 @@
 //! Limits that the server announces or must have: too many operations, too large a body, TLS.
 
-use super::Brief;
+use super::{Cast, Coded};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::member,
     play::holds_error,
     stage::{Stage, message},
@@ -15,78 +15,15 @@ const OPERATIONS_MAX: u64 = 5_000;
 const PAYLOAD_BYTES_MAX: u64 = 16 << 20;
 const HUGE_BYTES: usize = 20 << 20;
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief =
-        |id, title, rule, says, todo, needs| Brief { id, title, rule, level: Level::Must, says, todo, needs };
-    vec![
-        brief(
-            "bulk.too-many",
-            "more operations than maxOperations are 413",
-            "RFC 7644 3.7.4",
-            "If either limit is exceeded, the service provider must return 413.",
-            "Count before anything is done.",
-            &["bulk"],
-        )
-        .plays("Bulk", too_many),
-        brief(
-            "bulk.too-large",
-            "a job larger than maxPayloadSize is 413",
-            "RFC 7644 3.7.4",
-            "If either limit is exceeded, the service provider must return 413.",
-            "Bound the body before it is read.",
-            &["bulk"],
-        )
-        .plays("Bulk", too_large),
-        brief(
-            "bulk.limits-announced",
-            "Bulk announces limits that let something through",
-            "RFC 7644 3.7.4",
-            "The service provider must define the maximum number of operations and the maximum payload size.",
-            "Announce what is enforced.",
-            &["bulk"],
-        )
-        .plays("Bulk", limits_announced),
-        brief(
-            "filter.max-results",
-            "no page holds more than filter.maxResults",
-            "RFC 7643 5",
-            "maxResults is the maximum number of resources returned in a response.",
-            "Cut count to it.",
-            &[],
-        )
-        .plays("Listing", max_results),
-        Brief {
-            level: Level::Should,
-            ..brief(
-                "robust.huge-body",
-                "a body of 20 MB is refused, and the server lives",
-                "RFC 9110 15.5.14",
-                "Content that is larger than the server is willing to process is 413.",
-                "Bound bodies before they are read into memory.",
-                &[],
-            )
-        }
-        .plays("Robustness", huge_body),
-        brief(
-            "robust.body-bytes",
-            "a body that is no UTF-8 is 400",
-            "RFC 7644 3.8",
-            "JSON is UTF-8: bytes that are not are a malformed body.",
-            "Decode strictly, and answer 400.",
-            &[],
-        )
-        .plays("Robustness", body_bytes),
-        brief(
-            "tls.required",
-            "the service is reached by TLS",
-            "RFC 7644 7.2",
-            "Clients and service providers must require the use of a transport-layer security mechanism.",
-            "Serve https; let http be served on loopback alone.",
-            &[],
-        )
-        .plays("Authentication", tls),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("bulk.too-many", too_many, Cast::Alone),
+    ("bulk.too-large", too_large, Cast::Alone),
+    ("bulk.limits-announced", limits_announced, Cast::Alone),
+    ("filter.max-results", max_results, Cast::Alone),
+    ("robust.huge-body", huge_body, Cast::Alone),
+    ("robust.body-bytes", body_bytes, Cast::Alone),
+    ("tls.required", tls, Cast::Alone),
+];
 
 fn bulk(operations: Vec<Value>) -> Value {
     json!({"schemas": [message("BulkRequest")], "Operations": operations})

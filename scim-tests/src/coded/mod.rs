@@ -1,5 +1,5 @@
-//! Cases that need more than a script: they walk documents, follow pages, or send many requests at
-//! once.
+//! What cases do that no script can say: they walk documents, follow pages, or send many requests at
+//! once. Their words are in the files of cases, as every other's (`[[coded]]`).
 
 mod config;
 mod cursor;
@@ -11,54 +11,35 @@ mod schemas;
 pub(crate) mod tenancy;
 mod types;
 
-use crate::case::{Act, Case, Label, Level, Play};
+use crate::case::{Act, Play};
 
-/// The words of a coded case; see `case::Label`.
-struct Brief {
-    id: &'static str,
-    title: &'static str,
-    rule: &'static str,
-    level: Level,
-    says: &'static str,
-    todo: &'static str,
-    needs: &'static [&'static str],
+/// Who is on the stage with a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    Alone,
+    Troupe,
 }
 
-impl Brief {
-    fn label(&self, part: &str) -> Label {
-        Label {
-            id: self.id.into(),
-            title: self.title.into(),
-            part: part.into(),
-            client: None,
-            rule: self.rule.into(),
-            level: self.level,
-            says: self.says.into(),
-            todo: self.todo.into(),
-            needs: self.needs.iter().map(|need| (*need).to_owned()).collect(),
-        }
-    }
-    fn plays(&self, part: &str, act: Act) -> Case {
-        Case { label: self.label(part), play: Play::Coded(act) }
-    }
-    fn plays_with_troupe(&self, part: &str, act: Act) -> Case {
-        Case { label: self.label(part), play: Play::Troupe(act) }
-    }
-}
+/// A case's id and what it does.
+pub type Coded = (&'static str, Act, Cast);
 
-pub fn all() -> Vec<Case> {
-    [
-        config::cases(),
-        schemas::cases(),
-        roundtrip::cases(),
-        paging::cases(),
-        cursor::cases(),
-        limits::cases(),
-        types::cases(),
-        race::cases(),
-        tenancy::cases(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+pub const ALL: [&[Coded]; 9] = [
+    config::ACTS,
+    schemas::ACTS,
+    roundtrip::ACTS,
+    paging::ACTS,
+    cursor::ACTS,
+    limits::ACTS,
+    types::ACTS,
+    race::ACTS,
+    tenancy::ACTS,
+];
+
+/// What the case of this id does; `None` when nothing is written for it.
+pub fn play(id: &str) -> Option<Play> {
+    let (_, act, cast) = ALL.iter().copied().flatten().find(|(one, _, _)| *one == id)?;
+    Some(match cast {
+        Cast::Alone => Play::Coded(*act),
+        Cast::Troupe => Play::Troupe(*act),
+    })
 }

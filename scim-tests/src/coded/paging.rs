@@ -1,8 +1,8 @@
 //! Index paging (RFC 7644 3.4.2.4): pages follow on each other, none of the troupe lost or twice.
 
-use super::Brief;
+use super::{Cast, Coded};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{member, text},
     stage::Stage,
     troupe::needs_filter,
@@ -10,49 +10,15 @@ use crate::{
 };
 use serde_json::Value;
 
-const PART: &str = "Listing";
 const PAGE: usize = 2;
 /// The troupe is smaller; more pages than this are a server that never ends.
 const PAGES_MAX: usize = 20;
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief = |id, title, says, todo| Brief {
-        id,
-        title,
-        rule: "RFC 7644 3.4.2.4",
-        level: Level::Must,
-        says,
-        todo,
-        needs: &["filter", "index"],
-    };
-    let whole = brief(
-        "paging.whole",
-        "pages taken one after the other hold each resource once",
-        "startIndex is the 1-based index of the first result; with the same query, the pages make up the whole.",
-        "Order by a key that never ties, whatever else is asked for.",
-    );
-    let never_more = brief(
-        "paging.never-more",
-        "no page is longer than count, and each says what it is",
-        "The service provider must not return more results than count; startIndex and itemsPerPage are required \
-         when results are partial.",
-        "Cut the page in the query; answer with the startIndex asked for and the number of resources.",
-    );
-    let stable = Brief {
-        level: Level::Should,
-        ..brief(
-            "paging.stable",
-            "the same page asked for twice is the same page",
-            "Pages need not be a snapshot, but an order that moves by itself loses resources between pages.",
-            "Order by a key that never ties.",
-        )
-    };
-    vec![
-        whole.plays_with_troupe(PART, all_pages),
-        never_more.plays_with_troupe(PART, page_sizes),
-        stable.plays_with_troupe(PART, twice),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("paging.whole", all_pages, Cast::Troupe),
+    ("paging.never-more", page_sizes, Cast::Troupe),
+    ("paging.stable", twice, Cast::Troupe),
+];
 
 struct Page {
     ids: Vec<String>,

@@ -1,8 +1,8 @@
 //! Many requests at once: what was answered with success is what is there afterwards.
 
-use super::Brief;
+use super::{Cast, Coded};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{member, text},
     stage::{Stage, message},
     wire::{Answer, Credential, Request, encode},
@@ -10,64 +10,16 @@ use crate::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const PART: &str = "At once";
 /// Users that join one group at once, and clients that write one user at once.
 const CROWD: usize = 20;
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief =
-        |id, title, rule, says, todo, needs| Brief { id, title, rule, level: Level::Must, says, todo, needs };
-    vec![
-        brief(
-            "race.create",
-            "of many creations of one userName at once, exactly one is 201",
-            "RFC 7644 3.3",
-            "A creation that conflicts with an existing resource must be 409 uniqueness, however close they come.",
-            "Hold uniqueness by a unique index, not by looking first.",
-            &["filter"],
-        )
-        .plays(PART, create),
-        brief(
-            "race.members",
-            "members added at once are all kept",
-            "RFC 7644 3.5.2",
-            "A PATCH is atomic: one that was answered with success is not undone by another that read before it.",
-            "Insert memberships as rows; never read, change and write back the group.",
-            &["groups", "patch"],
-        )
-        .plays(PART, members),
-        brief(
-            "race.if-match",
-            "of conditional writes of one version at once, exactly one goes through",
-            "RFC 7644 3.14",
-            "A write whose If-Match is not the current version is 412.",
-            "Compare the version in the statement that writes, or under the row's lock.",
-            &["etag"],
-        )
-        .plays(PART, if_match),
-        Brief {
-            level: Level::Should,
-            ..brief(
-                "race.delete",
-                "of deletions of one user at once, exactly one is 204",
-                "RFC 7644 3.6",
-                "What is deleted is 404 for every further operation.",
-                "Answer by what the deletion found.",
-                &[],
-            )
-        }
-        .plays(PART, delete),
-        brief(
-            "race.patch-fields",
-            "changes of different attributes at once are all kept",
-            "RFC 7644 3.5.2",
-            "A PATCH changes what it names and nothing else.",
-            "Lock the resource while its document is changed.",
-            &["patch", "user.nickName", "user.title", "user.displayName"],
-        )
-        .plays(PART, fields),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("race.create", create, Cast::Alone),
+    ("race.members", members, Cast::Alone),
+    ("race.if-match", if_match, Cast::Alone),
+    ("race.delete", delete, Cast::Alone),
+    ("race.patch-fields", fields, Cast::Alone),
+];
 
 /// How often each status came; no answer is 0.
 fn counted(answers: &[Result<std::sync::Arc<Answer>, String>]) -> BTreeMap<u16, usize> {

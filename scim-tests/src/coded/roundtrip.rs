@@ -1,9 +1,9 @@
 //! Every attribute that the server's own schemas say can be written: written, read, replaced, removed.
 //! The values are made from the published characteristics, so a server is judged by what it announces.
 
-use super::{Brief, config::resources};
+use super::{Cast, Coded, config::resources};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{covers, member, text},
     server::{ENTERPRISE, GROUP, USER},
     stage::{Stage, message},
@@ -11,86 +11,18 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-const PART: &str = "Schemas kept";
 /// Written in every case anyway, or not to be read again, or in need of a real certificate.
 const LEFT_OUT: [&str; 4] = ["userName", "password", "groups", "x509Certificates"];
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief =
-        |id, title, rule, level, says, todo, needs| Brief { id, title, rule, level, says, todo, needs };
-    vec![
-        brief(
-            "schemas.round-trip",
-            "what the User schema says can be written is kept",
-            "RFC 7643 7",
-            Level::Should,
-            "A readWrite attribute may be read and updated at any time.",
-            "Keep every attribute that the schema publishes, or publish only what is kept.",
-            &[],
-        )
-        .plays(PART, |stage| written(stage, USER)),
-        brief(
-            "schemas.round-trip-enterprise",
-            "what the enterprise schema says can be written is kept",
-            "RFC 7643 7",
-            Level::Should,
-            "A readWrite attribute may be read and updated at any time.",
-            "Keep every attribute that the schema publishes, or publish only what is kept.",
-            &["enterprise"],
-        )
-        .plays(PART, |stage| written(stage, ENTERPRISE)),
-        brief(
-            "patch.every.replace",
-            "each attribute of the User schema is replaced by its path",
-            "RFC 7644 3.5.2.3",
-            Level::Should,
-            "replace gives the attribute at the path a new value.",
-            "Resolve paths by the same tables that the schema is published from.",
-            &["patch"],
-        )
-        .plays(PART, |stage| replaced(stage, USER)),
-        brief(
-            "patch.every.replace-enterprise",
-            "each attribute of the enterprise schema is replaced by its path",
-            "RFC 7644 3.5.2.3",
-            Level::Should,
-            "replace gives the attribute at the path a new value.",
-            "Resolve paths by the same tables that the schema is published from.",
-            &["patch", "enterprise"],
-        )
-        .plays(PART, |stage| replaced(stage, ENTERPRISE)),
-        brief(
-            "patch.every.remove",
-            "each attribute that is not required can be removed",
-            "RFC 7644 3.5.2.2",
-            Level::Must,
-            "A removed attribute shall be unassigned; only required and readOnly ones are refused, with mutability.",
-            "Refuse a removal only where the schema says required or readOnly.",
-            &["patch"],
-        )
-        .plays(PART, |stage| removed(stage, USER)),
-        brief(
-            "patch.every.remove-enterprise",
-            "each attribute of the enterprise extension can be removed",
-            "RFC 7644 3.5.2.2",
-            Level::Must,
-            "A removed attribute shall be unassigned; only required and readOnly ones are refused, with mutability.",
-            "Refuse a removal only where the schema says required or readOnly.",
-            &["patch", "enterprise"],
-        )
-        .plays(PART, |stage| removed(stage, ENTERPRISE)),
-        brief(
-            "schemas.members-true",
-            "a member's sub-attributes are as writable as the Group schema says",
-            "RFC 7643 7",
-            Level::Should,
-            "A value that the server replaces by its own is readOnly; one with few values has canonicalValues.",
-            "Announce members.display as readOnly where it is the server's own.",
-            &["groups"],
-        )
-        .plays(PART, members),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("schemas.round-trip", |stage| written(stage, USER), Cast::Alone),
+    ("schemas.round-trip-enterprise", |stage| written(stage, ENTERPRISE), Cast::Alone),
+    ("patch.every.replace", |stage| replaced(stage, USER), Cast::Alone),
+    ("patch.every.replace-enterprise", |stage| replaced(stage, ENTERPRISE), Cast::Alone),
+    ("patch.every.remove", |stage| removed(stage, USER), Cast::Alone),
+    ("patch.every.remove-enterprise", |stage| removed(stage, ENTERPRISE), Cast::Alone),
+    ("schemas.members-true", members, Cast::Alone),
+];
 
 /// The attributes of a schema that can be written, with a value for each.
 async fn samples(stage: &mut Stage, schema: &str) -> Result<Vec<(Value, Value)>, Stop> {

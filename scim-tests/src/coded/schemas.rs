@@ -1,8 +1,8 @@
 //! The Schemas document: exact shapes (RFC 7643 7), and that it tells the truth about resources.
 
-use super::{Brief, config::resources};
+use super::{Cast, Coded, config::resources};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{member, text},
     play::holds_error,
     server::{ENTERPRISE, GROUP, USER},
@@ -11,90 +11,22 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-const PART: &str = "Discovery";
 const TYPES: [&str; 8] =
     ["string", "boolean", "decimal", "integer", "dateTime", "binary", "reference", "complex"];
 const MUTABILITY: [&str; 4] = ["readOnly", "readWrite", "immutable", "writeOnly"];
 const RETURNED: [&str; 4] = ["always", "never", "default", "request"];
 const UNIQUENESS: [&str; 3] = ["none", "server", "global"];
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief =
-        |id, title, rule, says, todo| Brief { id, title, rule, level: Level::Must, says, todo, needs: &[] };
-    let list = brief(
-        "schemas.list",
-        "Schemas is a ListResponse of schemas with id, name and attributes",
-        "RFC 7644 4",
-        "All supported schemas are returned in ListResponse format; each has its URI as id, and attributes.",
-        "Wrap them like every list; take the URN for the id.",
-    );
-    let shape = brief(
-        "schemas.attributes",
-        "each attribute has its characteristics, with values that RFC 7643 knows",
-        "RFC 7643 7",
-        "name, type, multiValued, required, caseExact, mutability, returned and uniqueness have the values of \
-         section 7; a complex attribute has subAttributes, and none of those is complex.",
-        "Generate the document from the tables that the server reads bodies by.",
-    );
-    let one = brief(
-        "schemas.one",
-        "each schema can be read alone, by its URN",
-        "RFC 7644 4",
-        "An individual schema is returned at /Schemas/{URI}.",
-        "Serve /Schemas/{urn} with the dots and colons in it, and 404 for others.",
-    );
-    let user = brief(
-        "schemas.user",
-        "the User schema says what RFC 7643 says of userName",
-        "RFC 7643 8.7.1",
-        "userName is a single required string, not case exact, unique on the server.",
-        "Publish the characteristics of section 8.7.1.",
-    );
-    let group = Brief {
-        needs: &["groups"],
-        ..brief(
-            "schemas.group",
-            "the Group schema has displayName and members",
-            "RFC 7643 8.7.1",
-            "Group has displayName, and members, a complex multi-valued attribute with value, $ref and type.",
-            "Publish the characteristics of section 8.7.1.",
-        )
-    };
-    let messages = brief(
-        "schemas.no-messages",
-        "message schemas are not in /Schemas",
-        "RFC 7644 3.1",
-        "The schemas of messages (urn:ietf:params:scim:api:…) shall not be discoverable at /Schemas.",
-        "List the schemas of resources only.",
-    );
-    let no_null = Brief {
-        level: Level::Should,
-        ..brief(
-            "schemas.no-null",
-            "discovery documents hold no null",
-            "RFC 7643 2.5",
-            "Unassigned members are left out; clients (Entra's among them) fail on null in schemas.",
-            "Leave unassigned members out.",
-        )
-    };
-    let truth = brief(
-        "schemas.true",
-        "a resource has no attribute that its schemas do not define",
-        "RFC 7643 3",
-        "schemas names the schemas that define the attributes of the resource.",
-        "Publish every attribute that is served, or do not serve it.",
-    );
-    vec![
-        list.plays(PART, listed),
-        shape.plays(PART, attributes),
-        one.plays(PART, alone),
-        user.plays(PART, of_users),
-        group.plays(PART, of_groups),
-        messages.plays(PART, no_messages),
-        no_null.plays(PART, without_null),
-        truth.plays(PART, tells_truth),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("schemas.list", listed, Cast::Alone),
+    ("schemas.attributes", attributes, Cast::Alone),
+    ("schemas.one", alone, Cast::Alone),
+    ("schemas.user", of_users, Cast::Alone),
+    ("schemas.group", of_groups, Cast::Alone),
+    ("schemas.no-messages", no_messages, Cast::Alone),
+    ("schemas.no-null", without_null, Cast::Alone),
+    ("schemas.true", tells_truth, Cast::Alone),
+];
 
 fn listed(stage: &mut Stage) -> Acting<'_> {
     Box::pin(async move {

@@ -2,9 +2,9 @@
 //! `cases/tenancy.toml` go through `probe`: each is sent with an id of the other tenant and with ids
 //! that nobody has, and the answers must not differ.
 
-use super::Brief;
+use super::{Cast, Coded};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{member, text},
     play,
     script::Step,
@@ -14,9 +14,10 @@ use crate::{
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-const PART: &str = "Tenancy";
 /// Pairs of requests whose times are compared.
-const SAMPLES: usize = 150;
+const SAMPLES: usize = 100;
+/// How often the comparison is tried.
+const ROUNDS: usize = 3;
 /// Headers that differ from one answer to the next anyway.
 const VOLATILE: [&str; 9] = [
     "date",
@@ -30,58 +31,12 @@ const VOLATILE: [&str; 9] = [
     "content-length",
 ];
 
-pub(super) fn cases() -> Vec<Case> {
-    let brief = |id, title, rule, level, says, todo| Brief {
-        id,
-        title,
-        rule,
-        level,
-        says,
-        todo,
-        needs: &["other", "filter"],
-    };
-    vec![
-        brief(
-            "tenancy.same-name",
-            "two tenants may have users of the same userName",
-            "RFC 7643 7",
-            Level::Must,
-            "Uniqueness on the server is within the tenant: a 409 would tell one who is with the other.",
-            "Begin every unique index with the tenant.",
-        )
-        .plays(PART, same_name),
-        brief(
-            "tenancy.lists",
-            "no list, search or total counts the other tenant's resources",
-            "RFC 7644 6",
-            Level::Must,
-            "A tenant's resources are its own.",
-            "Let the database keep the rows apart (row level security), not the query.",
-        )
-        .plays(PART, lists),
-        Brief {
-            needs: &["other", "filter", "cursor"],
-            ..brief(
-                "tenancy.cursor",
-                "a cursor of one tenant gives the other nothing",
-                "RFC 9865 5.2",
-                Level::Must,
-                "Pages hold only what the client may see, even under a cursor that another was given.",
-                "Bind the cursor to its tenant; answer 400 with invalidCursor.",
-            )
-        }
-        .plays(PART, cursor),
-        brief(
-            "tenancy.timing",
-            "the other tenant's id takes as long as an unknown one",
-            "RFC 7644 6",
-            Level::Should,
-            "The time of an answer must not tell whether another tenant has the resource.",
-            "Look ids up with the tenant in the key, so that both cost the same.",
-        )
-        .plays(PART, timing),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("tenancy.same-name", same_name, Cast::Alone),
+    ("tenancy.lists", lists, Cast::Alone),
+    ("tenancy.cursor", cursor, Cast::Alone),
+    ("tenancy.timing", timing, Cast::Alone),
+];
 
 fn same_name(stage: &mut Stage) -> Acting<'_> {
     Box::pin(async move {
@@ -154,19 +109,24 @@ fn timing(stage: &mut Stage) -> Acting<'_> {
     Box::pin(async move {
         let theirs = stage.user("ada", &json!({}), Credential::Other).await?;
         let (foreign, unknown) = (text(&theirs, "id").to_owned(), nobodys(text(&theirs, "id")));
-        let (mut of_foreign, mut of_unknown) = (Vec::new(), Vec::new());
-        for _ in 0..SAMPLES {
-            of_foreign.push(stage.send(Request::new("GET", format!("/Users/{foreign}"))).await?.took);
-            of_unknown.push(stage.send(Request::new("GET", format!("/Users/{unknown}"))).await?.took);
+        let mut told = String::new();
+        // A busy machine is not a leak: that shows in every round.
+        for _ in 0..ROUNDS {
+            let (mut of_foreign, mut of_unknown) = (Vec::new(), Vec::new());
+            for _ in 0..SAMPLES {
+                of_foreign.push(stage.send(Request::new("GET", format!("/Users/{foreign}"))).await?.took);
+                of_unknown.push(stage.send(Request::new("GET", format!("/Users/{unknown}"))).await?.took);
+            }
+            let (one, two) = (median(of_foreign), median(of_unknown));
+            if one.abs_diff(two) <= (one.max(two) / 10).max(Duration::from_millis(1)) {
+                return Ok(());
+            }
+            told = format!("{one:?} for the other's, {two:?} for nobody's");
         }
-        let (one, two) = (median(of_foreign), median(of_unknown));
-        let difference = one.abs_diff(two);
-        let allowed = (one.max(two) / 10).max(Duration::from_millis(1));
-        stage.hold(
-            difference <= allowed,
-            &format!("medians of {SAMPLES} no further apart than {allowed:?}"),
-            &format!("{one:?} for the other's, {two:?} for nobody's"),
-        )
+        Err(stage.failed(
+            &format!("medians of {SAMPLES} within 1 ms or a tenth, in one of {ROUNDS} rounds"),
+            &told,
+        ))
     })
 }
 

@@ -1,9 +1,9 @@
 //! Wrong types, attribute by attribute: a server may refuse them or read them kindly, but what it
 //! serves afterwards has the type that RFC 7643 gives the attribute, and nothing makes it stumble.
 
-use super::Brief;
+use super::{Cast, Coded};
 use crate::{
-    case::{Acting, Case, Level, Stop},
+    case::{Acting, Stop},
     look::{member, text},
     play::holds_error,
     server::ENTERPRISE,
@@ -11,8 +11,6 @@ use crate::{
     wire::{Credential, Request},
 };
 use serde_json::{Value, json};
-
-const PART: &str = "Wrong types";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -56,57 +54,26 @@ fn values() -> [Value; 9] {
     ]
 }
 
-pub(super) fn cases() -> Vec<Case> {
-    let created = |id, title, needs| Brief {
-        id,
-        title,
-        rule: "RFC 7643 2.3",
-        level: Level::Must,
-        says: "Each attribute has one data type; a value that is not compatible with it is 400 invalidValue.",
-        todo: "Check each value against the schema before anything is stored; never answer 5xx.",
-        needs,
-    };
-    vec![
-        created("types.user-name", "userName of every wrong type", &[])
-            .plays(PART, |s| wrong(s, "userName", Kind::Text)),
-        created("types.display-name", "displayName of every wrong type", &["user.displayName"])
-            .plays(PART, |s| wrong(s, "displayName", Kind::Text)),
-        created("types.external-id", "externalId of every wrong type", &[])
-            .plays(PART, |s| wrong(s, "externalId", Kind::Text)),
-        created("types.title", "title of every wrong type", &["user.title"])
-            .plays(PART, |s| wrong(s, "title", Kind::Text)),
-        created("types.active", "active of every wrong type", &["user.active"])
-            .plays(PART, |s| wrong(s, "active", Kind::Flag)),
-        created("types.name", "name of every wrong type", &["user.name"])
-            .plays(PART, |s| wrong(s, "name", Kind::Complex)),
-        created("types.emails", "emails of every wrong type", &["user.emails"])
-            .plays(PART, |s| wrong(s, "emails", Kind::List)),
-        created("types.phone-numbers", "phoneNumbers of every wrong type", &["user.phoneNumbers"])
-            .plays(PART, |s| wrong(s, "phoneNumbers", Kind::List)),
-        created("types.addresses", "addresses of every wrong type", &["user.addresses"])
-            .plays(PART, |s| wrong(s, "addresses", Kind::List)),
-        created("types.roles", "roles of every wrong type", &["user.roles"])
-            .plays(PART, |s| wrong(s, "roles", Kind::List)),
-        created("types.enterprise", "the enterprise extension of every wrong type", &["enterprise"])
-            .plays(PART, |s| wrong(s, ENTERPRISE, Kind::Complex)),
-        created("types.schemas", "schemas of every wrong type", &[]).plays(PART, schemas),
-        created("types.members", "members of every wrong type", &["groups"]).plays(PART, members),
-        created(
-            "types.patch-text",
-            "a PATCH of displayName to every wrong type",
-            &["patch", "user.displayName"],
-        )
-        .plays(PART, |s| patched(s, "displayName", Kind::Text)),
-        created("types.patch-list", "a PATCH of emails to every wrong type", &["patch", "user.emails"])
-            .plays(PART, |s| patched(s, "emails", Kind::List)),
-        created("types.patch-flag", "a PATCH of active to every wrong type", &["patch", "user.active"])
-            .plays(PART, |s| patched(s, "active", Kind::Flag)),
-        created("types.patch-complex", "a PATCH of name to every wrong type", &["patch", "user.name"])
-            .plays(PART, |s| patched(s, "name", Kind::Complex)),
-        created("types.patch-path", "a PATCH whose op or path is of every wrong type", &["patch"])
-            .plays(PART, operations),
-    ]
-}
+pub(super) const ACTS: &[Coded] = &[
+    ("types.user-name", |s| wrong(s, "userName", Kind::Text), Cast::Alone),
+    ("types.display-name", |s| wrong(s, "displayName", Kind::Text), Cast::Alone),
+    ("types.external-id", |s| wrong(s, "externalId", Kind::Text), Cast::Alone),
+    ("types.title", |s| wrong(s, "title", Kind::Text), Cast::Alone),
+    ("types.active", |s| wrong(s, "active", Kind::Flag), Cast::Alone),
+    ("types.name", |s| wrong(s, "name", Kind::Complex), Cast::Alone),
+    ("types.emails", |s| wrong(s, "emails", Kind::List), Cast::Alone),
+    ("types.phone-numbers", |s| wrong(s, "phoneNumbers", Kind::List), Cast::Alone),
+    ("types.addresses", |s| wrong(s, "addresses", Kind::List), Cast::Alone),
+    ("types.roles", |s| wrong(s, "roles", Kind::List), Cast::Alone),
+    ("types.enterprise", |s| wrong(s, ENTERPRISE, Kind::Complex), Cast::Alone),
+    ("types.schemas", schemas, Cast::Alone),
+    ("types.members", members, Cast::Alone),
+    ("types.patch-text", |s| patched(s, "displayName", Kind::Text), Cast::Alone),
+    ("types.patch-list", |s| patched(s, "emails", Kind::List), Cast::Alone),
+    ("types.patch-flag", |s| patched(s, "active", Kind::Flag), Cast::Alone),
+    ("types.patch-complex", |s| patched(s, "name", Kind::Complex), Cast::Alone),
+    ("types.patch-path", operations, Cast::Alone),
+];
 
 /// The answer to a wrong value: an error in its shape, or a resource whose attribute has its type.
 fn settled(

@@ -3,6 +3,7 @@
 use crate::{
     case::Play,
     catalogue::{FILES, all},
+    coded::ALL,
     expect,
     script::Step,
     server::Server,
@@ -77,6 +78,14 @@ fn each_case_has_an_id_of_its_own_and_all_its_words() {
         if label.client.is_none() {
             assert!(label.rule.starts_with("RFC "), "{}: {}", label.id, label.rule);
         }
+    }
+}
+
+#[test]
+fn what_is_written_in_rust_has_its_words() {
+    let ids: BTreeSet<String> = all().unwrap().0.into_iter().map(|case| case.label.id).collect();
+    for (id, _, _) in ALL.iter().copied().flatten() {
+        assert!(ids.contains(*id), "{id} stands in no file");
     }
 }
 
