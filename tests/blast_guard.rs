@@ -151,6 +151,32 @@ async fn the_last_who_administers_is_held_and_with_another_is_not() {
     assert_eq!(deactivate(house, &tenant, &people[0]).await.0, 200);
 }
 
+/// The group that gives the role may lose its other members, but not the last.
+#[tokio::test]
+async fn the_last_who_administers_by_a_group_is_held_in_it() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 2).await;
+    let members: Vec<Value> = people.iter().map(|id| json!({"value": id})).collect();
+    let body = json!({"displayName": "Owners", "members": members});
+    let (_, group) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(body)).await;
+    let path = format!("/scim/v2/Groups/{}", text(&group, "id"));
+    let mappings = json!([{"group_id": group["id"], "roles": ["owner"]}]);
+    let place = format!("/orgs/{}/group-mappings", tenant.slug);
+    assert_eq!(house.api("PUT", &tenant.org_key, &place, Some(mappings)).await.0, 200);
+    let leave = async |id: &str| {
+        let value = json!([{"op": "remove", "path": format!("members[value eq \"{id}\"]")}]);
+        let body = json!({"schemas": [PATCH], "Operations": value});
+        house.scim("PATCH", &tenant.scim_token, &path, Some(body)).await.0
+    };
+    assert_eq!(leave(&people[0]).await, 204);
+    assert_eq!(leave(&people[1]).await, 429);
+    assert_eq!(house.scim("DELETE", &tenant.scim_token, &path, None).await.0, 429);
+    assert_eq!(holds(house, &tenant).await[0]["reason"], "last_administrator");
+    let (_, group) = house.scim("GET", &tenant.scim_token, &path, None).await;
+    assert_eq!(group["members"][0]["value"], people[1].as_str());
+}
+
 /// A rehearsal says what would change, by the very judgement of the real thing, and changes nothing.
 #[tokio::test]
 async fn a_dry_run_tells_what_would_change_and_changes_nothing() {

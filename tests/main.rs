@@ -20,6 +20,7 @@ mod blast_guard;
 mod browser;
 mod chooser;
 mod described;
+mod dialects;
 mod docs;
 mod domains;
 mod enclosure;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{
     Administrator, Directory, GuardFacts, HeldPerson, Hold, HoldReason, HoldState, OrgScope, ScimClient,
-    TenantTx, User,
+    TenantTx,
 };
 
 /// Who has one of these administers the org.
@@ -122,20 +122,34 @@ pub async fn asks(
     Ok(None)
 }
 
+/// Whom a change of groups left without a role: was the last who administered the org among them? Asked after
+/// the change, when somebody did before it.
+pub async fn asks_of_roles(
+    tx: &mut TenantTx,
+    scope: &OrgScope<ScimClient>,
+) -> Result<Option<Held>, FlowError> {
+    if tx.others_have_role(&ADMINISTRATORS, None).await? {
+        return Ok(None);
+    }
+    let facts = tx.guard_facts(scope.door().directory).await?;
+    let off = facts.percent.is_none() || facts.open_until.is_some_and(|until| until > tx.now());
+    Ok((!off).then_some(Held { reason: HoldReason::LastAdministrator, most: 0, active: facts.active }))
+}
+
 /// Writes down that the directory was held, in a transaction of its own: what it asked for was rolled back.
 /// A rehearsal writes nothing down.
 pub async fn held(
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
     held: Held,
-    user: &User,
+    user: UserId,
 ) -> Result<FlowError, FlowError> {
     let directory = scope.door().directory;
     if scope.door().dry_run {
         return Ok(refused(Problem::Held, &told(&held, None)));
     }
     let mut tx = gw.db.write(scope, "directory.hold").await?;
-    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), user.id).await?;
+    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), user).await?;
     let detail = told(&held, Some(&hold));
     if opened {
         let event = AuditEvent::refused(Act::DirectoryHeld)
@@ -144,7 +158,7 @@ pub async fn held(
             .value("reason", held.reason.as_str())
             .value("most", held.most)
             .value("active", held.active)
-            .value("user", user.id.to_string());
+            .value("user", user.to_string());
         tx.commit(Record::of(event)).await?;
     } else {
         tx.commit_housekeeping().await?;

@@ -43,10 +43,15 @@ pub(crate) fn refused(problem: Problem, detail: &str) -> FlowError {
     ScimError::of(problem, detail).into()
 }
 
+/// Another resource has this.
+pub(crate) fn taken(attribute: &str, value: &str) -> FlowError {
+    refused(Problem::Taken, &format!("{attribute} is taken; received \"{value}\""))
+}
+
 /// A unique key that says no is a name that is taken; anything else is what it is.
-pub(crate) fn or_taken(error: store::Error, detail: &str) -> FlowError {
+pub(crate) fn or_taken(error: store::Error, attribute: &str, value: &str) -> FlowError {
     match error {
-        store::Error::Conflict(_) => refused(Problem::Taken, detail),
+        store::Error::Conflict(_) => taken(attribute, value),
         other => other.into(),
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::{
     FlowError, Gateway,
+    blast_guard::{self, ADMINISTRATORS},
     provision::{Asked, or_taken, record, refused},
 };
 use model::{
@@ -65,9 +66,9 @@ pub async fn create(
         created_at: now,
         modified_at: now,
     };
-    tx.create_group(&group).await.map_err(|error| or_taken(error, "displayName is taken"))?;
+    tx.create_group(&group).await.map_err(|error| or_taken(error, "displayName", &group.display_name))?;
     let moved = move_members(&mut tx, group.id, &[MemberChange::Add(draft.members)]).await?;
-    regroup(&mut tx, &moved).await?;
+    tx = regroup(gw, scope, tx, &moved).await?;
     let event = AuditEvent::done(Act::GroupCreated).on("group", group.id).value("after", labels(&group));
     let kept = record(gw, now, moved.told(event));
     let view = view(&mut tx, &asked.projection, group).await?;
@@ -126,7 +127,7 @@ pub async fn delete(
     let group = locked(&mut tx, scope, id, asked).await?;
     let moved = move_members(&mut tx, id, &[MemberChange::RemoveAll]).await?;
     tx.remove_group(id).await?;
-    regroup(&mut tx, &moved).await?;
+    tx = regroup(gw, scope, tx, &moved).await?;
     let event = AuditEvent::done(Act::GroupDeleted).on("group", id).value("before", labels(&group));
     let kept = record(gw, tx.now(), moved.told(event));
     Ok(tx.commit(kept).await?)
@@ -151,8 +152,8 @@ async fn change(
     }
     tx.touch_group(id, name.map(String::as_str), external_id.map(Option::as_deref))
         .await
-        .map_err(|error| or_taken(error, "displayName is taken"))?;
-    regroup(&mut tx, &moved).await?;
+        .map_err(|error| or_taken(error, "displayName", name.map_or("", String::as_str)))?;
+    tx = regroup(gw, scope, tx, &moved).await?;
     if let Some(name) = name {
         group.display_name.clone_from(name);
     }
@@ -234,7 +235,7 @@ async fn move_members(tx: &mut TenantTx, group: GroupId, steps: &[MemberChange])
 fn known(people: &[UserId], here: &HashSet<UserId>) -> Result<(), FlowError> {
     match people.iter().find(|id| !here.contains(id)) {
         Some(id) => {
-            let detail = format!("no user has the id {id}; provision the user first");
+            let detail = format!("members: no user has this id; received \"{id}\"");
             Err(refused(Problem::MemberUnknown, &detail))
         }
         None => Ok(()),
@@ -242,21 +243,35 @@ fn known(people: &[UserId], here: &HashSet<UserId>) -> Result<(), FlowError> {
 }
 
 /// Brings teams and roles in line. Whoever lost one keeps the session and fetches access tokens anew;
-/// Redis, which keeps what ends sessions, is not told.
-async fn regroup(tx: &mut TenantTx, moved: &Moved) -> Result<(), FlowError> {
+/// Redis, which keeps what ends sessions, is not told. When nobody is left who administers the org, it is
+/// rolled back and held.
+async fn regroup(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    mut tx: TenantTx,
+    moved: &Moved,
+) -> Result<TenantTx, FlowError> {
     if moved.is_nobody() {
-        return Ok(());
+        return Ok(tx);
     }
     let people: Vec<UserId> = moved.added.union(&moved.removed).copied().collect();
+    let administered = !moved.removed.is_empty() && tx.others_have_role(&ADMINISTRATORS, None).await?;
     let lost = tx.regroup(&people).await?;
+    if administered
+        && let Some(last) = lost.first()
+        && let Some(held) = blast_guard::asks_of_roles(&mut tx, scope).await?
+    {
+        drop(tx);
+        return Err(blast_guard::held(gw, scope, held, *last).await?);
+    }
     if lost.len() > ONE_BY_ONE_MAX {
         tx.revoke(Scope::Org, Action::Reassert, "group_changed").await?;
-        return Ok(());
+        return Ok(tx);
     }
     for id in lost {
         tx.revoke(Scope::User(id), Action::Reassert, "group_changed").await?;
     }
-    Ok(())
+    Ok(tx)
 }
 
 impl Moved {

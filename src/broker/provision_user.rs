@@ -5,7 +5,7 @@
 
 use crate::{
     FlowError, Gateway, blast_guard,
-    provision::{Asked, differences, or_taken, record, refused},
+    provision::{Asked, differences, or_taken, record, refused, taken},
     provision_group::MEMBERS_SHOWN_MAX,
     provision_names, revoke,
 };
@@ -54,7 +54,13 @@ pub async fn create(
     let mut tx = gw.db.write(scope, "scim.user.create").await?;
     if let Some(present) = provision_names::taken_by(&mut tx, &draft).await? {
         if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
-            return Err(refused(Problem::Taken, "userName is taken, or an address is a sign-in's seat's"));
+            if normalised(&present.user_name) == normalised(&draft.user_name) {
+                return Err(taken("userName", &draft.user_name));
+            }
+            return Err(refused(
+                Problem::Taken,
+                "emails: a seat that a sign-in made has one of the addresses",
+            ));
         }
         provision_names::forget_departure(&mut tx, &draft).await?;
         let before = document_of(&present)?;
@@ -81,7 +87,7 @@ pub async fn create(
         modified_at: now,
     };
     let user = filled(blank, &document);
-    tx.create_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
+    tx.create_user(&user).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
     tx.set_emails(user.id, &addresses_of(&document)).await?;
     let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
@@ -190,7 +196,7 @@ async fn write(
     if change.adopts {
         user.directory = Some(scope.door().directory);
     }
-    tx.save_user(&user).await.map_err(|error| or_taken(error, "userName is taken"))?;
+    tx.save_user(&user).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
     tx.set_emails(user.id, &addresses_of(&change.next)).await?;
     user.version = user.version.saturating_add(1);
     user.modified_at = tx.now();
@@ -221,7 +227,7 @@ async fn unless_held(
         None => Ok(tx),
         Some(held) => {
             drop(tx);
-            Err(blast_guard::held(gw, scope, held, present).await?)
+            Err(blast_guard::held(gw, scope, held, present.id).await?)
         }
     }
 }

@@ -40,7 +40,8 @@ fn needed(req: &HttpRequest) -> &'static [&'static str] {
         ("Users", false) => &["users:write"],
         ("Groups", true) => &["groups:read"],
         ("Groups", false) => &["groups:write"],
-        (".search", _) => &["users:read", "groups:read"],
+        // The service itself: a search of everything.
+        ("" | ".search", _) => &["users:read", "groups:read"],
         _ => &[],
     }
 }

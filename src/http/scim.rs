@@ -98,6 +98,8 @@ struct Caller {
     base: String,
     /// Would change something, and is not to.
     rehearses: bool,
+    /// The resource that is asked for.
+    about: String,
 }
 
 impl Caller {
@@ -107,17 +109,18 @@ impl Caller {
         let base = base(&gw, slug);
         let rehearses =
             scope.door().dry_run && req.method() != Method::GET && !req.path().ends_with("/.search");
-        Ok(Self { gw, scope, base, rehearses })
+        Ok(Self { gw, scope, base, rehearses, about: resource(req) })
     }
     /// Runs a story to its end, in the org's span. A rehearsal that comes back would have changed nothing.
     async fn runs<T: Send + 'static>(
         &self,
         story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
-    ) -> Result<T, FlowError> {
-        match shielded(story).await {
+    ) -> Result<T, scim_error::Refused> {
+        let done = match shielded(story).await {
             Ok(_) if self.rehearses => Err(FlowError::Rehearsed(None)),
             done => done,
-        }
+        };
+        done.map_err(|error| scim_error::Refused::about(error, &self.about))
     }
     fn outside(&self) -> (Data<Gateway>, OrgScope<ScimClient>) {
         (self.gw.clone(), self.scope.clone())
@@ -126,6 +129,18 @@ impl Caller {
 
 fn base(gw: &Gateway, slug: Option<&str>) -> String {
     slug.map_or_else(|| gw.links.scim_base(), |slug| gw.links.at(&format!("/orgs/{slug}/scim/v2")))
+}
+
+/// How the resource that a request is about is called.
+fn resource(req: &HttpRequest) -> String {
+    let path = req.match_pattern().unwrap_or_default();
+    let kind = match () {
+        () if path.contains("/Users") => "User",
+        () if path.contains("/Groups") => "Group",
+        () => "Resource",
+    };
+    let id = req.match_info().get("id").map(|id| id.chars().take(40).collect::<String>());
+    id.map_or_else(|| kind.to_owned(), |id| format!("{kind} {id}"))
 }
 
 /// An id that is not one names nothing.

@@ -13,11 +13,30 @@ const HELD: &str = "scim.held";
 
 /// A refusal on its way to a directory.
 #[derive(Debug)]
-pub struct Refused(FlowError);
+pub struct Refused {
+    error: FlowError,
+    /// The resource it is about.
+    about: Option<String>,
+}
 
 impl From<FlowError> for Refused {
     fn from(error: FlowError) -> Self {
-        Self(error)
+        Self { error, about: None }
+    }
+}
+
+impl Refused {
+    pub fn about(error: FlowError, resource: &str) -> Self {
+        Self { error, about: Some(resource.to_owned()) }
+    }
+
+    fn said(&self) -> ScimError {
+        let said = rendered(&self.error);
+        match (&self.about, &self.error) {
+            // What is not here is answered alike, whatever was asked for.
+            (_, FlowError::Missing) | (None, _) => said,
+            (Some(resource), _) => said.at(resource),
+        }
     }
 }
 
@@ -82,34 +101,34 @@ fn rehearsed(record: Option<&Record>) -> Value {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 impl ResponseError for Refused {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(rendered(&self.0).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(rendered(&self.error).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
     fn error_response(&self) -> HttpResponse {
-        if let FlowError::Rehearsed(record) = &self.0 {
+        if let FlowError::Rehearsed(record) = &self.error {
             return HttpResponse::Ok()
                 .insert_header(("preference-applied", DRY_RUN))
                 .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
                 .insert_header((header::CACHE_CONTROL, "no-store"))
                 .body(rehearsed(record.as_deref()).to_string());
         }
-        let (status, said) = (self.status_code(), rendered(&self.0));
+        let (status, said) = (self.status_code(), self.said());
         if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = %self.0, "provisioning failed");
+            tracing::error!(error = %self.error, "provisioning failed");
         }
         let mut response = HttpResponse::build(status);
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"vestibule\""));
         }
-        if self.0.code() == HELD {
+        if self.error.code() == HELD {
             response.insert_header((header::RETRY_AFTER, blast_guard::RETRY_SECS.to_string()));
         }
-        if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.0 {
+        if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.error {
             response.insert_header((header::RETRY_AFTER, retry_after_secs.to_string()));
         }
         response

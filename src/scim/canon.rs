@@ -42,12 +42,21 @@ pub(crate) fn within(attribute: &Attribute, count: usize) -> Result<(), ScimErro
     if count <= VALUES_MAX {
         return Ok(());
     }
-    Err(ScimError::of(Problem::TooManyValues, format!("{}: at most {VALUES_MAX} values", attribute.name)))
+    let error =
+        ScimError::of(Problem::TooManyValues, format!("at most {VALUES_MAX} values; received {count}"));
+    Err(error.at(attribute.name))
 }
 
 /// The canonical form of one value.
 pub(crate) fn one(attribute: &'static Attribute, sent: Value) -> Result<Option<Value>, ScimError> {
-    let wrong = || ScimError::of(Problem::ValueWrong, format!("{} cannot have this value", attribute.name));
+    let wrong = |sent: &Value| {
+        let expected = match attribute.shape {
+            Shape::Text | Shape::Reference(_) | Shape::Binary | Shape::DateTime => "text is expected",
+            Shape::Boolean => "true or false is expected",
+            Shape::Complex(_) => "an object of sub-attributes is expected",
+        };
+        ScimError::of(Problem::ValueWrong, expected).received(sent).at(attribute.name)
+    };
     match (attribute.shape, sent) {
         (_, Value::Null) => Ok(None),
         (shape, Value::Array(mut list)) => match (list.pop(), list.is_empty()) {
@@ -56,21 +65,26 @@ pub(crate) fn one(attribute: &'static Attribute, sent: Value) -> Result<Option<V
             (Some(only), true) if matches!(shape, Shape::Complex(_)) && !only.is_array() => {
                 one(attribute, only)
             }
-            (Some(_), _) => Err(wrong()),
+            (Some(last), _) => {
+                list.push(last);
+                Err(wrong(&Value::Array(list)))
+            }
         },
         (Shape::Text | Shape::Reference(_) | Shape::Binary | Shape::DateTime, sent) => match sent {
             Value::String(text) => Ok(Some(Value::String(text))),
             Value::Number(number) => Ok(Some(Value::String(number.to_string()))),
-            _ => Err(wrong()),
+            other => Err(wrong(&other)),
         },
-        (Shape::Boolean, sent) => boolean(&sent).map(|value| Some(Value::Bool(value))).ok_or_else(wrong),
+        (Shape::Boolean, sent) => {
+            boolean(&sent).map(|value| Some(Value::Bool(value))).ok_or_else(|| wrong(&sent))
+        }
         (Shape::Complex(_), Value::Object(object)) => complex(attribute, object),
         (Shape::Complex(subs), sent @ (Value::String(_) | Value::Number(_))) => {
-            let sub = find(subs, "value").ok_or_else(wrong)?;
+            let sub = find(subs, "value").ok_or_else(|| wrong(&sent))?;
             let bare = Object::from_iter([(sub.name.to_owned(), sent)]);
             complex(attribute, bare)
         }
-        (Shape::Complex(_), Value::Bool(_)) => Err(wrong()),
+        (Shape::Complex(_), sent @ Value::Bool(_)) => Err(wrong(&sent)),
     }
 }
 
@@ -78,7 +92,7 @@ fn complex(attribute: &'static Attribute, object: Object) -> Result<Option<Value
     let mut kept = Object::new();
     for (key, sent) in object {
         if let Some(sub) = find_sub(attribute, &key)
-            && let Some(value) = one(sub, sent)?
+            && let Some(value) = one(sub, sent).map_err(|error| error.at(attribute.name))?
         {
             kept.insert(sub.name.to_owned(), value);
         }

@@ -4,15 +4,12 @@
 //! Works on a copy its caller owns: an error half way leaves the stored document untouched.
 
 use crate::{
-    ENTERPRISE_URN, Kind, Object, Problem, ScimError,
+    ENTERPRISE_URN, Kind, Object, Problem, ScimError, USER_URN,
     attributes::{Attribute, ENTERPRISE, IGNORED, Mutability, READ_ONLY, USER, among, find},
-    canon, edit_values,
+    canon, edit_foreign, edit_values,
     path::{AttrPath, Path},
 };
 use serde_json::Value;
-
-/// Most extensions beside the enterprise one that a user may carry.
-pub(crate) const EXTENSIONS_MAX: usize = 16;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verb {
@@ -57,6 +54,10 @@ fn target(path: &AttrPath) -> Result<Target<'_>, ScimError> {
     }
 }
 
+pub(crate) fn not_an_object(place: &str, value: &Value) -> ScimError {
+    ScimError::of(Problem::ValueWrong, "an object of attributes is expected").received(value).at(place)
+}
+
 fn unknown(name: &str) -> ScimError {
     ScimError::of(Problem::PathUnknown, format!("no such attribute: {name}"))
 }
@@ -84,7 +85,7 @@ pub(crate) fn assign(map: &mut Object, verb: Verb, path: &Path, value: Value) ->
         Target::Ignored => Ok(()),
         Target::Whole => match value {
             Value::Object(values) if !values.keys().any(|key| is_whole(key)) => assign_all(map, verb, values),
-            _ => Err(ScimError::of(Problem::ValueWrong, "an object of attributes is expected")),
+            other => Err(not_an_object(USER_URN, &other)),
         },
         Target::Enterprise => match value {
             Value::Null => Ok(()),
@@ -98,9 +99,13 @@ pub(crate) fn assign(map: &mut Object, verb: Verb, path: &Path, value: Value) ->
                 }
                 Ok(())
             }
-            _ => Err(ScimError::of(Problem::ValueWrong, "an object of attributes is expected")),
+            other => Err(not_an_object(ENTERPRISE_URN, &other)),
         },
-        Target::Foreign { urn, name } => assign_foreign(map, urn, name, path, value),
+        Target::Foreign { urn, name } => {
+            edit_foreign::assign(map, (urn, name), path, value)?;
+            prune(map);
+            Ok(())
+        }
         Target::Known { extension, attribute } => {
             let place = match extension {
                 None => &mut *map,
@@ -128,7 +133,8 @@ fn assign_known(
         return edit_values::assign(place, verb, path, attribute, value);
     }
     if path.filter.is_some() {
-        return Err(ScimError::of(Problem::PathUnknown, format!("{} has no list of values", attribute.name)));
+        return Err(ScimError::of(Problem::PathUnknown, "it has one value, not a list to choose from")
+            .at(attribute.name));
     }
     if let Some(name) = &path.attr.sub {
         let sub = sub_of(attribute, name)?;
@@ -147,7 +153,10 @@ fn assign_known(
         }
         Some(value) => drop(place.insert(attribute.name.into(), value)),
         None if attribute.name == "active" => {
-            return Err(ScimError::of(Problem::ValueWrong, "active must be true or false"));
+            return Err(ScimError::of(
+                Problem::ValueWrong,
+                "active: true or false is expected; received null",
+            ));
         }
         None if verb == Verb::Add => {}
         None => drop(place.remove(attribute.name)),
@@ -160,37 +169,6 @@ pub(crate) fn sub_of(attribute: &'static Attribute, name: &str) -> Result<&'stat
     canon::find_sub(attribute, name).ok_or_else(|| unknown(&format!("{}.{name}", attribute.name)))
 }
 
-fn assign_foreign(
-    map: &mut Object,
-    urn: &str,
-    name: &str,
-    path: &Path,
-    value: Value,
-) -> Result<(), ScimError> {
-    if path.filter.is_some() || path.attr.sub.is_some() {
-        return Err(unknown(urn));
-    }
-    if among(&IGNORED, name) {
-        return Ok(());
-    }
-    let held = map.keys().find(|key| key.eq_ignore_ascii_case(urn)).cloned();
-    let known = map.keys().filter(|key| key.contains(':') && *key != ENTERPRISE_URN).count();
-    if held.is_none() && known >= EXTENSIONS_MAX {
-        return Err(ScimError::of(Problem::TooManyValues, format!("at most {EXTENSIONS_MAX} extensions")));
-    }
-    let key = held.unwrap_or_else(|| urn.to_owned());
-    let place = object_at(map, &key)?;
-    match (name, canon::without_passwords(value)) {
-        ("", Value::Object(values)) => place.extend(values),
-        ("", Value::Null) => {}
-        ("", _) => return Err(ScimError::of(Problem::ValueWrong, "an object of attributes is expected")),
-        (name, Value::Null) => drop(place.remove(name)),
-        (name, value) => drop(place.insert(name.to_owned(), value)),
-    }
-    prune(map);
-    Ok(())
-}
-
 /// Removes what a path names. `sent` is the value Entra and Okta put beside the path: for a list it
 /// says which values go; for anything else it says nothing.
 pub(crate) fn remove(map: &mut Object, path: &Path, sent: Option<&Value>) -> Result<(), ScimError> {
@@ -198,16 +176,11 @@ pub(crate) fn remove(map: &mut Object, path: &Path, sent: Option<&Value>) -> Res
         Target::Ignored => {}
         Target::Whole => return Err(ScimError::of(Problem::NoTarget, "remove needs an attribute")),
         Target::Enterprise => drop(map.remove(ENTERPRISE_URN)),
-        Target::Foreign { urn, name } => {
-            let key = map.keys().find(|key| key.eq_ignore_ascii_case(urn)).cloned();
-            if let Some(Value::Object(place)) = key.as_deref().and_then(|key| map.get_mut(key)) {
-                place.retain(|held, _| !name.is_empty() && !held.eq_ignore_ascii_case(name));
-            }
-        }
+        Target::Foreign { urn, name } => edit_foreign::remove(map, (urn, name), path)?,
         Target::Known { extension, attribute } => {
             if attribute.required || attribute.name == "active" {
-                let detail = format!("{} cannot be removed", attribute.name);
-                return Err(ScimError::of(Problem::Mutability, detail));
+                let error = ScimError::of(Problem::Mutability, "it is required and cannot be removed");
+                return Err(error.at(attribute.name));
             }
             let place = match extension {
                 None => &mut *map,
@@ -232,7 +205,7 @@ pub(crate) fn remove(map: &mut Object, path: &Path, sent: Option<&Value>) -> Res
 
 /// The object under a key, made if absent.
 pub(crate) fn object_at<'m>(map: &'m mut Object, key: &str) -> Result<&'m mut Object, ScimError> {
-    let wrong = ScimError::of(Problem::ValueWrong, format!("{key} is not an object"));
+    let wrong = ScimError::of(Problem::ValueWrong, "it is kept as a single value, not as an object").at(key);
     map.entry(key).or_insert_with(|| Value::Object(Object::new())).as_object_mut().ok_or(wrong)
 }
 

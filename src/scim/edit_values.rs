@@ -51,7 +51,10 @@ pub(crate) fn assign(
             settle(&mut list, &matched);
         }
         (Some(filter), None) => {
-            let wrong = || ScimError::of(Problem::ValueWrong, format!("{} needs a value", attribute.name));
+            let wrong = || {
+                ScimError::of(Problem::ValueWrong, "an object of sub-attributes is expected")
+                    .at(attribute.name)
+            };
             let value = canon::one(attribute, value)?.ok_or_else(wrong)?;
             let matched = matched_or_made(&mut list, verb, Some(filter), attribute)?;
             affordable(attribute, matched.len(), Some(&value))?;
@@ -122,7 +125,8 @@ fn affordable(attribute: &Attribute, copies: usize, value: Option<&Value>) -> Re
     if bytes.saturating_mul(copies) <= DOCUMENT_BYTES_MAX {
         return Ok(());
     }
-    Err(ScimError::of(Problem::ValueTooLong, format!("{}: too large for {copies} values", attribute.name)))
+    Err(ScimError::of(Problem::ValueTooLong, format!("{bytes} bytes, for {copies} values"))
+        .at(attribute.name))
 }
 
 /// Where the filter matches; for `add`, a new value made of the filter's own equalities if nowhere.
@@ -139,7 +143,7 @@ fn matched_or_made(
     if !found.is_empty() {
         return Ok(found);
     }
-    let nothing = || ScimError::of(Problem::NoTarget, format!("no value of {} matches", attribute.name));
+    let nothing = || ScimError::of(Problem::NoTarget, "no value matches the filter").at(attribute.name);
     let mut made = Object::new();
     match (verb, filter) {
         (_, None) => {}

@@ -162,6 +162,50 @@ impl Problem {
             Self::Internal => ("scim.internal", 500, None),
         }
     }
+    /// What whoever reads the provisioning log may do about it, in a line; docs/REFUSALS.md says more.
+    const fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ValueMissing => "Map a value to it in the directory",
+            Self::ValueWrong | Self::Nul => "Correct its mapping in the directory",
+            Self::ValueTooLong => "Shorten it in the directory",
+            Self::TooManyValues | Self::DocumentTooLarge => "Map fewer values",
+            Self::DuplicateKey => "Map each attribute once",
+            Self::PathUnknown | Self::Mutability => "Take its mapping out of the directory",
+            Self::NoTarget => "Add the value before it is changed",
+            Self::MemberUnknown => "Provision people before their groups",
+            Self::Held => "Let an administrator of the org look at its holds",
+            Self::ScopeMissing => "Use a token with the scope",
+            Self::Taken => "Rename or remove the other one",
+            Self::OtherDirectory => "Take the person off one of the two directories",
+            Self::NotAdopted => "Let the org's administrator set scim_adopts",
+            Self::VersionMismatch => "Read it again, then change it",
+            Self::BodyTooLarge | Self::TooManyOperations => "Send less at once",
+            Self::TooManyMembers => "Exclude the list by excludedAttributes",
+            Self::FilterTooComplex => "Ask in several requests",
+            Self::CursorWrong | Self::CursorExpired => "Begin the list again",
+            Self::NotServed => "Switch it off in the directory",
+            Self::BodyLate
+            | Self::NotJson
+            | Self::NotAnObject
+            | Self::TooDeep
+            | Self::FilterSyntax
+            | Self::FilterWrong
+            | Self::PathSyntax
+            | Self::PatchSyntax
+            | Self::QueryWrong
+            | Self::CountWrong
+            | Self::TooCostly
+            | Self::Missing
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::Throttled
+            | Self::Circular
+            | Self::Unresolved
+            | Self::Unavailable
+            | Self::MethodNotAllowed
+            | Self::Internal => return None,
+        })
+    }
     pub const fn code(self) -> &'static str {
         self.row().0
     }
@@ -184,8 +228,10 @@ pub struct ScimError {
     pub detail: String,
 }
 
-/// A detail is cut here: it may quote what the client sent.
-const DETAIL_CHARS_MAX: usize = 400;
+/// A detail is cut here: it may quote what the client sent, and travels as a refusal's fact.
+const DETAIL_CHARS_MAX: usize = 300;
+/// A received value is shown up to this length.
+const SHOWN_CHARS_MAX: usize = 60;
 
 impl ScimError {
     pub fn of(problem: Problem, detail: impl fmt::Display) -> Self {
@@ -193,15 +239,44 @@ impl ScimError {
         let detail = detail.to_string().chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect();
         Self { status, scim_type, code, detail }
     }
+    /// The same, with what it is about in front: an attribute, an operation, a resource.
+    #[must_use]
+    pub fn at(self, place: impl fmt::Display) -> Self {
+        let detail = format!("{place}: {}", self.detail).chars().take(DETAIL_CHARS_MAX).collect();
+        Self { detail, ..self }
+    }
+    /// The same, with the value of a known attribute that came. What is long is not shown: a key or a
+    /// password in the wrong place is.
+    #[must_use]
+    pub(crate) fn received(self, value: &Value) -> Self {
+        let shown = match value {
+            Value::String(text) if text.chars().count() > SHOWN_CHARS_MAX => {
+                format!("text of {} characters", text.chars().count())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+            Value::Array(list) => format!("a list of {}", list.len()),
+            Value::Object(_) => "an object".to_owned(),
+        };
+        let detail = format!("{}; received {shown}", self.detail);
+        let detail = detail.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect();
+        Self { detail, ..self }
+    }
     pub(crate) fn is(&self, problem: Problem) -> bool {
         self.code == problem.code()
+    }
+    /// What is wrong, what would help, and the code.
+    fn said(&self) -> String {
+        let remedy = Problem::of_code(self.code).and_then(Problem::remedy);
+        let parts = [Some(self.detail.as_str()).filter(|text| !text.is_empty()), remedy];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(". ");
+        format!("{text} [{}]", self.code).trim_start().to_owned()
     }
     /// The body of the answer (RFC 7644 3.12): `status` is a JSON string.
     pub fn render(&self) -> Value {
         let mut body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
             "status": self.status.to_string(),
-            "detail": format!("{} [{}]", self.detail, self.code),
+            "detail": self.said(),
         });
         if let (Some(scim_type), Some(body)) = (self.scim_type, body.as_object_mut()) {
             body.insert("scimType".into(), Value::from(scim_type));
@@ -232,9 +307,21 @@ mod tests {
         assert_eq!(
             error.render(),
             json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": "409",
-                   "scimType": "uniqueness", "detail": "userName is taken [scim.taken]"})
+                   "scimType": "uniqueness",
+                   "detail": "userName is taken. Rename or remove the other one [scim.taken]"})
         );
         assert!(ScimError::of(Problem::Missing, "").render().get("scimType").is_none());
-        assert_eq!(ScimError::of(Problem::NotJson, "x".repeat(401)).detail.len(), 400);
+        assert_eq!(ScimError::of(Problem::NotJson, "x".repeat(301)).detail.len(), 300);
+    }
+
+    #[test]
+    fn a_detail_names_the_place_and_shows_a_value_that_is_short() {
+        let error = || ScimError::of(Problem::ValueWrong, "true or false is expected");
+        let short = error().received(&json!("y\u{7}es")).at("active").at("Operations[2]");
+        assert_eq!(short.detail, "Operations[2]: active: true or false is expected; received \"y\\u0007es\"");
+        let long = error().received(&json!("s3cret".repeat(20)));
+        assert_eq!(long.detail, "true or false is expected; received text of 120 characters");
+        assert_eq!(error().received(&json!([1])).detail, "true or false is expected; received a list of 1");
+        assert_eq!(error().at("x".repeat(400)).detail.len(), DETAIL_CHARS_MAX);
     }
 }

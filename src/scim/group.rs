@@ -51,7 +51,7 @@ pub fn parse(body: &[u8]) -> Result<GroupDraft, ScimError> {
     let body = dialect::read(body)?;
     let mut change = GroupChange::default();
     change.assign_all(Verb::Replace, &body)?;
-    let missing = || ScimError::of(Problem::ValueMissing, "displayName is required");
+    let missing = || ScimError::of(Problem::ValueMissing, "displayName: a name is required");
     let members = change.members.pop().map_or_else(Vec::new, |step| match step {
         MemberChange::Add(ids) | MemberChange::Replace(ids) => ids,
         MemberChange::Remove(_) | MemberChange::RemoveAll => Vec::new(),
@@ -65,12 +65,13 @@ pub fn parse(body: &[u8]) -> Result<GroupDraft, ScimError> {
 
 pub(crate) fn changes(patch: &Patch) -> Result<GroupChange, ScimError> {
     let mut change = GroupChange::default();
-    for operation in &patch.operations {
-        match operation {
-            Operation::AssignAll { verb, values } => change.assign_all(*verb, values)?,
-            Operation::Assign { verb, path, value } => change.assign(*verb, path, value)?,
-            Operation::Remove { path, value } => change.remove(path, value.as_ref())?,
-        }
+    for (n, operation) in patch.operations.iter().enumerate() {
+        let done = match operation {
+            Operation::AssignAll { verb, values } => change.assign_all(*verb, values),
+            Operation::Assign { verb, path, value } => change.assign(*verb, path, value),
+            Operation::Remove { path, value } => change.remove(path, value.as_ref()),
+        };
+        done.map_err(|error| error.at(format!("Operations[{n}]")))?;
     }
     Ok(change)
 }
@@ -130,12 +131,15 @@ impl GroupChange {
             Target::Ignored => {}
             Target::Whole => match value {
                 Value::Object(values) => self.assign_all(verb, values)?,
-                _ => return Err(ScimError::of(Problem::ValueWrong, "an object of attributes is expected")),
+                other => {
+                    let error = ScimError::of(Problem::ValueWrong, "an object of attributes is expected");
+                    return Err(error.received(other).at(GROUP_URN));
+                }
             },
             Target::DisplayName => self.rename = Some(display_name(value)?),
             Target::ExternalId => self.external_id = Some(external_id(value)?),
             Target::Members if path.filter.is_some() || path.attr.sub.is_some() => {
-                let detail = "members are added and removed, not changed";
+                let detail = "members: an entry is added or removed whole, never changed";
                 return Err(ScimError::of(Problem::Mutability, detail));
             }
             Target::Members => {
@@ -155,11 +159,14 @@ impl GroupChange {
             Target::Ignored => {}
             Target::Whole => return Err(ScimError::of(Problem::NoTarget, "remove needs an attribute")),
             Target::DisplayName => {
-                return Err(ScimError::of(Problem::Mutability, "displayName cannot be removed"));
+                return Err(ScimError::of(
+                    Problem::Mutability,
+                    "displayName: it is required and cannot be removed",
+                ));
             }
             Target::ExternalId => self.external_id = Some(None),
             Target::Members if path.attr.sub.is_some() => {
-                return Err(ScimError::of(Problem::Mutability, "members are removed whole"));
+                return Err(ScimError::of(Problem::Mutability, "members: an entry is removed whole"));
             }
             Target::Members => match (&path.filter, value) {
                 (Some(filter), _) => {
@@ -183,7 +190,7 @@ impl GroupChange {
 }
 
 fn display_name(value: &Value) -> Result<String, ScimError> {
-    let missing = || ScimError::of(Problem::ValueMissing, "displayName is required");
+    let missing = || ScimError::of(Problem::ValueMissing, "displayName: a name is required").received(value);
     let text = value.as_str().filter(|name| !name.trim().is_empty()).ok_or_else(missing)?;
     bounded("displayName", Some(text))?.ok_or_else(missing)
 }
@@ -194,7 +201,7 @@ fn external_id(value: &Value) -> Result<Option<String>, ScimError> {
         Value::String(text) => bounded("externalId", Some(text)),
         Value::Number(number) => Ok(Some(number.to_string())),
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            Err(ScimError::of(Problem::ValueWrong, "externalId must be text"))
+            Err(ScimError::of(Problem::ValueWrong, "text is expected").received(value).at("externalId"))
         }
     }
 }
@@ -231,18 +238,23 @@ fn entry_text(entry: &Value) -> Result<&str, ScimError> {
         Value::String(text) => Some(text.as_str()),
         Value::Object(entry) => {
             if text_of(entry, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("group")) {
-                return Err(ScimError::of(Problem::MemberUnknown, "groups cannot be members of groups"));
+                return Err(ScimError::of(
+                    Problem::MemberUnknown,
+                    "members: a group cannot be a member of a group",
+                ));
             }
             text_of(entry, "value")
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     };
-    text.ok_or_else(|| ScimError::of(Problem::ValueWrong, "a member needs the id of a user as its value"))
+    let wrong =
+        || ScimError::of(Problem::ValueWrong, "the id of a user is expected as value").received(entry);
+    text.ok_or_else(|| wrong().at("members"))
 }
 
 fn user_id(text: &str) -> Result<UserId, ScimError> {
-    let detail = || format!("no user has the id {text}; provision the user first");
-    text.parse().map_err(|_| ScimError::of(Problem::MemberUnknown, detail()))
+    let unknown = || ScimError::of(Problem::MemberUnknown, "members: no user has this id");
+    text.parse().map_err(|_| unknown().received(&Value::from(text)))
 }
 
 /// The ids in `members[value eq "a" or value eq "b"]`. Any other filter would need the members.
@@ -257,7 +269,9 @@ fn chosen(filter: &Filter, ids: &mut Vec<UserId>) -> Result<(), ScimError> {
         | Filter::Present(_)
         | Filter::Some { .. }
         | Filter::And(_)
-        | Filter::Not(_) => Err(ScimError::of(Problem::PathUnknown, "members are chosen by value eq \"id\"")),
+        | Filter::Not(_) => {
+            Err(ScimError::of(Problem::PathUnknown, "members: they are chosen by value eq \"id\" alone"))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod canon;
 pub mod condition;
 pub mod dialect;
 mod edit;
+mod edit_foreign;
 mod edit_values;
 pub mod error;
 pub mod filter;

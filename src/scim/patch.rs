@@ -87,7 +87,9 @@ pub fn parse(body: &[u8]) -> Result<Patch, ScimError> {
         let detail = format!("at most {OPERATIONS_MAX} operations");
         return Err(ScimError::of(Problem::TooManyOperations, detail));
     }
-    let operations = list.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
+    let read =
+        |(n, one): (usize, &Value)| operation(one).map_err(|error| error.at(format!("Operations[{n}]")));
+    let operations = list.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
     if operations.iter().map(Operation::terms).sum::<usize>() > TERMS_MAX {
         let detail = format!("at most {TERMS_MAX} comparisons in the paths of one request");
         return Err(ScimError::of(Problem::TooManyOperations, detail));
@@ -126,16 +128,15 @@ fn operation(sent: &Value) -> Result<Operation, ScimError> {
 /// has happened. Errors as RFC 7644 3.5.2.1 to 3.5.2.3 name them.
 pub fn apply(patch: &Patch, document: &UserDocument) -> Result<(UserDocument, PatchOutcome), ScimError> {
     let mut attributes = document.attributes.clone();
-    for operation in &patch.operations {
-        match operation {
+    for (n, operation) in patch.operations.iter().enumerate() {
+        let done = match operation {
             Operation::Assign { verb, path, value } => {
-                edit::assign(&mut attributes, *verb, path, value.clone())?;
+                edit::assign(&mut attributes, *verb, path, value.clone())
             }
-            Operation::AssignAll { verb, values } => {
-                edit::assign_all(&mut attributes, *verb, values.clone())?
-            }
-            Operation::Remove { path, value } => edit::remove(&mut attributes, path, value.as_ref())?,
-        }
+            Operation::AssignAll { verb, values } => edit::assign_all(&mut attributes, *verb, values.clone()),
+            Operation::Remove { path, value } => edit::remove(&mut attributes, path, value.as_ref()),
+        };
+        done.map_err(|error| error.at(format!("Operations[{n}]")))?;
     }
     UserDraft::promote(attributes)?.replace(document)
 }

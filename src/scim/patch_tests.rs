@@ -250,6 +250,31 @@ fn an_extension_of_the_clients_own_is_kept_as_sent() {
 }
 
 #[test]
+fn an_extension_of_the_clients_own_is_changed_by_its_paths_in_any_letter_case() {
+    let urn = "urn:ietf:params:scim:schemas:extension:acme:2.0:User";
+    let user = created(&json!({"userName": "x", urn: {
+        "Site": {"city": "Bern", "floor": 2}, "tags": [{"k": "a", "n": 1}, {"k": "b"}], "level": 3}}));
+    let next = |operation: Value| after(&user, &json!([operation]))[urn].clone();
+    let at = |path: &str| format!("{}:{path}", urn.to_uppercase());
+    let set = next(json!({"op": "replace", "path": at("site.CITY"), "value": "Basel"}));
+    assert_eq!(set["Site"], json!({"city": "Basel", "floor": 2}));
+    assert_eq!(next(json!({"op": "add", "path": at("LEVEL"), "value": 4}))["level"], 4);
+    assert_eq!(next(json!({"op": "add", "value": {urn: {"SITE": null, "new": true}}})).get("Site"), None);
+    assert_eq!(next(json!({"op": "remove", "path": at("site.floor")}))["Site"], json!({"city": "Bern"}));
+    assert_eq!(next(json!({"op": "remove", "path": at("tags[k eq \"A\"]")}))["tags"], json!([{"k": "b"}]));
+    let cut = next(json!({"op": "remove", "path": at("tags[n eq 1].n")}));
+    assert_eq!(cut["tags"], json!([{"k": "a"}, {"k": "b"}]));
+    assert_eq!(
+        next(json!({"op": "remove", "path": at("tags[k eq \"z\"]")}))["tags"].as_array().unwrap().len(),
+        2
+    );
+    let inside = json!([{"op": "add", "path": at("tags[k eq \"a\"].n"), "value": 2}]);
+    assert_eq!(run(&user, &inside).unwrap_err().code, "scim.path_unknown");
+    let gone = after(&user, &json!([{"op": "remove", "path": urn}]));
+    assert!(gone.get(urn).is_none());
+}
+
+#[test]
 fn a_request_that_is_no_patch_is_refused() {
     for body in [
         json!({}),

@@ -117,7 +117,9 @@ impl Path {
             return Err(wrong());
         }
         let mut parser = Parser::new(text.get(open..).unwrap_or_default());
-        let filter = parser.bracketed().map_err(|_| wrong())?;
+        // A filter that is none is `invalidFilter` also in a path (RFC 7644 table 9).
+        let is_whole = text.contains(']');
+        let filter = parser.bracketed().map_err(|error| if is_whole { error } else { wrong() })?;
         attr.sub = match parser.rest() {
             "" => None,
             rest => Some(rest.strip_prefix('.').filter(|sub| is_name(sub)).ok_or_else(wrong)?.to_owned()),
@@ -165,8 +167,6 @@ mod tests {
             "a b",
             "a.b.c",
             "emails[",
-            "emails[]",
-            "emails[type]",
             "emails[type eq \"w\"]x",
             "emails[type eq \"w\"].",
             "emails.value[type eq \"w\"]",
@@ -176,6 +176,9 @@ mod tests {
         ] {
             let error = Path::parse(bad).unwrap_err();
             assert_eq!(error.scim_type, Some("invalidPath"), "{bad}");
+        }
+        for bad in ["emails[]", "emails[type]", "emails[active gt true]"] {
+            assert_eq!(Path::parse(bad).unwrap_err().scim_type, Some("invalidFilter"), "{bad}");
         }
         let long = "a".repeat(PATH_BYTES_MAX);
         assert!(Path::parse(&long).is_ok());

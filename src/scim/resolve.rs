@@ -42,6 +42,14 @@ impl Condition {
             None => Ok(absent(asked)),
         })
     }
+
+    /// What a filter asks of one value of a list that has no schema here.
+    pub(crate) fn inside_foreign(filter: &Filter) -> Resolved {
+        within(filter, &|path, asked| match (&path.urn, &path.sub) {
+            (None, None) => existing(asked, |asked| foreign_part(&path.name, asked)),
+            _ => Ok(absent(asked)),
+        })
+    }
 }
 
 fn each(filters: &[Filter], read: impl FnMut(&Filter) -> Resolved) -> Result<Vec<Condition>, ScimError> {
@@ -157,11 +165,7 @@ fn no_value(of: &Attribute) -> ScimError {
 
 fn bracketed(path: &AttrPath, kind: Kind, inner: &Filter) -> Resolved {
     if let Some(list) = foreign(path, kind) {
-        let inner = within(inner, &|path, asked| match (&path.urn, &path.sub) {
-            (None, None) => existing(asked, |asked| foreign_part(&path.name, asked)),
-            _ => Ok(absent(asked)),
-        })?;
-        return Ok(Condition::some(list, inner));
+        return Ok(Condition::some(list, Condition::inside_foreign(inner)?));
     }
     match known(path, kind) {
         Some(found) if found.attribute.many => {

@@ -74,7 +74,7 @@ impl UserDraft {
     pub(crate) fn promote(attributes: Object) -> Result<Self, ScimError> {
         let name = attributes.get("name").and_then(Value::as_object);
         let part = |key| name.and_then(|name| text_of(name, key));
-        let missing = || ScimError::of(Problem::ValueMissing, "userName is required");
+        let missing = || ScimError::of(Problem::ValueMissing, "userName: a name is required");
         let user_name = text_of(&attributes, "userName").filter(|name| !name.trim().is_empty());
         let user_name = bounded("userName", Some(user_name.ok_or_else(missing)?))?.ok_or_else(missing)?;
         let draft = Self {
@@ -166,14 +166,16 @@ fn fits(next: &Object, present: Option<&Object>) -> Result<(), ScimError> {
     {
         return Ok(());
     }
-    Err(ScimError::of(Problem::DocumentTooLarge, format!("a user has at most {DOCUMENT_BYTES_MAX} bytes")))
+    let detail = format!("a user has at most {DOCUMENT_BYTES_MAX} bytes; this one would have {size}");
+    Err(ScimError::of(Problem::DocumentTooLarge, detail))
 }
 
 /// Empty text is unassigned where it would be matched on.
 pub(crate) fn bounded(name: &str, text: Option<&str>) -> Result<Option<String>, ScimError> {
     match text.filter(|text| !text.is_empty()) {
         Some(text) if text.len() > PROMOTED_BYTES_MAX => {
-            Err(ScimError::of(Problem::ValueTooLong, format!("{name}: at most {PROMOTED_BYTES_MAX} bytes")))
+            let detail = format!("at most {PROMOTED_BYTES_MAX} bytes; received {}", text.len());
+            Err(ScimError::of(Problem::ValueTooLong, detail).at(name))
         }
         text => Ok(text.map(str::to_owned)),
     }

@@ -251,8 +251,24 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Takes the seat away, with all that hangs on it. Revoke first, in the same transaction.
+    /// Takes the seat away, with all that hangs on it; the groups that lose a member are changed by it.
+    /// Revoke first, in the same transaction. Whoever has such a group locked changes it itself, and locks
+    /// people after groups: so none is waited for.
     pub async fn remove_user(&mut self, id: UserId) -> Result<()> {
+        let now = OffsetDateTime::from(self.now());
+        sqlx::query(
+            "UPDATE groups
+                SET version = version + 1, modified_at = $2
+              WHERE group_id IN (SELECT g.group_id
+                                   FROM groups g
+                                   JOIN group_members m USING (org_id, group_id)
+                                  WHERE m.user_id = $1
+                                    FOR UPDATE OF g SKIP LOCKED)",
+        )
+        .bind(id.uuid())
+        .bind(now)
+        .execute(self.sql())
+        .await?;
         sqlx::query("DELETE FROM users WHERE user_id = $1").bind(id.uuid()).execute(self.sql()).await?;
         Ok(())
     }
