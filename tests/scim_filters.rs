@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 const SEED: u64 = 0x5c1a_0002;
 const PEOPLE: usize = 60;
 const GROUPS: usize = 12;
-const FILTERS: usize = 1_500;
+const FILTERS: usize = 800;
 
 pub async fn people(house: &House, tenant: &Tenant, lot: &mut Lot, count: usize) -> Vec<String> {
     let mut made = Vec::new();

@@ -126,6 +126,12 @@ mod tests {
     }
 
     #[test]
+    fn a_plus_sign_is_a_blank_where_it_can_be_nothing_else() {
+        let plain = Filter::parse(r#"userName eq "a+b" and not (level gt 1e+5)"#).unwrap();
+        assert_eq!(Filter::parse(r#"userName+eq+"a+b"+and+not+(level+gt+1e+5)"#).unwrap(), plain);
+    }
+
+    #[test]
     fn what_is_not_a_filter_is_refused() {
         for bad in [
             "",

@@ -37,6 +37,9 @@ pub fn service_provider_config(base: &str, entity_tags: EntityTags) -> Value {
             {"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
              "description": "A token of the directory, in the Authorization header",
              "specUri": "https://www.rfc-editor.org/info/rfc6750"},
+            {"type": "oauth2", "name": "OAuth 2.0 client credentials", "primary": false,
+             "description": "A token that the directory fetches with its client's secret",
+             "specUri": "https://www.rfc-editor.org/info/rfc6749"},
         ],
         "meta": {"resourceType": "ServiceProviderConfig", "location": format!("{base}/ServiceProviderConfig")},
     })

@@ -57,6 +57,8 @@ pub struct Site {
     pub requests_per_sec: u32,
     /// The public URL of a node that stands beside another; its own address otherwise.
     pub public_url: Option<String>,
+    /// How long a statement may take.
+    pub statement_timeout_secs: u32,
 }
 
 impl Site {
@@ -68,6 +70,7 @@ impl Site {
             redis_url: None,
             requests_per_sec: 100_000,
             public_url: None,
+            statement_timeout_secs: 10,
         }
     }
 
@@ -104,6 +107,7 @@ async fn start(site: Site) -> (House, wiring::Running, wiring::Stores) {
         ("VESTIBULE_EGRESS__NAME_SERVERS".to_owned(), dns.address.to_string()),
         ("VESTIBULE_LIMITS__CREDENTIAL_REQUESTS_PER_SEC".to_owned(), site.requests_per_sec.to_string()),
         ("VESTIBULE_LIMITS__ORG_REQUESTS_PER_SEC".to_owned(), site.requests_per_sec.to_string()),
+        ("VESTIBULE_DATABASE__STATEMENT_TIMEOUT_SECS".to_owned(), site.statement_timeout_secs.to_string()),
     ];
     given.extend(site.redis_url.map(|url| ("REDIS_URL".to_owned(), url)));
     let settings = Settings::load(None, given).unwrap();

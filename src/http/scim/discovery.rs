@@ -7,7 +7,9 @@ use broker::{FlowError, Gateway};
 use scim::{Problem, ScimError, schema, schema::EntityTags};
 
 pub(super) async fn discovery(req: HttpRequest, gw: Data<Gateway>) -> Answer {
-    if form_urlencoded::parse(req.query_string().as_bytes()).any(|(name, _)| name == "filter") {
+    if form_urlencoded::parse(req.query_string().as_bytes())
+        .any(|(name, _)| name.eq_ignore_ascii_case("filter"))
+    {
         return Err(FlowError::from(ScimError::of(Problem::Forbidden, "discovery is not filtered")).into());
     }
     let base = base(&gw, req.match_info().get("slug"));
