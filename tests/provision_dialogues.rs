@@ -14,16 +14,16 @@ use vestibule::seams::SystemChance;
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-struct Directory<'a> {
+pub struct Directory<'a> {
     house: &'a House,
     token: String,
 }
 
 impl Directory<'_> {
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         self.house.scim(method, &self.token, &format!("/scim/v2{path}"), body).await
     }
-    async fn user(&self, name: &str) -> String {
+    pub async fn user(&self, name: &str) -> String {
         let (status, made) = self.ask("POST", "/Users", Some(json!({"userName": name}))).await;
         assert_eq!(status, 201, "{made}");
         text(&made, "id").to_owned()
@@ -31,7 +31,7 @@ impl Directory<'_> {
     async fn patch(&self, path: &str, operations: Value) -> (u16, Value) {
         self.ask("PATCH", path, Some(json!({"schemas": [PATCH], "Operations": operations}))).await
     }
-    async fn found(&self, kind: &str, filter: &str) -> Vec<String> {
+    pub async fn found(&self, kind: &str, filter: &str) -> Vec<String> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish();
         let (status, list) = self.ask("GET", &format!("/{kind}?{query}"), None).await;
         assert_eq!(status, 200, "{list}");
@@ -42,7 +42,7 @@ impl Directory<'_> {
     }
 }
 
-fn first<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
+pub fn first<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
     Directory { house, token: tenant.scim_token.clone() }
 }
 
@@ -50,7 +50,7 @@ async fn administrator(house: &House, tenant: &Tenant) -> OrgScope<Administrator
     house.gw.db.administrator(house.operator, &OrgRef::Id(tenant.org), &call()).await.unwrap()
 }
 
-async fn second<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
+pub async fn second<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
     let scope = administrator(house, tenant).await;
     let mut tx = house.gw.db.write(&scope, "test.directory").await.unwrap();
     let directory = DirectoryId::new(now(), &SystemChance);

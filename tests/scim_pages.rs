@@ -3,6 +3,7 @@
 
 use crate::{
     house::{House, Tenant, house, now, walk::text},
+    provision_dialogues::{first, second},
     scim_filters::{all, stage},
     scim_made::Lot,
 };
@@ -219,6 +220,26 @@ async fn a_sorted_list_is_in_order_and_what_has_no_value_is_last_and_in_descendi
     {
         assert_eq!(get(house, &tenant, &format!("/Users?{query}")).await.0, wanted, "{query}");
     }
+}
+
+#[tokio::test]
+async fn another_directorys_groups_are_neither_listed_nor_asked_about() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (okta, entra) = (first(house, &tenant), second(house, &tenant).await);
+    let id = okta.user("shared@x").await;
+    for (directory, name) in [(&okta, "Ours"), (&entra, "Theirs")] {
+        let group = json!({"displayName": name, "members": [{"value": id}]});
+        assert_eq!(directory.ask("POST", "/Groups", Some(group)).await.0, 201);
+    }
+    for filter in ["groups.display eq \"ours\"", "groups pr", "not (groups.display co \"their\")"] {
+        assert_eq!(okta.found("Users", filter).await, [id.as_str()], "{filter}");
+    }
+    assert!(okta.found("Users", "groups.display sw \"t\"").await.is_empty());
+    assert!(okta.found("Groups", "displayName eq \"theirs\"").await.is_empty());
+    assert!(okta.found("Groups", &format!("displayName sw \"t\" and members eq \"{id}\"")).await.is_empty());
+    let (_, all) = okta.ask("GET", "/", None).await;
+    assert_eq!(all["totalResults"], 2, "a person and the one group: {all}");
 }
 
 #[tokio::test]
