@@ -38,7 +38,7 @@ pub enum Among {
 
 #[derive(Debug)]
 pub enum Resource {
-    User(Seat),
+    User(Box<Seat>),
     Group(GroupView),
 }
 
@@ -179,6 +179,10 @@ pub async fn search(
     Ok(Page { told, items })
 }
 
+fn person(seat: Seat) -> Resource {
+    Resource::User(Box::new(seat))
+}
+
 struct Reader<'a> {
     tx: TenantRead,
     scope: &'a OrgScope<ScimClient>,
@@ -194,7 +198,7 @@ impl Reader<'_> {
                 let bytes = (!projection.is_among(&IN_COLUMNS)).then_some(PAGE_BYTES_MAX);
                 let Found { rows, more } =
                     self.tx.search_users(self.search, bytes).await.map_err(too_costly)?;
-                Ok((self.people(rows, projection).await?.into_iter().map(Resource::User).collect(), more))
+                Ok((self.people(rows, projection).await?.into_iter().map(person).collect(), more))
             }
             Among::Groups => {
                 let Found { rows, more } = self.tx.search_groups(self.search).await.map_err(too_costly)?;
@@ -262,7 +266,7 @@ impl Reader<'_> {
         let mut views: BTreeMap<GroupId, GroupView> = views.map(|view| (view.group.id, view)).collect();
         // Who has gone between two looks is not shown.
         let shown = found.iter().filter_map(|one| match one {
-            Either::User(id) => people.remove(id).map(Resource::User),
+            Either::User(id) => people.remove(id).map(person),
             Either::Group(id) => views.remove(id).map(Resource::Group),
         });
         Ok(shown.collect())

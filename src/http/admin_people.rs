@@ -190,7 +190,7 @@ async fn users(ask: Ask) -> Reply<List<User>> {
         Some("false") => Some(false),
         Some(_) => return Err(ask.wrong("active", "true or false")),
     };
-    let filter = UserFilter { email: ask.query("email"), active, ..UserFilter::default() };
+    let filter = UserFilter { email: ask.query("email"), active };
     ask.list(
         scope,
         |u: &User| u.id,

@@ -116,6 +116,13 @@ pub async fn guard(
     let pattern = response.request().match_pattern();
     span.record("status", status).record("route", pattern.as_deref());
     super::metrics::count(&method, pattern.as_deref(), status, began.elapsed());
+    if status == 405
+        && !response.headers().contains_key(header::ALLOW)
+        && let Some(allowed) = super::methods::allowed(response.request().path())
+        && let Ok(allowed) = HeaderValue::from_str(&allowed)
+    {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -14,9 +14,14 @@ static PLACES: LazyLock<Vec<(ResourceDef, &'static Entry)>> = LazyLock::new(|| {
     places.map(|entry| (ResourceDef::new(entry.path), entry)).collect()
 });
 
-/// The methods of a path, in the table's order; `None` where nothing is.
+/// The methods of a path, in the table's order; `None` where nothing is. A place of that very name goes
+/// before one with a parameter: `/Users/.search` is no user.
 pub fn allowed(path: &str) -> Option<String> {
-    let here = PLACES.iter().filter(|(place, _)| place.is_match(path));
+    let mut here: Vec<_> = PLACES.iter().filter(|(place, _)| place.is_match(path)).collect();
+    let is_named = |entry: &Entry| !entry.path.ends_with('}');
+    if here.iter().any(|(_, entry)| is_named(entry)) {
+        here.retain(|(_, entry)| is_named(entry));
+    }
     let mut methods: Vec<&str> = Vec::new();
     for (_, entry) in here {
         if !methods.contains(&entry.method.as_str()) {

@@ -107,6 +107,10 @@ impl Caller {
         let slug = req.match_info().get("slug");
         let scope = doors::scim(req, &gw, slug).await?;
         let base = base(&gw, slug);
+        // A route of one resource would take it for an id.
+        if req.path().ends_with("/.search") && req.method() != Method::POST {
+            return Err(ScimError::of(Problem::MethodNotAllowed, ".search is asked by POST").into());
+        }
         let rehearses =
             scope.door().dry_run && req.method() != Method::GET && !req.path().ends_with("/.search");
         Ok(Self { gw, scope, base, rehearses, about: resource(req) })
@@ -270,11 +274,7 @@ async fn not_here(req: HttpRequest, gw: Data<Gateway>) -> Answer {
     Caller::enter(&req, gw).await?;
     let tail: Vec<&str> = req.match_info().get("tail").unwrap_or_default().split('/').collect();
     let problem = match tail.as_slice() {
-        ["v2", "Bulk"] => Some((Problem::MethodNotAllowed, "bulk requests are sent by POST")),
         ["v2", "Me"] => Some((Problem::NotServed, "/Me is not served: a directory is nobody's seat")),
-        ["v2", ".search"] | ["v2", "Users" | "Groups", ".search"] => {
-            Some((Problem::MethodNotAllowed, ".search is asked by POST"))
-        }
         _ => None,
     };
     tracing::debug!(request_id = %facts(&req).call.request_id, "nothing served at this path");

@@ -141,11 +141,8 @@ fn copy(from: &Object, to: &mut Object, path: &AttrPath) {
 fn without(mut resource: Object, paths: &[AttrPath]) -> Object {
     for path in paths {
         match &path.urn {
-            _ if path.is_core() => {
-                if !ALWAYS.iter().any(|name| path.name.eq_ignore_ascii_case(name)) {
-                    strip(&mut resource, path);
-                }
-            }
+            _ if path.is_core() && ALWAYS.iter().any(|name| path.name.eq_ignore_ascii_case(name)) => {}
+            _ if path.is_core() => strip(&mut resource, path),
             None => {}
             Some(urn) => {
                 let Some(key) = find_key(&resource, urn) else { continue };
