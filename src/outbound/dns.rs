@@ -238,9 +238,14 @@ mod tests {
 
     #[tokio::test]
     async fn passes_over_a_forgery_and_goes_to_tcp_when_cut() {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // One port for both: another test may have one of the two.
+        let (udp, tcp) = loop {
+            let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+                break (udp, tcp);
+            }
+        };
         let server = udp.local_addr().unwrap();
-        let tcp = tokio::net::TcpListener::bind(server).await.unwrap();
         let serving = tokio::spawn(async move {
             let mut query = vec![0; 512];
             let (length, peer) = udp.recv_from(&mut query).await.unwrap();
