@@ -25,7 +25,13 @@ pub async fn run(gateway: &Gateway, http: &reqwest::Client, key: &str, secs: u64
         let api = format!("{}/api/v1/orgs", gateway.base);
         let made = post(http, api.clone(), key, json!({"slug": format!("scim{n}"), "name": "SCIM"})).await;
         let org = text(&made, "id");
-        let made = post(http, format!("{api}/{org}/directories"), key, json!({"name": "Okta", "blast_guard": "off"})).await;
+        let made = post(
+            http,
+            format!("{api}/{org}/directories"),
+            key,
+            json!({"name": "Okta", "blast_guard": "off"}),
+        )
+        .await;
         let directory = text(&made, "id");
         let tokens = format!("{api}/{org}/directories/{directory}/tokens");
         let token = text(&post(http, tokens, key, json!({})).await, "token");
