@@ -314,6 +314,9 @@ pub(crate) async fn shown(
     if !projection.wants("members") {
         return Ok(None);
     }
+    if groups.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
     let members = tx.members_of(groups, MEMBERS_SHOWN_MAX.saturating_add(1)).await?;
     if i64::try_from(members.len()).is_ok_and(|count| count <= MEMBERS_SHOWN_MAX) {
         return Ok(Some(members));

@@ -324,7 +324,7 @@ pub(crate) async fn memberships(
     projection: &Projection,
     people: &[UserId],
 ) -> Result<Vec<Membership>, FlowError> {
-    if !projection.wants("groups") {
+    if people.is_empty() || !projection.wants("groups") {
         return Ok(Vec::new());
     }
     let most = MEMBERS_SHOWN_MAX.saturating_add(1);
