@@ -147,7 +147,8 @@ async fn an_orgs_credentials_share_its_bucket_and_no_other_org_feels_it() {
 async fn what_is_not_proven_takes_nothing_from_anybody() {
     let node = strict();
     let tenant = node.tenant().await;
-    let forged = format!("{}x", &tenant.org_key[..tenant.org_key.len() - 1]);
+    let (kept, last) = tenant.org_key.split_at(tenant.org_key.len() - 1);
+    let forged = format!("{kept}{}", if last == "x" { "y" } else { "x" });
     for answer in flood(node, &forged, &teams(&tenant), BUCKET).await {
         assert_eq!(answer.status, 401);
         assert!(answer.headers.get("x-ratelimit-limit").is_none());

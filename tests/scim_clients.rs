@@ -77,7 +77,7 @@ async fn a_secret_is_its_own_directorys_and_two_live_at_once() {
     let key = text(&first, "client_secret");
     for (client, secret) in [
         (other.directory.to_string(), key.to_owned()),
-        (id.clone(), format!("{}A", &key[..key.len() - 1])),
+        (id.clone(), key[..key.len() - 1].to_owned()),
         (id.clone(), tenant.scim_token.clone()),
         (id.clone(), String::new()),
     ] {
