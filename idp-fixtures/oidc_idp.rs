@@ -77,7 +77,7 @@ impl OidcIdp {
         let op = Arc::new(Op {
             issuer: bound.base_url.clone(),
             people: People::new(settings.people),
-            key: SigningKey::generate("A stand-in for Entra")?,
+            key: SigningKey::made("A stand-in for Entra").await?,
             state: Mutex::new(State { clients: settings.clients, ..State::default() }),
         });
         let shared = web::Data::from(Arc::clone(&op));

@@ -65,7 +65,7 @@ impl SamlIdp {
             sso_url: format!("{}/sso", bound.base_url),
             name: "A stand-in for Okta".to_owned(),
             people: People::new(settings.people),
-            key: SigningKey::generate(&entity_id)?,
+            key: SigningKey::made(&entity_id).await?,
             sp: RwLock::new(None),
             entity_id,
         });

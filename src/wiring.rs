@@ -217,6 +217,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         providers: Arc::default(),
         strangers: Arc::default(),
         uses: Arc::default(),
+        feed: Arc::default(),
         lifetimes: Lifetimes {
             access_token_secs: settings.tokens.access_token_secs,
             code_secs: settings.tokens.code_secs,
@@ -274,6 +275,7 @@ pub struct Running {
 impl Running {
     /// Stops taking connections, lets those that are served end, then the jobs.
     pub async fn stop(self) {
+        self.gateway.feed.close();
         self.server.stop(true).await;
         let _ = self.stop.send(true);
         let _ = self.jobs.await;

@@ -18,6 +18,8 @@ pub const OPEN: &[(&str, &str)] = &[
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),
     ("platform_events", "the platform's own record"),
+    ("revocation_feed", "what apps are told of revocations: opaque ids alone"),
+    ("revocation_feed_head", "the newest position of the feed: one row, of nobody"),
     ("redis_guard", "what Redis must hold: one row, of nobody"),
 ];
 

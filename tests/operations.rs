@@ -163,11 +163,13 @@ async fn the_shelf_of_no_org_is_swept_by_the_running_job() {
     let mut keys = Vec::new();
     for _ in 0..150 {
         // Each time anew: a sweep that was under way when the rows came puts the next one off by an hour.
-        sqlx::query("UPDATE pending SET due_at = now() WHERE kind = 'sweep' AND org_id = $1 AND due_at > now()")
-            .bind(nil.uuid())
-            .execute(&mut sql)
-            .await
-            .unwrap();
+        sqlx::query(
+            "UPDATE pending SET due_at = now() WHERE kind = 'sweep' AND org_id = $1 AND due_at > now()",
+        )
+        .bind(nil.uuid())
+        .execute(&mut sql)
+        .await
+        .unwrap();
         keys = sqlx::query_scalar::<_, String>(
             "SELECT request_key FROM idempotent_answers WHERE caller = 'test'",
         )

@@ -40,6 +40,7 @@ pub const OF_NO_ORG: &[&str] = &[
     "GET /assets/style.css",
     "GET /assets/continue.js",
     "GET /api/openapi.json",
+    "GET /api/v1/revocations",
     "GET /api/v1/roles",
     "GET /api/v1/webhook-event-types",
     "POST /api/v1/orgs",

@@ -49,7 +49,7 @@ fn each_tool_has_its_floor() {
     only_in("OrgScope::opened", &["store/gate.rs", "store/scope.rs"]);
     only_in("FirstUse(())", &["store/tx.rs"]);
     only_in("PlatformActor::CommandLine", &["store/platform_record.rs", "platform_keys.rs"]);
-    only_in("Told::assertion", &["http/admin.rs", "http/audit.rs", "http/openapi.rs"]);
+    only_in("Told::assertion", &["http/admin.rs", "http/audit.rs", "http/feed.rs", "http/openapi.rs"]);
     let housekeepers = [
         "store/tx.rs",
         "store/idempotency.rs",

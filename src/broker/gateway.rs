@@ -1,6 +1,6 @@
 //! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
 
-use crate::{providers::Providers, refusals::Strangers, uses::Uses};
+use crate::{feed::Feed, providers::Providers, refusals::Strangers, uses::Uses};
 use model::{
     Chance, Timestamp,
     ids::{ConnectionId, EventId},
@@ -124,6 +124,7 @@ pub struct Gateway {
     pub links: Links,
     pub strangers: Arc<Strangers>,
     pub uses: Arc<Uses>,
+    pub feed: Arc<Feed>,
     pub lifetimes: Lifetimes,
     pub rates: Rates,
     /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.

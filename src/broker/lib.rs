@@ -22,6 +22,7 @@ pub mod blast_guard;
 pub mod counted;
 pub mod end;
 pub mod error;
+pub mod feed;
 pub mod find_seat;
 pub mod finish_oidc;
 pub mod finish_saml;

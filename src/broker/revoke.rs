@@ -55,7 +55,7 @@ pub(crate) async fn reassert_losers(
     Ok(revoked)
 }
 
-/// After the commit: Redis now, the receipt's last lines and the jobs' list soon. What fails here
+/// After the commit: the feed and Redis now, the receipt's last lines and the jobs' list soon. What fails here
 /// is done again by the job; Postgres refuses already.
 pub async fn tell<D: Door + Clone>(
     gw: &Gateway,
@@ -65,6 +65,7 @@ pub async fn tell<D: Door + Clone>(
     receipt: Option<DeprovisioningId>,
 ) {
     let committed_at = gw.now();
+    gw.feed.wake();
     // A reassert ends no session, and sessions are all that Redis is asked about.
     let reached_at = match (&gw.live, revoked.action) {
         (_, Action::Reassert) => Some(committed_at),

@@ -1,5 +1,5 @@
 //! What every handler of `/api/v1` does alike: ask the door, read the body and refuse what it does not
-//! know, run the story to its end, page a list, give a repeated key its answer again. The credential
+//! know, run the story to its end, give a repeated key its answer again. The credential
 //! is looked at before anything else of the request.
 
 use super::{
@@ -8,7 +8,8 @@ use super::{
     openapi::{Operation, Verb, operations},
     problem::Problem,
     shielded,
-    told::{List, Reply, Told},
+    token::confidential,
+    told::{Reply, Told},
 };
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -16,15 +17,13 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes, Data},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use broker::{
     FlowError, Gateway,
-    administer::Page,
     idempotent::{self, Answer, Key},
 };
 use model::{
     Timestamp,
-    ids::{Id, Kind, OrgId},
+    ids::{Id, Kind},
     members::Members,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,22 +33,20 @@ use std::{
     future::{Ready, ready},
     sync::Arc,
 };
-use store::{Administrator, Call, Door, Operator, OrgRef, OrgScope};
+use store::{Administrator, App, Call, Door, Operator, OrgRef, OrgScope};
 
 /// The most that a body may have, `limits.body_bytes_max`.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyBytesMax(pub usize);
 
 pub(super) const TOO_LARGE: &str = "api.body_too_large";
-pub(super) const LIMIT_USUAL: usize = 50;
-pub(super) const LIMIT_MAX: usize = 200;
 /// What an error repeats of the caller's own words.
 const ECHO_CHARS_MAX: usize = 200;
 
 /// One request, taken apart.
 pub struct Ask {
-    req: HttpRequest,
-    gw: Arc<Gateway>,
+    pub(super) req: HttpRequest,
+    pub(super) gw: Arc<Gateway>,
     operation: &'static Operation,
     query: Vec<(String, String)>,
     payload: Cell<Option<web::Payload>>,
@@ -89,7 +86,7 @@ impl Ask {
 }
 
 impl Ask {
-    fn refuse(&self, error: impl Into<FlowError>) -> Problem {
+    pub(super) fn refuse(&self, error: impl Into<FlowError>) -> Problem {
         Problem::of(&self.req, error.into())
     }
 
@@ -129,6 +126,18 @@ impl Ask {
         self.known_query()?;
         self.read_body().await;
         Ok(by)
+    }
+
+    /// The app that asks.
+    pub async fn client(&self) -> Result<App, Problem> {
+        let client = confidential(&self.req, &self.gw).await.map_err(|e| self.refuse(e))?;
+        self.known_query()?;
+        self.read_body().await;
+        Ok(client.app)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.req.headers().get(name)?.to_str().ok()
     }
 
     /// Behind the door: what a stranger sends is not kept in memory.
@@ -255,69 +264,6 @@ impl Ask {
             true => response.finish(),
             false => response.content_type("application/json").body(answer.body),
         }))
-    }
-
-    /// One page of a list of this org.
-    pub async fn list<K, T, F, Fut>(
-        &self,
-        scope: OrgScope<Administrator>,
-        id: fn(&T) -> Id<K>,
-        story: F,
-    ) -> Reply<List<T>>
-    where
-        K: Kind,
-        T: Serialize + Send + 'static,
-        F: FnOnce(Arc<Gateway>, OrgScope<Administrator>, Page<K>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Vec<T>, FlowError>> + Send,
-    {
-        let (org, page) = (scope.org(), self.page(scope.org())?);
-        let (gw, limit) = (self.gw.clone(), page.limit);
-        let rows = shielded(async move { story(gw, scope, page).await }).await.map_err(|e| self.refuse(e))?;
-        self.paged(org, limit, rows, id)
-    }
-
-    /// A page's answer: `rows` holds one more than is shown when there is a next page.
-    pub fn paged<K: Kind, T: Serialize>(
-        &self,
-        org: OrgId,
-        limit: usize,
-        mut data: Vec<T>,
-        id: fn(&T) -> Id<K>,
-    ) -> Reply<List<T>> {
-        let more = data.len() > limit;
-        data.truncate(limit);
-        let next_cursor = data.last().filter(|_| more).map(|last| self.cursor(org, &id(last))).transpose()?;
-        Ok(Told::shown(&List { data, next_cursor }))
-    }
-
-    /// Which page is asked for. The cursor opens for this org and this list alone.
-    pub fn page<K: Kind>(&self, org: OrgId) -> Result<Page<K>, Problem> {
-        let limit = match self.query("limit").map(|text| text.parse::<usize>()) {
-            None => LIMIT_USUAL,
-            Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
-            Some(Ok(_) | Err(_)) => return Err(self.wrong("limit", "from 1 to 200")),
-        };
-        let Some(cursor) = self.query("cursor") else { return Ok(Page { after: None, limit }) };
-        let wrong = || self.wrong("cursor", "the next_cursor of this very list");
-        let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-        let plain = self.gw.db.seals().open("page.cursor", &self.place(org), &sealed).map_err(|_| wrong())?;
-        let text = std::str::from_utf8(plain.reveal()).map_err(|_| wrong())?;
-        Ok(Page { after: Some(text.parse().map_err(|_| wrong())?), limit })
-    }
-
-    fn cursor<K: Kind>(&self, org: OrgId, last: &Id<K>) -> Result<String, Problem> {
-        let (place, plain) = (self.place(org), last.to_string());
-        self.gw
-            .db
-            .seals()
-            .seal("page.cursor", &place, plain.as_bytes(), self.gw.chance.as_ref())
-            .map(|sealed| URL_SAFE_NO_PAD.encode(sealed))
-            .map_err(|fault| self.refuse(FlowError::Fault(fault.to_string())))
-    }
-
-    /// What a cursor is bound to.
-    fn place(&self, org: OrgId) -> Vec<u8> {
-        format!("{org} {}", self.req.path()).into_bytes()
     }
 
     /// Runs a story whose result needs its own rendering.

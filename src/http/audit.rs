@@ -6,13 +6,10 @@ use super::{
     admin::Ask,
     openapi::{Operation, Verb, operation, to},
     problem::Problem,
+    streamed::{Writer, streamed},
     told::{Answer, List, Reply, Told},
 };
-use actix_web::{
-    HttpResponse,
-    body::{BodySize, MessageBody},
-    web::Bytes,
-};
+use actix_web::{HttpResponse, web::Bytes};
 use broker::{
     Gateway,
     read_audit::{self, CSV_COLUMNS},
@@ -20,14 +17,8 @@ use broker::{
 use model::ids::{self, EventId};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, sync::Arc};
 use store::{Administrator, AuditFilter, EventRow, OrgScope, UsageRow};
-use tokio::sync::mpsc;
 
 pub const OPERATIONS: &[Operation] = &[
     operation(
@@ -128,13 +119,13 @@ async fn export(ask: Ask) -> Reply<Lines> {
     let filter = filter(&ask)?;
     let (gw, noted) = (ask.gateway(), scope.clone());
     ask.told(async move { read_audit::note_export(&gw, &noted, format.as_str()).await }).await?;
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(pump(ask.gateway(), scope, filter, format, sender));
+    let (writer, body) = streamed();
+    tokio::spawn(pump(ask.gateway(), scope, filter, format, writer));
     let name = format!("attachment; filename=\"audit.{}\"", format.as_str());
     let mut response = HttpResponse::Ok();
     response.content_type(format.content_type());
     response.insert_header(("Content-Disposition", name)).insert_header(("Cache-Control", "no-store"));
-    Ok(Told::assertion(response.body(Lines(receiver))))
+    Ok(Told::assertion(response.body(body)))
 }
 
 async fn pump(
@@ -142,7 +133,7 @@ async fn pump(
     scope: OrgScope<Administrator>,
     mut filter: AuditFilter,
     format: Format,
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    writer: Writer,
 ) {
     let mut text = format.head();
     loop {
@@ -150,14 +141,14 @@ async fn pump(
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, org = %scope.org(), "audit export broken off");
-                let _ = sender.send(Err(io::Error::other("broken off"))).await;
+                let _ = writer.send(Err(io::Error::other("broken off"))).await;
                 return;
             }
         };
         rows.iter().for_each(|row| text.push_str(&format.line(row)));
         let last: Option<EventId> = rows.last().map(|row| row.id);
         // Nobody reads any more: the receiver is gone.
-        if !text.is_empty() && sender.send(Ok(Bytes::from(std::mem::take(&mut text)))).await.is_err() {
+        if !text.is_empty() && writer.send(Ok(Bytes::from(std::mem::take(&mut text)))).await.is_err() {
             return;
         }
         match last {
@@ -167,8 +158,8 @@ async fn pump(
     }
 }
 
-/// A body that is written while it is read.
-struct Lines(mpsc::Receiver<io::Result<Bytes>>);
+/// An event a line.
+struct Lines;
 
 impl Answer for Lines {
     fn content(_: &mut SchemaGenerator) -> Map<String, Value> {
@@ -176,16 +167,6 @@ impl Answer for Lines {
         let columns = format!("A line of names, then an event a line: {}", CSV_COLUMNS.join(", "));
         let csv = json!({"schema": {"type": "string", "description": columns}});
         Map::from_iter([("application/x-ndjson".to_owned(), ndjson), ("text/csv".to_owned(), csv)])
-    }
-}
-
-impl MessageBody for Lines {
-    type Error = io::Error;
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        self.0.poll_recv(cx)
     }
 }
 

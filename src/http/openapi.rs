@@ -5,7 +5,7 @@
 use super::{
     DoorKind, Entry, Made,
     admin::Ask,
-    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, audit,
+    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, audit, feed,
     openapi_document::describe,
     told::{Answer, Reply, Told},
 };
@@ -164,6 +164,12 @@ impl Operation {
         self.refuses = codes;
         self
     }
+    /// By an app, which proves itself as at the token endpoint.
+    #[must_use]
+    pub const fn by_client(mut self) -> Self {
+        self.door = DoorKind::Client;
+        self
+    }
     #[must_use]
     pub const fn open(mut self) -> Self {
         self.door = DoorKind::Open;
@@ -188,6 +194,7 @@ pub(super) const FACES: &[(&str, &[Operation])] = &[
     ("People and teams", admin_people::OPERATIONS),
     ("The platform", admin_apps::OPERATIONS),
     ("Audit and usage", audit::OPERATIONS),
+    ("Revocations", feed::OPERATIONS),
     ("This description", OWN),
 ];
 

@@ -49,8 +49,12 @@ pub fn describe() -> Value {
         "tags": tags,
         "paths": paths,
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer",
-                "description": "A platform key, or an org key held to its org and scopes."}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer",
+                    "description": "A platform key, or an org key held to its org and scopes."},
+                "client": {"type": "http", "scheme": "basic",
+                    "description": "An app's client_id and client_secret, form-encoded (RFC 6749 2.3.1)."},
+            },
             "headers": headers(),
             "schemas": schemas,
             "responses": responses,
@@ -158,7 +162,8 @@ fn describe_one(tag: &str, operation: &Operation, schemas: &mut Schemas) -> Valu
     let needs = match operation.door {
         DoorKind::Platform => "A platform key.".to_owned(),
         DoorKind::Org => format!("A platform key, or the org's key with scope `{}`.", operation.scope),
-        DoorKind::Open | DoorKind::Client | DoorKind::Bearer | DoorKind::Scim => "No key.".to_owned(),
+        DoorKind::Client => "An app's own credentials.".to_owned(),
+        DoorKind::Open | DoorKind::Bearer | DoorKind::Scim => "No key.".to_owned(),
     };
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), answer(operation, schemas));
@@ -170,9 +175,11 @@ fn describe_one(tag: &str, operation: &Operation, schemas: &mut Schemas) -> Valu
         "parameters": parameters, "responses": responses,
     });
     if let Some(members) = described.as_object_mut() {
-        if operation.door != DoorKind::Open {
-            members.insert("security".to_owned(), json!([{"key": []}]));
-        }
+        match operation.door {
+            DoorKind::Open => None,
+            DoorKind::Client => members.insert("security".to_owned(), json!([{"client": []}])),
+            _ => members.insert("security".to_owned(), json!([{"key": []}])),
+        };
         if let Some(body) = operation.body {
             let (schema, examples) = ((body.schema)(&mut schemas.requests), examples(&body));
             let content = json!({"application/json": {"schema": schema, "examples": examples}});
@@ -226,7 +233,8 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     add(400, ARRIVES, reads || post);
     add(400, &["api.idempotency_key_malformed"], post);
     add(400, operation.misreads, true);
-    add(401, &["api.unauthorized"], true);
+    let by_client = operation.door == DoorKind::Client;
+    add(401, if by_client { &["oauth.invalid_client"] } else { &["api.unauthorized"] }, true);
     add(403, &["api.scope_missing"], of_an_org);
     add(404, &["not_found"], operation.path.contains('{'));
     add(409, &["api.idempotency_unanswered"], post);

@@ -1,8 +1,9 @@
 //! What `/api/v1` takes in a path, a query or a header: what each name means, and within which bounds.
 
 use super::{
-    admin::{LIMIT_MAX, LIMIT_USUAL},
     audit::FORMATS,
+    feed::{WAIT_SECS_MAX, WAIT_SECS_USUAL},
+    paged::{LIMIT_MAX, LIMIT_USUAL},
 };
 use broker::idempotent::KEY_CHARS_MAX;
 use model::ids;
@@ -66,6 +67,14 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
         }
         "action" => ("Only this action, such as `login.accepted`", json!({"type": "string"})),
         "target" => ("Only what was done to this one: an id", json!({"type": "string"})),
+        "after" => (
+            "The `cursor` of the answer before; left out, it begins with the oldest that is kept",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+        ),
+        "wait_secs" => (
+            "How long to wait when there is nothing new, in seconds",
+            json!({"type": "integer", "minimum": 0, "maximum": WAIT_SECS_MAX, "default": WAIT_SECS_USUAL}),
+        ),
         "from" => ("Only from this instant on", time()),
         "to" => ("Only before this instant", time()),
         "format" => ("How it is written", one_of(&FORMATS, Some("ndjson"))),

@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
+/// The credential is no app's, where an app asks.
+const INVALID_CLIENT: &str = "oauth.invalid_client";
+
 /// An error on its way to an API caller.
 #[derive(Debug)]
 pub struct Problem {
@@ -63,7 +66,8 @@ impl Problem {
             response.insert_header(("Retry-After", retry_after_secs.to_string()));
         }
         if status == StatusCode::UNAUTHORIZED {
-            response.insert_header(("WWW-Authenticate", "Bearer realm=\"vestibule\""));
+            let scheme = if code == INVALID_CLIENT { "Basic" } else { "Bearer" };
+            response.insert_header(("WWW-Authenticate", format!("{scheme} realm=\"vestibule\"")));
         }
         response.content_type("application/problem+json").json(body)
     }
@@ -75,6 +79,12 @@ impl Problem {
                 "Unauthorized",
                 None,
                 "Send a valid key as a bearer token.".to_owned(),
+            ),
+            FlowError::Refused(refusal) if refusal.code == INVALID_CLIENT => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                None,
+                "Send the app's client_id and client_secret by HTTP Basic.".to_owned(),
             ),
             FlowError::Refused(refusal) if refusal.code == "api.scope_missing" => {
                 (StatusCode::FORBIDDEN, "Forbidden", None, facts_text(refusal))

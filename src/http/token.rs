@@ -129,6 +129,12 @@ fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> {
     }
 }
 
+/// An app that proves itself by its secret in the header, and no other way. Errors: `oauth.invalid_client`.
+pub(super) async fn confidential(req: &HttpRequest, gw: &Gateway) -> Result<Client, FlowError> {
+    let client = client(req, gw, &Form::new(), None).await?;
+    if client.app.auth_method == AuthMethod::None { Err(wrong()) } else { Ok(client) }
+}
+
 /// The app, authenticated as it is registered. `org` is the one that its request names.
 async fn client(
     req: &HttpRequest,

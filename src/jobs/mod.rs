@@ -3,6 +3,7 @@
 //! keeps none waiting; row locks and unique keys keep it right.
 
 pub mod deliver;
+mod feed;
 mod guard;
 pub mod months;
 pub mod refusals;
@@ -39,6 +40,8 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     let mut jobs = JoinSet::new();
     jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
     jobs.spawn(deliveries(gw.clone(), stop.clone()));
+    jobs.spawn(feed::follow(gw.clone(), stop.clone()));
+    jobs.spawn(every(MINUTELY, "feed.forget", gw.clone(), stop.clone(), feed::forget));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));

@@ -194,6 +194,10 @@ impl Db {
 
     /// Which orgs an app serves, by its row and its list.
     pub async fn serves(&self, _by: Operator, app: &App) -> Result<Serves> {
+        self.serves_of(app).await
+    }
+
+    pub(crate) async fn serves_of(&self, app: &App) -> Result<Serves> {
         if app.all_orgs {
             return Ok(Serves::All);
         }

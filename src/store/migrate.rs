@@ -60,7 +60,7 @@ pub(crate) async fn refuse_unsafe_role(pool: &Pool) -> Result<()> {
           WHERE c.relkind IN ('r', 'p')
             AND NOT c.relforcerowsecurity
             AND c.relname NOT LIKE 'route\\_%'
-            AND c.relname NOT IN ('pending', 'app_orgs')",
+            AND c.relname NOT IN ('pending', 'app_orgs', 'revocation_feed')",
     )
     .fetch_all(pool)
     .await?;

@@ -182,6 +182,9 @@ impl TenantTx {
              ), waiting AS (
                  INSERT INTO pending (kind, org_id, item_id, due_at)
                  SELECT 'revocation', $1, lpad(to_hex(head), 32, '0')::uuid, $2 FROM next WHERE $3
+             ), told AS (
+                 INSERT INTO revocation_feed (org_id, seq, scope, action, at)
+                 SELECT $1, head, $4, $5, $2 FROM next
              )
              INSERT INTO revocations (org_id, seq, scope, action, reason, at)
              SELECT $1, head, $4, $5, $6, $2 FROM next

@@ -310,9 +310,31 @@ impl House {
 
     /// A call of `/api/v1`; answers status and JSON, which are as they are described.
     pub async fn api(&self, method: &str, key: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.described(method, path, |request| request.bearer_auth(key), body).await
+    }
+
+    /// The same, by an app.
+    pub async fn api_as_app(
+        &self,
+        method: &str,
+        app: &TestApp,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let by = |request: reqwest::RequestBuilder| request.basic_auth(app.id.to_string(), Some(&app.secret));
+        self.described(method, path, by, body).await
+    }
+
+    async fn described(
+        &self,
+        method: &str,
+        path: &str,
+        by: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let path = format!("/api/v1{path}");
         let verb = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.http.request(verb, self.url(&path)).bearer_auth(key);
+        let mut request = by(self.http.request(verb, self.url(&path)));
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

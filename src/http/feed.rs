@@ -1,0 +1,186 @@
+//! `GET /api/v1/revocations`: the feed, as server-sent events for whoever accepts them and by long poll for
+//! all others. One object is both an answer and an event. A heartbeat each second carries the position,
+//! and means that all of the moment before was told: while that is not known, none is sent.
+
+use super::{
+    admin::Ask,
+    openapi::{Operation, Verb, operation, to},
+    streamed::{Writer, streamed},
+    told::{Answer, Reply, Told},
+};
+use actix_web::{HttpResponse, web::Bytes};
+use broker::{
+    FlowError, Gateway,
+    feed::{self, Stretch},
+};
+use model::ids::AppId;
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+pub const OPERATIONS: &[Operation] = &[operation(
+    Verb::Get,
+    "/api/v1/revocations",
+    "",
+    "What was revoked in the orgs that the app serves, in order: by long poll, or as server-sent events",
+    || to(revocations),
+)
+.named("follow_revocations")
+.asking(&["after", "wait_secs"])
+.by_client()];
+
+pub(super) const WAIT_SECS_MAX: u64 = 30;
+pub(super) const WAIT_SECS_USUAL: u64 = 25;
+const NOT_KEPT: (&str, &str) = ("Cache-Control", "no-store");
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A stream ends after this long, and goes on with its cursor when the app has proven itself anew.
+const STREAM_MAX: Duration = Duration::from_secs(900);
+/// Whoever takes nothing for this long is gone.
+const TAKES_MAX: Duration = Duration::from_secs(10);
+/// Streams of one process: some 20 KB each.
+const STREAMS_MAX: usize = 4_096;
+static STREAMS: AtomicUsize = AtomicUsize::new(0);
+
+/// One stream's place among `STREAMS_MAX`.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let taken = STREAMS
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < STREAMS_MAX).then_some(n + 1));
+        taken.ok().map(|_| Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        STREAMS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stretch, or a stream of them.
+struct Followed;
+
+impl Answer for Followed {
+    fn content(schemas: &mut SchemaGenerator) -> Map<String, Value> {
+        let json = json!({"schema": schemas.subschema_for::<Stretch>()});
+        let events = json!({"schema": {"type": "string", "description":
+            "Events `revocations`, each with a `Revocations` object as its data and its cursor as its id, and \
+             each second an event `heartbeat` with `{\"cursor\": …}`"}});
+        Map::from_iter([("application/json".to_owned(), json), ("text/event-stream".to_owned(), events)])
+    }
+}
+
+async fn revocations(ask: Ask) -> Reply<Followed> {
+    let app = ask.client().await?.id;
+    let after = ask.query("after").or_else(|| ask.header("last-event-id").map(str::to_owned));
+    let after = after.filter(|text| !text.is_empty());
+    let wait_secs = match ask.query("wait_secs").map(|text| text.parse::<u64>()) {
+        None => WAIT_SECS_USUAL,
+        Some(Ok(secs)) if secs <= WAIT_SECS_MAX => secs,
+        Some(Ok(_) | Err(_)) => return Err(ask.wrong("wait_secs", "from 0 to 30")),
+    };
+    let gw = ask.gateway();
+    if !ask.header("accept").is_some_and(|kinds| kinds.contains("text/event-stream")) {
+        let until = Instant::now() + Duration::from_secs(wait_secs);
+        let stretch = ask.told(async move { waited(&gw, app, after, until).await }).await?;
+        return Ok(Told::assertion(HttpResponse::Ok().insert_header(NOT_KEPT).json(&stretch)));
+    }
+    let place = Place::take().ok_or_else(|| ask.refuse(FlowError::Busy { retry_after_secs: 5 }))?;
+    let (reader, from) = (gw.clone(), after.clone());
+    // What is wrong with the cursor is said before the stream begins.
+    let first = ask.told(async move { feed::read(&reader, app, from.as_deref()).await }).await?;
+    let (writer, body) = streamed();
+    tokio::spawn(async move {
+        let _place = place;
+        tokio::select! {
+            _ = stream(gw, app, first, writer) => {}
+            () = tokio::time::sleep(STREAM_MAX) => {}
+        }
+    });
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/event-stream");
+    response.insert_header(NOT_KEPT).insert_header(("X-Accel-Buffering", "no"));
+    Ok(Told::assertion(response.body(body)))
+}
+
+/// The first stretch that says something, or what there is at the end of the wait.
+async fn waited(
+    gw: &Gateway,
+    app: AppId,
+    mut after: Option<String>,
+    until: Instant,
+) -> Result<Stretch, FlowError> {
+    let (mut moves, begins) = (gw.feed.moves(), after.is_none());
+    loop {
+        let stretch = feed::read(gw, app, after.as_deref()).await?;
+        let says = begins || stretch.gap || stretch.more || !stretch.data.is_empty();
+        if says || gw.feed.is_closed() || Instant::now() >= until {
+            return Ok(stretch);
+        }
+        after = Some(stretch.cursor);
+        tokio::select! {
+            _ = moves.changed() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+}
+
+/// Writes until its reader is gone, the app is, or the process stops.
+async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) -> Option<()> {
+    let mut moves = gw.feed.moves();
+    let mut beats = interval(HEARTBEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stretch = first;
+    let (mut cursor, mut is_caught_up) = (stretch.cursor.clone(), false);
+    loop {
+        let says = !is_caught_up || stretch.gap || !stretch.data.is_empty();
+        is_caught_up = !stretch.more;
+        if says {
+            let told = serde_json::to_string(&stretch).ok()?;
+            write(&writer, format!("event: revocations\nid: {cursor}\ndata: {told}\n\n")).await?;
+            beats.reset();
+        }
+        if is_caught_up {
+            tokio::select! {
+                _ = moves.changed() => {}
+                _ = beats.tick() => {
+                    let beat = if gw.feed.is_current() {
+                        format!("event: heartbeat\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\"}}\n\n")
+                    } else {
+                        ": not known to be current\n\n".to_owned()
+                    };
+                    write(&writer, beat).await?;
+                }
+            }
+        }
+        if gw.feed.is_closed() {
+            return None;
+        }
+        match feed::read(&gw, app, Some(&cursor)).await {
+            Ok(next) => {
+                cursor.clone_from(&next.cursor);
+                stretch = next;
+            }
+            // Postgres is away: the reader hears no heartbeat, and knows.
+            Err(FlowError::Busy { .. }) => {
+                stretch = Stretch { data: Vec::new(), gap: false, more: false, ..stretch };
+            }
+            Err(error) => {
+                tracing::info!(%app, %error, "a follower of the feed is let go");
+                return None;
+            }
+        }
+    }
+}
+
+async fn write(writer: &Writer, text: String) -> Option<()> {
+    timeout(TAKES_MAX, writer.send(Ok(Bytes::from(text)))).await.ok()?.ok()
+}
