@@ -31,7 +31,7 @@ pub const ENCLOSED: &[(&str, &[&str])] = &[
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
-               "refresh_families", "deprovisionings", "held_people"]),
+               "refresh_families", "deprovisionings", "held_people", "logouts"]),
 ];
 
 /// Functions that run with their owner's rights: the gate's doors, what keeps its routes, and what

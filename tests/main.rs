@@ -36,6 +36,7 @@ mod limits;
 mod lock_order;
 mod login;
 mod login_oidc;
+mod logout;
 mod mappings;
 mod methods;
 mod mint_late;

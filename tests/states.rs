@@ -177,6 +177,14 @@ async fn walked(
         "POST /logout" => {
             one("sign-out", page(kit.browser.post_once(&house.url("/logout"), &[]).await.unwrap()))
         }
+        "GET /oauth2/logout" => {
+            one("leaving", page(kit.browser.get_once(&house.url("/oauth2/logout")).await.unwrap()))
+        }
+        "POST /oauth2/logout" => {
+            let confirmed = [("confirmed", "yes")];
+            let left = kit.browser.post_once(&house.url("/oauth2/logout"), &confirmed).await;
+            one("leaving, confirmed", page(left.unwrap()))
+        }
         "POST /oauth2/token" => {
             let (status, body) = redeem(house, tenant, &kit.code).await;
             let mut rows = one("token, by code", said(status, &body));

@@ -26,6 +26,8 @@ pub const TABLE: &[(&str, [&str; 6])] = &[
     ("GET /oauth2/userinfo",      ["200", "200", "200", "401 token.revoked", "401 token.revoked", "401 token.revoked"]),
     ("POST /oauth2/userinfo",     ["200", "200", "200", "401 token.revoked", "401 token.revoked", "401 token.revoked"]),
     ("revoke",                    ["200", "200", "200", "200", "200", "200"]),
+    ("leaving",                   ["200", "200", "200", "200", "200", "200"]),
+    ("leaving, confirmed",        ["200", "200", "200", "200", "200", "200"]),
     ("sign-out",                  ["200", "200", "200", "200", "200", "200"]),
 ];
 

@@ -39,6 +39,9 @@ pub struct NewApp {
     /// Where the app begins a sign-in by itself (OIDC Core 4).
     #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub initiate_login_uri: Option<String>,
+    /// Where the app is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
+    #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
+    pub backchannel_logout_uri: Option<String>,
 }
 
 /// What of an app changes; what is left out stays.
@@ -58,6 +61,10 @@ pub struct AppPatch {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
     pub initiate_login_uri: Option<Option<String>>,
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
+    pub backchannel_logout_uri: Option<Option<String>>,
 }
 
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -122,6 +129,9 @@ pub async fn create(
     if let Some(uri) = &body.initiate_login_uri {
         web_url("initiate_login_uri", uri, Loopback::Allowed)?;
     }
+    if let Some(uri) = &body.backchannel_logout_uri {
+        told_at(gw, uri)?;
+    }
     let method = body.token_endpoint_auth_method.as_deref().unwrap_or("client_secret_basic");
     let auth_method = AuthMethod::parse(method).ok_or_else(|| {
         let right = "client_secret_basic, client_secret_post or none";
@@ -146,6 +156,7 @@ pub async fn create(
         all_orgs: serves == Serves::All,
         refresh_grace_secs: grace(body.refresh_grace_secs.unwrap_or(usual_grace))?,
         initiate_login_uri: body.initiate_login_uri,
+        backchannel_logout_uri: body.backchannel_logout_uri,
     };
     let orgs: &[OrgId] = match &serves {
         Serves::All => &[],
@@ -182,6 +193,9 @@ pub async fn change(
     if let Some(Some(uri)) = &patch.initiate_login_uri {
         web_url("initiate_login_uri", uri, Loopback::Allowed)?;
     }
+    if let Some(Some(uri)) = &patch.backchannel_logout_uri {
+        told_at(gw, uri)?;
+    }
     let serves = match patch.orgs {
         Some(orgs) => Some(served(gw, by, orgs).await?),
         None => None,
@@ -193,6 +207,7 @@ pub async fn change(
         serves,
         refresh_grace_secs: patch.refresh_grace_secs.map(grace).transpose()?,
         initiate_login_uri: patch.initiate_login_uri,
+        backchannel_logout_uri: patch.backchannel_logout_uri,
     };
     if gw.db.change_app(act(by, call), id, &change).await? {
         read(gw, by, id).await
@@ -227,6 +242,13 @@ pub async fn rotate(
 /// Ends an app: it is no client any more, and none of its codes and tokens is good for anything here.
 pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Result<(), FlowError> {
     if gw.db.delete_app(act(by, call), id).await? { Ok(()) } else { Err(FlowError::Missing) }
+}
+
+/// A URL that we shall call ourselves.
+fn told_at(gw: &Gateway, uri: &str) -> Result<(), FlowError> {
+    let field = "backchannel_logout_uri";
+    web_url(field, uri, Loopback::Allowed)?;
+    gw.outbound.may_call(uri).map_err(|fault| FlowError::invalid("api.url_refused", field, fault.why))
 }
 
 fn act(by: Operator, call: &Call) -> PlatformAct<'_> {

@@ -21,8 +21,8 @@ use store::{App, AuthMethod, PlatformKey, Serves};
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/apps", "", "Make an app; its secret is shown once", || to(create)).reading(
         body::<NewApp>(&[
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in"}"#,
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in"}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
         ]),
     )
     .named("create_app")
@@ -45,8 +45,8 @@ pub const OPERATIONS: &[Operation] = &[
     )
     .named("change_app")
     .reading(body::<AppPatch>(&[
-        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in"}"#,
-        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null}"#,
+        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
+        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null,"backchannel_logout_uri":null}"#,
     ]))
     .misreading(&["api.name_malformed", "api.url_refused", "app.orgs", "app.redirect_uris", "app.refresh_grace"]),
     operation(
@@ -103,6 +103,8 @@ struct AppView {
     refresh_grace_secs: i64,
     /// Where the app begins a sign-in by itself (OIDC Core 4).
     initiate_login_uri: Option<String>,
+    /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
+    backchannel_logout_uri: Option<String>,
 }
 
 impl From<App> for AppView {
@@ -118,6 +120,7 @@ impl From<App> for AppView {
             old_secret_until: app.old_secret.map(|(_, until)| until),
             refresh_grace_secs: app.refresh_grace_secs,
             initiate_login_uri: app.initiate_login_uri,
+            backchannel_logout_uri: app.backchannel_logout_uri,
         }
     }
 }

@@ -16,7 +16,7 @@ use broker::{
 use model::ids::AttemptId;
 use std::collections::BTreeMap;
 
-pub(super) const SESSION_COOKIE: &str = "vst_session";
+const SESSION_COOKIE: &str = "vst_session";
 
 /// The way back to the app.
 pub(super) struct Back {
@@ -123,13 +123,25 @@ fn drop_attempt(gw: &Gateway, response: &mut HttpResponse, id: AttemptId) {
     add_cookie(response, &gone);
 }
 
-pub(super) fn add_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
+/// Takes the session's cookie back.
+pub(super) fn drop_session(gw: &Gateway, response: &mut HttpResponse) {
+    let mut gone = Cookie::build(cookie_name(gw, SESSION_COOKIE), "")
+        .path("/")
+        .http_only(true)
+        .secure(gw.links.is_https())
+        .same_site(SameSite::Lax)
+        .finish();
+    gone.make_removal();
+    add_cookie(response, &gone);
+}
+
+fn add_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
     if response.add_cookie(cookie).is_err() {
         tracing::error!("a cookie could not be set");
     }
 }
 
-pub(super) fn cookie_name(gw: &Gateway, name: &str) -> String {
+fn cookie_name(gw: &Gateway, name: &str) -> String {
     if gw.links.is_https() { format!("__Host-{name}") } else { name.to_owned() }
 }
 

@@ -15,6 +15,7 @@ pub mod doors;
 pub mod feed;
 pub mod guard;
 pub mod late;
+pub mod logout;
 pub mod methods;
 mod metrics;
 pub mod oauth_error;
@@ -78,7 +79,7 @@ impl Made {
 
 /// Every route, by face.
 pub fn routes() -> impl Iterator<Item = &'static Entry> {
-    let faces = [ops::ROUTES, signin::ROUTES, token::ROUTES, scim::ROUTES];
+    let faces = [ops::ROUTES, signin::ROUTES, logout::ROUTES, token::ROUTES, scim::ROUTES];
     faces.into_iter().flatten().chain(openapi::entries())
 }
 

@@ -163,10 +163,39 @@ pub fn arrived(arrival: &Arrival) -> HttpResponse {
     answer(StatusCode::OK, "'none'").body(page("Continue", &main))
 }
 
-pub fn sign_out() -> HttpResponse {
-    let main = "<h1>Sign out</h1>\n<p>This ends your session here and in every app that uses it.</p>\n\
-                <form method=\"post\" action=\"/logout\">\n<button>End this session</button>\n</form>";
-    answer(StatusCode::OK, "'self'").body(page("Sign out", main))
+/// The field that says that the person was asked.
+pub const CONFIRMED: &str = "confirmed";
+
+/// Asks; `asked` is what the app said, which goes on unchanged.
+pub fn sign_out(action: &str, asked: &BTreeMap<String, String>) -> HttpResponse {
+    let main = format!(
+        "<h1>Sign out</h1>\n<p>This ends your session here and in every app that uses it.</p>\n\
+         <form method=\"post\" action=\"{action}\">\n{}<button name=\"{CONFIRMED}\" value=\"yes\">End this \
+         session</button>\n</form>",
+        carried(asked, CONFIRMED)
+    );
+    // The next page may be the app's, after a redirect.
+    answer(StatusCode::OK, ON_TO_ANYBODY).body(page("Sign out", &main))
+}
+
+/// The app that sent the person here to sign out said something wrong: nothing has ended.
+pub fn not_left(req: &HttpRequest, error: &FlowError) -> HttpResponse {
+    let reference = facts(req).call.request_id;
+    tracing::info!(%reference, code = error.code(), "page: not signed out");
+    let (status, what) = match error {
+        FlowError::Refused(_) | FlowError::Invalid { .. } => (
+            StatusCode::BAD_REQUEST,
+            "The app that sent you here asked for it in a way we cannot accept. You can sign out here \
+             yourself.",
+        ),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "We cannot answer right now. Try again in a minute."),
+    };
+    let main = format!(
+        "<h1>You are not signed out yet</h1>\n<p>{what}</p>\n<form method=\"post\" action=\"/logout\">\n\
+         <button>End this session</button>\n</form>\n<dl><dt>Reference</dt><dd><code>{}</code></dd></dl>",
+        escape(&reference)
+    );
+    answer(status, "'self'").insert_header(("X-Vestibule-Code", error.code())).body(page("Sign out", &main))
 }
 
 pub fn signed_out() -> HttpResponse {

@@ -4,16 +4,13 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    back::{
-        Back, SESSION_COOKIE, add_attempt, add_cookie, answered, cookie_name, cookies, see_other, session,
-    },
+    back::{Back, add_attempt, answered, cookies, see_other, session},
     guard::{Facts, facts},
     pages, shielded,
     token::{Body, pairs, whole},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
-    cookie::{Cookie, SameSite},
     http::Method,
     web::{self, Data, Path},
 };
@@ -21,7 +18,6 @@ use broker::{
     FlowError, Gateway, arrive,
     attempt::AppRequest,
     begin::{self, Begun, Wishes},
-    end,
     finish_oidc::{self, CallbackAnswer},
     finish_saml::{self, Finished, PostedAnswer},
 };
@@ -69,18 +65,6 @@ pub const ROUTES: &[Entry] = &[
         path: "/oidc/{con}/initiate",
         door: DoorKind::Open,
         made: Plain(|| web::route().to(initiate)),
-    },
-    Entry {
-        method: Method::GET,
-        path: "/logout",
-        door: DoorKind::Open,
-        made: Plain(|| web::route().to(logout_page)),
-    },
-    Entry {
-        method: Method::POST,
-        path: "/logout",
-        door: DoorKind::Open,
-        made: Plain(|| web::route().to(logout)),
     },
     Entry {
         method: Method::GET,
@@ -351,28 +335,4 @@ async fn metadata(req: HttpRequest, path: Path<String>, gw: Data<Gateway>) -> Ht
             .body(saml::metadata::write_sp(&gw.links.saml_entity_id(con), &gw.links.saml_acs(con))),
         Err(error) => pages::refused(&req, &error),
     }
-}
-
-async fn logout_page() -> HttpResponse {
-    pages::sign_out()
-}
-
-async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
-    if let Some(cookie) = session(&req, &gw) {
-        let (story, call) = (gw.get_ref().clone(), facts(&req).call);
-        match shielded(async move { end::end(&story, &cookie, &call).await }).await {
-            Ok(()) | Err(FlowError::Missing | FlowError::Closed(_)) => {}
-            Err(error) => return pages::refused(&req, &error),
-        }
-    }
-    let mut response = pages::signed_out();
-    let mut gone = Cookie::build(cookie_name(&gw, SESSION_COOKIE), "")
-        .path("/")
-        .http_only(true)
-        .secure(gw.links.is_https())
-        .same_site(SameSite::Lax)
-        .finish();
-    gone.make_removal();
-    add_cookie(&mut response, &gone);
-    response
 }

@@ -1,9 +1,8 @@
 //! Delivers webhooks, at least once, signed as Standard Webhooks says. An attempt that fails is made
 //! again later and later; after the last the delivery is dead, and can be seen and replayed. No order
-//! is kept: each message goes by itself, so that one that fails holds up no other. A receiver that is
-//! slow delays its own org alone, and no other job.
+//! is kept: each message goes by itself, so that one that fails holds up no other.
 
-use super::ORGS_A_ROUND;
+use super::couriers::{AT_ONCE, BATCH, CLAIM_SECS, CONNECTIONS, Couriers, ERROR_CHARS_MAX};
 use audit::webhook::WebhookSecret;
 use broker::{FlowError, Gateway, OutboundRequest, counted::DELIVERIES};
 use model::{Timestamp, ids::OrgId};
@@ -12,67 +11,16 @@ use std::{
     sync::Arc,
 };
 use store::{DueDelivery, Job, OrgScope, WebhookTarget};
-use tokio::{
-    sync::Semaphore,
-    task::{Id, JoinSet},
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 
 /// Seconds before the next attempt: 14 attempts over about two days.
 const BACKOFF_SECS: [i64; 13] =
     [5, 30, 60, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 36_000, 36_000, 43_200];
-/// A claimed delivery is passed over by other nodes this long: more than an outgoing request may take.
-const CLAIM_SECS: i64 = 30;
-const BATCH: i64 = 20;
-/// Connections of the pool that deliveries may hold at a time: sign-ins need the others.
-const CONNECTIONS: usize = 4;
-/// Requests on their way for one org at a time, and orgs that somebody is out for: their product is what
-/// this process opens of sockets. One batch of receivers that all take five seconds ends within its claim.
-const AT_ONCE: usize = 5;
-const ORGS_AT_WORK: usize = 50;
-const ERROR_CHARS_MAX: usize = 300;
 
-/// The orgs whose deliveries are under way in this process.
-pub struct Couriers {
-    at_work: JoinSet<Result<(), FlowError>>,
-    orgs: BTreeMap<Id, OrgId>,
-    connections: Arc<Semaphore>,
-}
-
-impl Default for Couriers {
-    fn default() -> Self {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        Self { at_work: JoinSet::new(), orgs: BTreeMap::new(), connections }
-    }
-}
-
-impl Couriers {
-    /// Sends somebody to each org in which something is due and nobody is yet, those first that wait
-    /// longest, while few enough are out. Does not wait for them.
-    pub(super) async fn round(&mut self, gw: &Gateway) -> Result<(), FlowError> {
-        while let Some(done) = self.at_work.try_join_next_with_id() {
-            let (id, failed) = match done {
-                Ok((id, told)) => (id, told.err().map(|error| error.to_string())),
-                Err(error) => (error.id(), Some(error.to_string())),
-            };
-            let org = self.orgs.remove(&id);
-            if let Some(error) = failed {
-                tracing::warn!(?org, error, "deliveries broke off; they will come again");
-            }
-        }
-        for org in gw.db.orgs_with_due("delivery", gw.now(), ORGS_A_ROUND).await? {
-            if self.orgs.len() < ORGS_AT_WORK && !self.orgs.values().any(|busy| *busy == org) {
-                let (gw, connections) = (gw.clone(), self.connections.clone());
-                let task = self.at_work.spawn(async move { batch(&gw, org, &connections).await });
-                self.orgs.insert(task.id(), org);
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for those who are out.
-    pub(super) async fn finish(mut self) {
-        while self.at_work.join_next().await.is_some() {}
-    }
+pub(super) fn couriers() -> Couriers {
+    Couriers::new("delivery", |gw, org, connections| {
+        Box::pin(async move { batch(&gw, org, &connections).await })
+    })
 }
 
 /// One batch of one org's due deliveries, a few at once.

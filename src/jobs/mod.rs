@@ -2,9 +2,11 @@
 //! things whose time is over. Each node runs all of them, each at its own pace, so that a long one
 //! keeps none waiting; row locks and unique keys keep it right.
 
+mod couriers;
 pub mod deliver;
 mod feed;
 mod guard;
+mod logouts;
 pub mod months;
 pub mod refusals;
 mod relay;
@@ -15,7 +17,7 @@ use broker::{
     FlowError, Gateway,
     counted::{JOB_FAILURES, JOB_SUCCEEDED_AT},
 };
-use deliver::Couriers;
+use couriers::Couriers;
 use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -39,7 +41,9 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     let fresh = Arc::new(AtomicBool::new(fresh_redis));
     let mut jobs = JoinSet::new();
     jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
-    jobs.spawn(deliveries(gw.clone(), stop.clone()));
+    jobs.spawn(errands("deliver", deliver::couriers(), gw.clone(), stop.clone()));
+    jobs.spawn(errands("logouts", logouts::couriers(), gw.clone(), stop.clone()));
+    jobs.spawn(every(OFTEN, "logouts.spell_out", gw.clone(), stop.clone(), logouts::spell_out));
     jobs.spawn(feed::follow(gw.clone(), stop.clone()));
     jobs.spawn(every(MINUTELY, "feed.forget", gw.clone(), stop.clone(), feed::forget));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
@@ -65,11 +69,10 @@ async fn every<F: Future<Output = Result<(), FlowError>> + Send + 'static>(
     }
 }
 
-/// Deliveries have people out between their rounds, and wait for them in the end.
-async fn deliveries(gw: Gateway, mut stop: watch::Receiver<bool>) {
-    let mut couriers = Couriers::default();
+/// Errands have people out between their rounds, and wait for them in the end.
+async fn errands(name: &'static str, mut couriers: Couriers, gw: Gateway, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        note(&gw, "deliver", couriers.round(&gw).await);
+        note(&gw, name, couriers.round(&gw).await);
         rest(OFTEN, &mut stop).await;
     }
     couriers.finish().await;

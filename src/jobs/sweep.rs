@@ -104,7 +104,8 @@ const fn ended(shelf: Shelf, keep: &Retention, now: Timestamp) -> Timestamp {
         Shelf::Answers => 0,
         Shelf::Families | Shelf::Sessions => keep.ended_sessions_secs,
         Shelf::Delivered => keep.delivered_secs,
-        Shelf::Dead => keep.dead_deliveries_secs,
+        // As long as its receipt is looked at.
+        Shelf::Logouts | Shelf::Dead => keep.dead_deliveries_secs,
         Shelf::Refusals => keep.refusals_secs,
     })
 }

@@ -36,7 +36,7 @@ impl AuthMethod {
 macro_rules! app_columns {
     () => {
         "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
-         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri"
+         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri"
     };
 }
 pub(crate) use app_columns;
@@ -56,6 +56,8 @@ pub struct App {
     pub refresh_grace_secs: i64,
     /// Where the app begins a sign-in by itself (OIDC Core 4).
     pub initiate_login_uri: Option<String>,
+    /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl App {
@@ -82,6 +84,7 @@ pub struct AppChange {
     pub serves: Option<Serves>,
     pub refresh_grace_secs: Option<i64>,
     pub initiate_login_uri: Option<Option<String>>,
+    pub backchannel_logout_uri: Option<Option<String>>,
 }
 
 pub struct NewApp<'a> {
@@ -103,6 +106,7 @@ pub(crate) struct StoredApp {
     all_orgs: bool,
     refresh_grace_secs: i32,
     initiate_login_uri: Option<String>,
+    backchannel_logout_uri: Option<String>,
 }
 
 fn digest(bytes: Vec<u8>) -> Result<TokenDigest> {
@@ -126,6 +130,7 @@ impl StoredApp {
             all_orgs: self.all_orgs,
             refresh_grace_secs: self.refresh_grace_secs.into(),
             initiate_login_uri: self.initiate_login_uri,
+            backchannel_logout_uri: self.backchannel_logout_uri,
         })
     }
 }
@@ -230,6 +235,7 @@ mod tests {
             all_orgs: true,
             refresh_grace_secs: 0,
             initiate_login_uri: None,
+            backchannel_logout_uri: None,
         };
         assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
         assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));

@@ -16,8 +16,9 @@ impl Db {
         let app = new.app;
         sqlx::query(
             "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
-                               secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                               secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri,
+                               backchannel_logout_uri)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(app.id.uuid())
         .bind(&app.name)
@@ -30,6 +31,7 @@ impl Db {
         .bind(i32::try_from(app.refresh_grace_secs).unwrap_or(0))
         .bind(OffsetDateTime::from(act.at))
         .bind(&app.initiate_login_uri)
+        .bind(&app.backchannel_logout_uri)
         .execute(&mut *tx)
         .await?;
         insert_orgs(&mut tx, app.id, new.orgs).await?;
@@ -49,7 +51,8 @@ impl Db {
                     post_logout_redirect_uris = COALESCE($4, post_logout_redirect_uris),
                     all_orgs = COALESCE($5, all_orgs),
                     refresh_grace_secs = COALESCE($6, refresh_grace_secs),
-                    initiate_login_uri = CASE WHEN $7 THEN $8 ELSE initiate_login_uri END
+                    initiate_login_uri = CASE WHEN $7 THEN $8 ELSE initiate_login_uri END,
+                    backchannel_logout_uri = CASE WHEN $9 THEN $10 ELSE backchannel_logout_uri END
               WHERE app_id = $1",
         )
         .bind(id.uuid())
@@ -60,6 +63,8 @@ impl Db {
         .bind(grace)
         .bind(change.initiate_login_uri.is_some())
         .bind(change.initiate_login_uri.clone().flatten())
+        .bind(change.backchannel_logout_uri.is_some())
+        .bind(change.backchannel_logout_uri.clone().flatten())
         .execute(&mut *tx)
         .await?;
         if changed.rows_affected() == 0 {

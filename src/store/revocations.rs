@@ -2,7 +2,7 @@
 //! stamp is dead. `seq` is dense per org, taken by updating the org's head row, which whoever
 //! revokes locks last and whoever mints never locks.
 
-use crate::{Result, TenantRead, TenantTx};
+use crate::{AppTold, Result, TenantRead, TenantTx};
 use model::{
     Timestamp,
     ids::{DeprovisioningId, DirectoryId, OrgId, UserId},
@@ -56,11 +56,14 @@ pub struct Receipt {
     pub no_token_lives_after: Timestamp,
     /// From the request's arrival to the commit, in milliseconds.
     pub total_ms: Option<f64>,
+    /// The apps with a back-channel that had tokens of this person.
+    pub apps: Vec<AppTold>,
 }
 
 #[derive(sqlx::FromRow)]
 struct StoredReceipt {
     dep_id: Uuid,
+    seq: i64,
     user_id: Uuid,
     cause: String,
     request_id: String,
@@ -72,9 +75,10 @@ struct StoredReceipt {
     dead_after: OffsetDateTime,
 }
 
-impl From<StoredReceipt> for Receipt {
-    fn from(row: StoredReceipt) -> Self {
-        Self {
+impl StoredReceipt {
+    fn receipt(self, apps: Vec<AppTold>) -> Receipt {
+        let row = self;
+        Receipt {
             id: DeprovisioningId::from_uuid(row.dep_id),
             user_id: UserId::from_uuid(row.user_id),
             cause: row.cause,
@@ -86,6 +90,7 @@ impl From<StoredReceipt> for Receipt {
             reached_at: row.reached_at.map(Timestamp::from),
             no_token_lives_after: row.dead_after.into(),
             total_ms: row.committed_at.map(|at| (at - row.received_at).as_seconds_f64() * 1_000.0),
+            apps,
         }
     }
 }
@@ -108,7 +113,7 @@ impl TenantRead {
     /// Receipts of one person, newest first; they outlive the person's row.
     pub async fn receipts(&mut self, user: UserId, limit: i64) -> Result<Vec<Receipt>> {
         let rows: Vec<StoredReceipt> = sqlx::query_as(
-            "SELECT dep_id, user_id, cause, request_id, sessions_ended, families_ended, received_at, committed_at,
+            "SELECT dep_id, seq, user_id, cause, request_id, sessions_ended, families_ended, received_at, committed_at,
                     reached_at, dead_after
                FROM deprovisionings
               WHERE user_id = $1
@@ -119,7 +124,15 @@ impl TenantRead {
         .bind(limit)
         .fetch_all(self.sql())
         .await?;
-        Ok(rows.into_iter().map(Receipt::from).collect())
+        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        let mut told = self.told_of(&seqs).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let apps = told.remove(&row.seq).unwrap_or_default();
+                row.receipt(apps)
+            })
+            .collect())
     }
 
     /// Every revocation after `seq`: seq, scope, action.
@@ -171,11 +184,18 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    /// Writes one revocation. Lock whoever it is about first. What ends sessions stands on the jobs' list
+    /// Writes one revocation, with those who are told of it. Lock whoever it is about first. What ends sessions stands on the jobs' list
     /// until Redis has it, if there is one; the item's id is its seq.
     pub async fn revoke(&mut self, scope: Scope, action: Action, reason: &'static str) -> Result<Revoked> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let waits = self.has_redis() && action == Action::Terminate;
+        let ends = action == Action::Terminate;
+        let waits = self.has_redis() && ends;
+        // Who is told of one person's or session's end is named now: either may be gone in a moment.
+        let (user, session, is_wide) = match scope {
+            Scope::User(id) => (Some(id.uuid()), None, false),
+            Scope::Session(id) => (None, Some(id.uuid()), false),
+            Scope::Org | Scope::App(_) | Scope::Connection(_) => (None, None, true),
+        };
         let seq: i64 = sqlx::query_scalar(
             "WITH next AS (
                  UPDATE revocation_heads SET head = head + 1 RETURNING head
@@ -185,6 +205,24 @@ impl TenantTx {
              ), told AS (
                  INSERT INTO revocation_feed (org_id, seq, scope, action, at)
                  SELECT $1, head, $4, $5, $2 FROM next
+             ), ended AS (
+                 SELECT ses_id, user_id, app_id FROM refresh_families WHERE user_id = $7
+                  UNION
+                 SELECT ses_id, user_id, app_id FROM refresh_families WHERE ses_id = $8
+             ), leaving AS (
+                 INSERT INTO logouts (org_id, out_id, ses_id, user_id, app_id, seq, next_at, created_at)
+                 SELECT $1, gen_random_uuid(), ses_id, user_id, app_id, head, $2, $2
+                   FROM next, ended
+                  WHERE app_id IN (SELECT app_id FROM apps WHERE backchannel_logout_uri IS NOT NULL)
+                 ON CONFLICT DO NOTHING
+                 RETURNING out_id
+             ), due AS (
+                 INSERT INTO pending (kind, org_id, item_id, due_at)
+                 SELECT 'logout', $1, out_id, $2 FROM leaving
+                  UNION ALL
+                 SELECT 'logouts', $1, lpad(to_hex(head), 32, '0')::uuid, $2
+                   FROM next
+                  WHERE $9 AND EXISTS (SELECT 1 FROM apps WHERE backchannel_logout_uri IS NOT NULL)
              )
              INSERT INTO revocations (org_id, seq, scope, action, reason, at)
              SELECT $1, head, $4, $5, $6, $2 FROM next
@@ -196,6 +234,9 @@ impl TenantTx {
         .bind(scope.to_string())
         .bind(action.as_str())
         .bind(reason)
+        .bind(user.filter(|_| ends))
+        .bind(session.filter(|_| ends))
+        .bind(is_wide && ends)
         .fetch_one(self.sql())
         .await?;
         Ok(Revoked { seq, action })

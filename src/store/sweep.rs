@@ -34,10 +34,12 @@ pub enum Shelf {
     Refusals,
     /// Access tokens that directories fetched.
     ScimAccess,
+    /// Apps that were told of an end, or given up.
+    Logouts,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -47,6 +49,7 @@ impl Shelf {
         Self::Dead,
         Self::Refusals,
         Self::ScimAccess,
+        Self::Logouts,
     ];
 
     pub const fn table(self) -> &'static str {
@@ -60,6 +63,7 @@ impl Shelf {
             Self::Dead => "deliveries_dead",
             Self::Refusals => "refusals",
             Self::ScimAccess => "scim_access",
+            Self::Logouts => "logouts",
         }
     }
 
@@ -128,12 +132,16 @@ impl Shelf {
                                       AND (expires_at <= $1 OR revoked_at <= $1)
                                     ORDER BY key_id LIMIT $2)"
             }
+            Self::Logouts => {
+                "DELETE FROM logouts
+                  WHERE out_id IN (SELECT out_id FROM logouts WHERE done_at <= $1 ORDER BY done_at LIMIT $2)"
+            }
         }
     }
 
     const fn by_birth(self) -> bool {
         match self {
-            Self::FirstUses | Self::Answers | Self::Refusals => false,
+            Self::FirstUses | Self::Answers | Self::Refusals | Self::Logouts => false,
             Self::Codes
             | Self::Families
             | Self::Sessions

@@ -71,7 +71,7 @@ pub fn verify(jwt: &str, ring: &KeyRing, issuer: &str, now: Timestamp) -> Result
     Ok(claims)
 }
 
-fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<Claims, Refusal> {
+pub(crate) fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<Claims, Refusal> {
     if jwt.len() > TOKEN_BYTES_MAX {
         return Err(Refusal::stranger("token.too_long"));
     }

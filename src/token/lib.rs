@@ -8,6 +8,7 @@ mod claims;
 pub mod code;
 pub mod credential;
 pub mod key_ring;
+pub mod logout;
 pub mod mint;
 pub mod refresh;
 pub mod seal;

@@ -1,0 +1,224 @@
+//! Who is told that a session ended: the apps that were given tokens in it and have a back-channel. What ends
+//! one person or session names them in its own statement (`revocations`); what ends more is spelled out here,
+//! in bites, by a job. Each is tried until it is told or dead.
+
+use crate::{BITE, Result, TenantRead, TenantTx};
+use model::{
+    Timestamp,
+    ids::{AppId, EventId, SessionId, UserId},
+    revocation::Scope,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// An app that is to be told, claimed for an attempt.
+#[derive(Clone, Debug)]
+pub struct DueLogout {
+    pub id: EventId,
+    pub app: AppId,
+    pub user: UserId,
+    pub session: SessionId,
+    pub attempts: i32,
+    /// None: the app is gone, or has no back-channel any more.
+    pub uri: Option<String>,
+}
+
+/// How it stands with an app that is told of an end.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AppTold {
+    pub client_id: AppId,
+    /// Sessions of which it is told.
+    pub sessions: i64,
+    /// Those that it has acknowledged, by answering 200 or 204.
+    pub acknowledged: i64,
+    /// When it had acknowledged all of them; `null` before.
+    pub acknowledged_at: Option<Timestamp>,
+    /// Why the last attempt failed, where one did.
+    pub last_error: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredLogout {
+    out_id: Uuid,
+    app_id: Uuid,
+    user_id: Uuid,
+    ses_id: Uuid,
+    attempts: i32,
+    backchannel_logout_uri: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredTold {
+    seq: i64,
+    app_id: Uuid,
+    sessions: i64,
+    acknowledged: i64,
+    acknowledged_at: Option<OffsetDateTime>,
+    last_error: Option<String>,
+}
+
+impl TenantRead {
+    /// Which apps are told of these revocations, by seq.
+    pub async fn told_of(&mut self, seqs: &[i64]) -> Result<BTreeMap<i64, Vec<AppTold>>> {
+        let rows: Vec<StoredTold> = sqlx::query_as(
+            "SELECT seq, app_id, count(*) AS sessions, count(*) FILTER (WHERE state = 'told') AS acknowledged,
+                    CASE WHEN bool_and(state = 'told') THEN max(done_at) END AS acknowledged_at,
+                    max(last_error) FILTER (WHERE state <> 'told') AS last_error
+               FROM logouts
+              WHERE seq = ANY ($1)
+              GROUP BY seq, app_id
+              ORDER BY seq, app_id",
+        )
+        .bind(seqs)
+        .fetch_all(self.sql())
+        .await?;
+        let mut told: BTreeMap<i64, Vec<AppTold>> = BTreeMap::new();
+        for row in rows {
+            told.entry(row.seq).or_default().push(AppTold {
+                client_id: AppId::from_uuid(row.app_id),
+                sessions: row.sessions,
+                acknowledged: row.acknowledged,
+                acknowledged_at: row.acknowledged_at.map(Timestamp::from),
+                last_error: row.last_error,
+            });
+        }
+        Ok(told)
+    }
+}
+
+impl TenantTx {
+    /// Takes one revocation whose apps are not spelled out yet; another node passes it over meanwhile.
+    pub async fn take_unspelled(&mut self) -> Result<Option<i64>> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let item: Option<Uuid> = sqlx::query_scalar(
+            "SELECT item_id FROM pending
+              WHERE kind = 'logouts' AND org_id = $1 AND due_at <= $2
+              ORDER BY item_id
+              LIMIT 1
+                FOR UPDATE SKIP LOCKED",
+        )
+        .bind(org)
+        .bind(now)
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(item.and_then(|item| i64::try_from(item.as_u128()).ok()))
+    }
+
+    /// Names the apps of one bite of the sessions that this revocation ends; answers whether there may be more.
+    pub async fn spell_out(&mut self, seq: i64, about: &Scope) -> Result<bool> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let (app, connection) = match about {
+            Scope::Org | Scope::User(_) | Scope::Session(_) => (None, None),
+            Scope::App(id) => (Some(id.uuid()), None),
+            Scope::Connection(id) => (None, Some(id.uuid())),
+        };
+        let spelled = sqlx::query(
+            "WITH ended AS (
+                 SELECT DISTINCT f.ses_id, f.user_id, f.app_id
+                   FROM refresh_families f
+                   JOIN apps a USING (app_id)
+                   JOIN sessions s USING (org_id, ses_id)
+                  WHERE a.backchannel_logout_uri IS NOT NULL
+                    AND f.rs < $2
+                    AND ($4::uuid IS NULL OR f.app_id = $4)
+                    AND ($5::uuid IS NULL OR s.con_id = $5)
+                    AND NOT EXISTS (SELECT 1 FROM logouts l
+                                     WHERE l.org_id = f.org_id AND l.ses_id = f.ses_id AND l.app_id = f.app_id)
+                  LIMIT $6
+             ), told AS (
+                 INSERT INTO logouts (org_id, out_id, ses_id, user_id, app_id, seq, next_at, created_at)
+                 SELECT $1, gen_random_uuid(), ses_id, user_id, app_id, $2, $3, $3 FROM ended
+                 ON CONFLICT DO NOTHING
+                 RETURNING out_id
+             )
+             INSERT INTO pending (kind, org_id, item_id, due_at)
+             SELECT 'logout', $1, out_id, $3 FROM told",
+        )
+        .bind(org)
+        .bind(seq)
+        .bind(now)
+        .bind(app)
+        .bind(connection)
+        .bind(BITE)
+        .execute(self.sql())
+        .await?;
+        Ok(i64::try_from(spelled.rows_affected()).is_ok_and(|rows| rows == BITE))
+    }
+
+    /// All apps of this revocation are named.
+    pub async fn settle_spelled(&mut self, seq: i64) -> Result<()> {
+        self.settle("logouts", Uuid::from_u128(u128::try_from(seq).unwrap_or_default())).await
+    }
+
+    /// Those that are due, claimed until `until`: another node passes them over meanwhile.
+    pub async fn claim_logouts(&mut self, until: Timestamp, limit: i64) -> Result<Vec<DueLogout>> {
+        let now = OffsetDateTime::from(self.now());
+        let claimed: Vec<StoredLogout> = sqlx::query_as(
+            "WITH due AS (
+                 SELECT out_id FROM logouts
+                  WHERE state = 'waiting' AND next_at <= $1
+                  ORDER BY next_at
+                  LIMIT $3
+                    FOR UPDATE SKIP LOCKED
+             ), later AS (
+                 UPDATE pending p SET due_at = $2 FROM due
+                  WHERE p.kind = 'logout' AND p.org_id = (SELECT current_org()) AND p.item_id = due.out_id
+             )
+             UPDATE logouts l SET next_at = $2, attempts = attempts + 1
+               FROM due
+              WHERE l.out_id = due.out_id
+             RETURNING l.out_id, app_id, user_id, ses_id, attempts,
+                       (SELECT backchannel_logout_uri FROM apps a WHERE a.app_id = l.app_id)",
+        )
+        .bind(now)
+        .bind(OffsetDateTime::from(until))
+        .bind(limit)
+        .fetch_all(self.sql())
+        .await?;
+        let due = |row: StoredLogout| DueLogout {
+            id: EventId::from_uuid(row.out_id),
+            app: AppId::from_uuid(row.app_id),
+            user: UserId::from_uuid(row.user_id),
+            session: SessionId::from_uuid(row.ses_id),
+            attempts: row.attempts,
+            uri: row.backchannel_logout_uri,
+        };
+        Ok(claimed.into_iter().map(due).collect())
+    }
+
+    /// How an attempt went: told, to be tried again at `next`, or dead.
+    pub async fn note_logout(
+        &mut self,
+        id: EventId,
+        state: &'static str,
+        next: Timestamp,
+        (status, error): (Option<i32>, Option<&str>),
+    ) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query(
+            "WITH noted AS (
+                 UPDATE logouts
+                    SET state = $3, next_at = $4, last_status = $5, last_error = $6,
+                        done_at = CASE WHEN $3 = 'waiting' THEN NULL ELSE $7::timestamptz END
+                  WHERE out_id = $2
+             ), later AS (
+                 UPDATE pending SET due_at = $4
+                  WHERE kind = 'logout' AND org_id = $1 AND item_id = $2 AND $3 = 'waiting'
+             )
+             DELETE FROM pending WHERE kind = 'logout' AND org_id = $1 AND item_id = $2 AND $3 <> 'waiting'",
+        )
+        .bind(org)
+        .bind(id.uuid())
+        .bind(state)
+        .bind(OffsetDateTime::from(next))
+        .bind(status)
+        .bind(error)
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+}
