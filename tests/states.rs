@@ -182,7 +182,8 @@ async fn walked(
         }
         "POST /oauth2/logout" => {
             let confirmed = [("confirmed", "yes")];
-            let left = kit.browser.post_once(&house.url("/oauth2/logout"), &confirmed).await;
+            // Another browser than the one whose session the other rows are about.
+            let left = stranger.post_once(&house.url("/oauth2/logout"), &confirmed).await;
             one("leaving, confirmed", page(left.unwrap()))
         }
         "POST /oauth2/token" => {

@@ -54,6 +54,7 @@ fn each_tool_has_its_floor() {
         "store/tx.rs",
         "store/idempotency.rs",
         "jobs/deliver.rs",
+        "jobs/logouts.rs",
         "jobs/refusals.rs",
         "jobs/relay.rs",
         "jobs/sweep.rs",

@@ -41,18 +41,17 @@ pub async fn leave(
     cookie: Option<&BrowserSession>,
     call: &Call,
 ) -> Result<Left, FlowError> {
-    let refused = |code| FlowError::from(Refusal::stranger(code));
     let hint = leaving.id_token_hint.as_deref().map(|jwt| read_hint(jwt, &gw.keys, gw.links.issuer()));
-    let hint = hint.transpose().map_err(|_| refused("logout.hint"))?;
+    let hint = hint.transpose().map_err(|_| Refusal::stranger("logout.hint"))?;
     let named = leaving.client_id.as_deref().map(str::parse::<AppId>).transpose();
-    let named = named.map_err(|_| refused("logout.client"))?;
+    let named = named.map_err(|_| Refusal::stranger("logout.client"))?;
     if let (Some(hint), Some(named)) = (&hint, named)
         && hint.client_id != named
     {
-        return Err(refused("logout.client"));
+        return Err(Refusal::stranger("logout.client").into());
     }
     let app = match named.or(hint.map(|hint| hint.client_id)) {
-        Some(id) => Some(gw.db.app(id).await?.ok_or_else(|| refused("logout.client"))?),
+        Some(id) => Some(gw.db.app(id).await?.ok_or_else(|| Refusal::stranger("logout.client"))?),
         None => None,
     };
     let back = back(leaving.post_logout_redirect_uri.as_deref(), app.as_ref())?;
