@@ -218,6 +218,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         strangers: Arc::default(),
         uses: Arc::default(),
         feed: Arc::default(),
+        acks: Arc::default(),
         lifetimes: Lifetimes {
             access_token_secs: settings.tokens.access_token_secs,
             code_secs: settings.tokens.code_secs,

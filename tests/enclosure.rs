@@ -28,7 +28,7 @@ pub const OPEN: &[(&str, &str)] = &[
 pub const ENCLOSED: &[(&str, &[&str])] = &[
     ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "departed", "groups",
               "holds", "seat_counts", "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
-              "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers"]),
+              "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
                "refresh_families", "deprovisionings", "held_people", "logouts"]),

@@ -354,3 +354,51 @@ async fn what_can_matter_to_no_living_token_is_forgotten() {
         assert_eq!(kept, left, "{older_secs} s beyond its time");
     }
 }
+
+/// What an app acknowledges is in the receipt of whom it was told of, and in no other org's.
+#[tokio::test]
+async fn the_receipt_says_when_an_apps_verifiers_knew() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (app, other) = (app_of(house, &[&tenant]).await, app_of(house, &[&house.tenant().await]).await);
+    let (_, cursor) = all(house, &app, "").await;
+    let ada = json!({"userName": format!("ada@{}", tenant.domain)});
+    let (_, made) = house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(ada)).await;
+    let user = format!("/scim/v2/Users/{}", text(&made, "id"));
+    assert_eq!(house.scim("DELETE", &tenant.scim_token, &user, None).await.0, 204);
+    let (_, reached) = first(house, &app, &cursor, 1).await;
+    let ack = async |app: &TestApp, body: Value| {
+        house.api_as_app("POST", app, "/revocations/acks", Some(body)).await
+    };
+    // Another app's word, a cursor of before, and one of another life say nothing.
+    assert_eq!(ack(&other, json!({"cursor": reached})).await.0, 204);
+    assert_eq!(ack(&app, json!({"cursor": cursor})).await.0, 204);
+    let mut bytes = URL_SAFE_NO_PAD.decode(&reached).unwrap();
+    bytes[3] ^= 1;
+    assert_eq!(ack(&app, json!({"cursor": URL_SAFE_NO_PAD.encode(&bytes)})).await.0, 204);
+    for wrong in [json!({"cursor": "x"}), json!({"cursor": reached, "verifier": "v".repeat(65)})] {
+        let (status, said) = ack(&app, wrong).await;
+        assert_eq!((status, &said["code"]), (400, &json!("feed.ack_malformed")));
+    }
+    let path = format!("/orgs/{}/users/{}/deprovisionings", tenant.slug, text(&made, "id"));
+    let receipt = async || house.api("GET", &tenant.org_key, &path, None).await.1["data"][0].clone();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(receipt().await["apps"], json!([]));
+    for verifier in ["one", "two", "one"] {
+        assert_eq!(ack(&app, json!({"cursor": reached, "verifier": verifier})).await.0, 204);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    let told = loop {
+        let apps = receipt().await["apps"].clone();
+        if apps != json!([]) {
+            break apps;
+        }
+        assert!(Instant::now() < until, "never written");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let (one, feed) = (&told[0], &told[0]["feed"]);
+    assert_eq!((told.as_array().unwrap().len(), &one["client_id"]), (1, &json!(app.id)), "{told}");
+    let times = ["first_acknowledged_at", "last_acknowledged_at"].map(|name| text(feed, name).to_owned());
+    assert!(times[0] < times[1], "{told}");
+}

@@ -188,14 +188,20 @@ async fn a_removed_persons_apps_are_told_of_every_session_and_the_receipt_names_
     let sids: BTreeSet<String> = heard.iter().map(|asked| text(&told(asked), "sid").to_owned()).collect();
     let sid = |tokens: &Value| text(&claims(text(tokens, "access_token")), "sid").to_owned();
     assert_eq!(sids, BTreeSet::from([sid(&first), sid(&second)]));
-    let done = |receipt: &Value| receipt["apps"][0]["acknowledged_at"].is_string();
+    let done = |receipt: &Value| receipt["apps"][0]["backchannel"]["acknowledged_at"].is_string();
     let receipt = receipt(house, &tenant, &user, done).await;
     assert_eq!(receipt["cause"], "scim_deleted");
     let app = &receipt["apps"][0];
+    let posted = &app["backchannel"];
     assert_eq!(
-        (&app["client_id"], &app["sessions"], &app["acknowledged"], &app["last_error"]),
+        (&app["client_id"], &posted["sessions"], &posted["acknowledged"], &posted["last_error"]),
         (&json!(tenant.app.id), &json!(2), &json!(2), &Value::Null)
     );
+    let path = format!("/orgs/{}/deprovisionings/times", tenant.slug);
+    let (status, times) = house.api("GET", &tenant.org_key, &path, None).await;
+    assert_eq!((status, &times["count"]), (200, &json!(1)), "{times}");
+    let ms = |name: &str| times[name].as_f64().unwrap_or_else(|| panic!("{name} in {times}"));
+    assert!(0.0 < ms("committed_p50_ms") && ms("committed_p50_ms") <= ms("acknowledged_p99_ms"), "{times}");
     assert_eq!(receipt["apps"].as_array().unwrap().len(), 1);
 }
 

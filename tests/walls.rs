@@ -53,6 +53,7 @@ fn each_tool_has_its_floor() {
     let housekeepers = [
         "store/tx.rs",
         "store/idempotency.rs",
+        "jobs/acks.rs",
         "jobs/deliver.rs",
         "jobs/logouts.rs",
         "jobs/refusals.rs",

@@ -7,6 +7,7 @@ use crate::{
     revoke,
 };
 use model::{
+    Timestamp,
     ids::{self, ConnectionId, SessionId, TeamId, UserId},
     members::Members,
     record::{Act, AuditEvent, Record},
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{
-    Administrator, BY_API, GroupMapping, Identity, OrgScope, Receipt, SessionRow, Team, TeamMember, User,
-    UserFilter, scopes_of,
+    Administrator, BY_API, EndingTimes, GroupMapping, Identity, OrgScope, Receipt, SessionRow, Team,
+    TeamMember, User, UserFilter, scopes_of,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -129,6 +130,16 @@ pub async fn deprovisionings(
         tx.user(id).await?.ok_or(FlowError::Missing)?;
     }
     Ok(receipts)
+}
+
+/// How long endings took that began between these two instants.
+pub async fn ending_times(
+    gw: &Gateway,
+    scope: &OrgScope<Administrator>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<EndingTimes, FlowError> {
+    Ok(gw.db.read(scope, "org.ending_times").await?.ending_times(from, to).await?)
 }
 
 /// Sets the roles that the API gives; what groups gave stays. Answers all the person has now.

@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 /// Rows kept in memory: 100 bytes each.
 const RING_ROWS: usize = 8_192;
+const TERMINATE: &str = model::revocation::Action::Terminate.as_str();
 /// How old the tail's last look may be for the feed to be called current.
 const CURRENT_FOR: Duration = Duration::from_millis(1_500);
 /// How long it is remembered which orgs an app serves.
@@ -198,6 +199,24 @@ impl Feed {
         self.moved.send_if_modified(|seen| std::mem::replace(seen, head.pos) != head.pos);
     }
 
+    /// Which terminations this audience was told of after `known` and up to a place, of those in memory, and
+    /// the place. None: it is of another life, of other orgs, or not reached.
+    pub(crate) fn ended_between(
+        &self,
+        audience: &Audience,
+        known: i64,
+        Place(upto): Place,
+    ) -> Option<(i64, Vec<(OrgId, i64)>)> {
+        let ring = lock(&self.ring);
+        let head = ring.head?;
+        if upto.life != head.life || upto.orgs != audience.digest || upto.pos > head.pos {
+            return None;
+        }
+        let told = |row: &&FeedRow| row.pos > known && row.pos <= upto.pos && audience.hears_of(row.org);
+        let ended = ring.rows.iter().filter(told).filter(|row| row.action == TERMINATE);
+        Some((upto.pos, ended.map(|row| (row.org, row.seq)).collect()))
+    }
+
     /// The rows after a place, when the ring goes back that far, and the head.
     fn recent(&self, pos: i64) -> Option<(FeedHead, Vec<FeedRow>)> {
         let ring = lock(&self.ring);
@@ -228,6 +247,13 @@ pub async fn tail(gw: &Gateway) -> Result<(), FlowError> {
             return Ok(());
         }
     }
+}
+
+/// A cursor's place, if it is one.
+pub(crate) struct Place(Cursor);
+
+pub(crate) fn place(text: &str) -> Option<Place> {
+    Cursor::read(text).map(Place)
 }
 
 /// How long a revocation is kept.

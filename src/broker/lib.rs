@@ -23,6 +23,7 @@ pub mod counted;
 pub mod end;
 pub mod error;
 pub mod feed;
+pub mod feed_acks;
 pub mod find_seat;
 pub mod finish_oidc;
 pub mod finish_saml;

@@ -15,7 +15,9 @@ use model::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{GroupMapping, Receipt, SessionRow, Team, TeamMember, User, UserFilter};
+use store::{EndingTimes, GroupMapping, Receipt, SessionRow, Team, TeamMember, User, UserFilter};
+
+const THIRTY_DAYS_SECS: i64 = 30 * 86_400;
 
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Get, "/api/v1/orgs/{org}/users", "users:read", "List people", || to(users))
@@ -56,6 +58,15 @@ pub const OPERATIONS: &[Operation] = &[
     )
     .named("list_deprovisionings")
     .asking(&["limit"]),
+    operation(
+        Verb::Get,
+        "/api/v1/orgs/{org}/deprovisionings/times",
+        "users:read",
+        "How long endings took: of the last 30 days, or between two instants",
+        || to(ending_times),
+    )
+    .named("get_deprovisioning_times")
+    .asking(&["from", "to"]),
     operation(
         Verb::Delete,
         "/api/v1/orgs/{org}/users/{usr}/identities/{con}",
@@ -235,6 +246,17 @@ async fn deprovisionings(ask: Ask) -> Reply<List<Receipt>> {
     ask.answer(scope, move |gw, scope| async move {
         administer_people::deprovisionings(&gw, &scope, id, limit).await.map(List::whole)
     })
+    .await
+}
+
+async fn ending_times(ask: Ask) -> Reply<EndingTimes> {
+    let scope = ask.org().await?;
+    let to = ask.time("to")?.unwrap_or_else(|| ask.call().at);
+    let from = ask.time("from")?.unwrap_or_else(|| to.minus_secs(THIRTY_DAYS_SECS));
+    ask.answer(
+        scope,
+        move |gw, scope| async move { administer_people::ending_times(&gw, &scope, from, to).await },
+    )
     .await
 }
 

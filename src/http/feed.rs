@@ -4,7 +4,7 @@
 
 use super::{
     admin::Ask,
-    openapi::{Operation, Verb, operation, to},
+    openapi::{Operation, Verb, body, operation, to},
     streamed::{Writer, streamed},
     told::{Answer, Reply, Told},
 };
@@ -12,6 +12,7 @@ use actix_web::{HttpResponse, web::Bytes};
 use broker::{
     FlowError, Gateway,
     feed::{self, Stretch},
+    feed_acks::{self, Ack},
 };
 use model::ids::AppId;
 use schemars::SchemaGenerator;
@@ -25,16 +26,30 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-pub const OPERATIONS: &[Operation] = &[operation(
-    Verb::Get,
-    "/api/v1/revocations",
-    "",
-    "What was revoked in the orgs that the app serves, in order: by long poll, or as server-sent events",
-    || to(revocations),
-)
-.named("follow_revocations")
-.asking(&["after", "wait_secs"])
-.by_client()];
+pub const OPERATIONS: &[Operation] = &[
+    operation(
+        Verb::Get,
+        "/api/v1/revocations",
+        "",
+        "What was revoked in the orgs that the app serves, in order: by long poll, or as server-sent events",
+        || to(revocations),
+    )
+    .named("follow_revocations")
+    .asking(&["after", "wait_secs"])
+    .by_client(),
+    operation(
+        Verb::Post,
+        "/api/v1/revocations/acks",
+        "",
+        "Say that the app knows of everything up to a cursor: the receipts of what was ended name it",
+        || to(acknowledge),
+    )
+    .named("acknowledge_revocations")
+    .reading(body::<Ack>(&[r#"{"cursor":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","verifier":"pod-1"}"#]))
+    .answering(204)
+    .misreading(&["feed.ack_malformed"])
+    .by_client(),
+];
 
 pub(super) const WAIT_SECS_MAX: u64 = 30;
 pub(super) const WAIT_SECS_USUAL: u64 = 25;
@@ -109,6 +124,13 @@ async fn revocations(ask: Ask) -> Reply<Followed> {
     response.content_type("text/event-stream");
     response.insert_header(NOT_KEPT).insert_header(("X-Accel-Buffering", "no"));
     Ok(Told::assertion(response.body(body)))
+}
+
+async fn acknowledge(ask: Ask) -> Reply<()> {
+    let app = ask.client().await?.id;
+    let (ack, gw) = (ask.json::<Ack>()?, ask.gateway());
+    ask.told(async move { feed_acks::note(&gw, app, ack).await }).await?;
+    Ok(Told::assertion(HttpResponse::NoContent().insert_header(NOT_KEPT).finish()))
 }
 
 /// The first stretch that says something, or what there is at the end of the wait.

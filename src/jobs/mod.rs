@@ -2,6 +2,7 @@
 //! things whose time is over. Each node runs all of them, each at its own pace, so that a long one
 //! keeps none waiting; row locks and unique keys keep it right.
 
+mod acks;
 mod couriers;
 pub mod deliver;
 mod feed;
@@ -49,6 +50,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
+    jobs.spawn(every(SELDOM, "acks", gw.clone(), stop.clone(), acks::round));
     jobs.spawn(every(MINUTELY, "uses", gw.clone(), stop.clone(), uses::round));
     jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
     jobs.join_all().await;

@@ -26,18 +26,32 @@ pub struct DueLogout {
     pub uri: Option<String>,
 }
 
-/// How it stands with an app that is told of an end.
+/// How it stands with an app that is told of an end: by its back-channel, by the feed, or by both.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AppTold {
     pub client_id: AppId,
+    pub backchannel: Option<ToldByBackchannel>,
+    pub feed: Option<ToldByFeed>,
+}
+
+/// Logout tokens posted to the app.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ToldByBackchannel {
     /// Sessions of which it is told.
     pub sessions: i64,
-    /// Those that it has acknowledged, by answering 200 or 204.
+    /// Those that it has acknowledged, by answering with a success.
     pub acknowledged: i64,
     /// When it had acknowledged all of them; `null` before.
     pub acknowledged_at: Option<Timestamp>,
     /// Why the last attempt failed, where one did.
     pub last_error: Option<String>,
+}
+
+/// Verifiers of the app that said they know.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct ToldByFeed {
+    pub first_acknowledged_at: Timestamp,
+    pub last_acknowledged_at: Timestamp,
 }
 
 #[derive(sqlx::FromRow)]
@@ -54,22 +68,31 @@ struct StoredLogout {
 struct StoredTold {
     seq: i64,
     app_id: Uuid,
-    sessions: i64,
-    acknowledged: i64,
+    sessions: Option<i64>,
+    acknowledged: Option<i64>,
     acknowledged_at: Option<OffsetDateTime>,
     last_error: Option<String>,
+    first_at: Option<OffsetDateTime>,
+    last_at: Option<OffsetDateTime>,
 }
 
 impl TenantRead {
-    /// Which apps are told of these revocations, by seq.
+    /// Which apps are told of these revocations or said that they know, by seq.
     pub async fn told_of(&mut self, seqs: &[i64]) -> Result<BTreeMap<i64, Vec<AppTold>>> {
         let rows: Vec<StoredTold> = sqlx::query_as(
-            "SELECT seq, app_id, count(*) AS sessions, count(*) FILTER (WHERE state = 'told') AS acknowledged,
-                    CASE WHEN bool_and(state = 'told') THEN max(done_at) END AS acknowledged_at,
-                    max(last_error) FILTER (WHERE state <> 'told') AS last_error
-               FROM logouts
-              WHERE seq = ANY ($1)
-              GROUP BY seq, app_id
+            "WITH posted AS (
+                 SELECT seq, app_id, count(*) AS sessions, count(*) FILTER (WHERE state = 'told') AS acknowledged,
+                        CASE WHEN bool_and(state = 'told') THEN max(done_at) END AS acknowledged_at,
+                        max(last_error) FILTER (WHERE state <> 'told') AS last_error
+                   FROM logouts
+                  WHERE seq = ANY ($1)
+                  GROUP BY seq, app_id
+             ), followed AS (
+                 SELECT seq, app_id, first_at, last_at FROM feed_acks WHERE seq = ANY ($1)
+             )
+             SELECT seq, app_id, sessions, acknowledged, acknowledged_at, last_error, first_at, last_at
+               FROM posted
+               FULL JOIN followed USING (seq, app_id)
               ORDER BY seq, app_id",
         )
         .bind(seqs)
@@ -77,12 +100,20 @@ impl TenantRead {
         .await?;
         let mut told: BTreeMap<i64, Vec<AppTold>> = BTreeMap::new();
         for row in rows {
+            let counts = row.sessions.zip(row.acknowledged);
+            let times = row.first_at.zip(row.last_at);
             told.entry(row.seq).or_default().push(AppTold {
                 client_id: AppId::from_uuid(row.app_id),
-                sessions: row.sessions,
-                acknowledged: row.acknowledged,
-                acknowledged_at: row.acknowledged_at.map(Timestamp::from),
-                last_error: row.last_error,
+                backchannel: counts.map(|(sessions, acknowledged)| ToldByBackchannel {
+                    sessions,
+                    acknowledged,
+                    acknowledged_at: row.acknowledged_at.map(Timestamp::from),
+                    last_error: row.last_error,
+                }),
+                feed: times.map(|(first, last)| ToldByFeed {
+                    first_acknowledged_at: first.into(),
+                    last_acknowledged_at: last.into(),
+                }),
             });
         }
         Ok(told)

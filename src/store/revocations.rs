@@ -1,15 +1,13 @@
-//! Revocations and their receipts. One row kills any number of sessions: what was born with a lower
+//! Revocations. One row kills any number of sessions: what was born with a lower
 //! stamp is dead. `seq` is dense per org, taken by updating the org's head row, which whoever
 //! revokes locks last and whoever mints never locks.
 
-use crate::{AppTold, Result, TenantRead, TenantTx};
+use crate::{Result, TenantRead, TenantTx};
 use model::{
     Timestamp,
-    ids::{DeprovisioningId, DirectoryId, OrgId, UserId},
+    ids::OrgId,
     revocation::{Action, Scope},
 };
-use schemars::JsonSchema;
-use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -36,65 +34,6 @@ impl Revoked {
     }
 }
 
-/// The receipt of a deactivation.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Deprovisioning")]
-pub struct Receipt {
-    pub id: DeprovisioningId,
-    pub user_id: UserId,
-    /// What ended the sessions, such as `administrator` or `identity_unbound`.
-    pub cause: String,
-    /// The request that did.
-    pub request_id: String,
-    pub sessions_ended: i32,
-    pub refresh_families_ended: i32,
-    pub received_at: Timestamp,
-    pub committed_at: Option<Timestamp>,
-    /// When Redis had it; empty while it does not: Postgres refuses all the same.
-    pub reached_at: Option<Timestamp>,
-    /// No access token of this person lives after this instant, even in an app that only looks at `exp`.
-    pub no_token_lives_after: Timestamp,
-    /// From the request's arrival to the commit, in milliseconds.
-    pub total_ms: Option<f64>,
-    /// The apps with a back-channel that had tokens of this person.
-    pub apps: Vec<AppTold>,
-}
-
-#[derive(sqlx::FromRow)]
-struct StoredReceipt {
-    dep_id: Uuid,
-    seq: i64,
-    user_id: Uuid,
-    cause: String,
-    request_id: String,
-    sessions_ended: i32,
-    families_ended: i32,
-    received_at: OffsetDateTime,
-    committed_at: Option<OffsetDateTime>,
-    reached_at: Option<OffsetDateTime>,
-    dead_after: OffsetDateTime,
-}
-
-impl StoredReceipt {
-    fn receipt(self, apps: Vec<AppTold>) -> Receipt {
-        let row = self;
-        Receipt {
-            id: DeprovisioningId::from_uuid(row.dep_id),
-            user_id: UserId::from_uuid(row.user_id),
-            cause: row.cause,
-            request_id: row.request_id,
-            sessions_ended: row.sessions_ended,
-            refresh_families_ended: row.families_ended,
-            received_at: row.received_at.into(),
-            committed_at: row.committed_at.map(Timestamp::from),
-            reached_at: row.reached_at.map(Timestamp::from),
-            no_token_lives_after: row.dead_after.into(),
-            total_ms: row.committed_at.map(|at| (at - row.received_at).as_seconds_f64() * 1_000.0),
-            apps,
-        }
-    }
-}
-
 impl TenantRead {
     /// Both in one plain SELECT: between two, a revocation could be too late for the judgement and
     /// too early for the stamp, and would end nothing.
@@ -108,31 +47,6 @@ impl TenantRead {
         .fetch_one(self.sql())
         .await?;
         Ok(AsOf { head, terminated })
-    }
-
-    /// Receipts of one person, newest first; they outlive the person's row.
-    pub async fn receipts(&mut self, user: UserId, limit: i64) -> Result<Vec<Receipt>> {
-        let rows: Vec<StoredReceipt> = sqlx::query_as(
-            "SELECT dep_id, seq, user_id, cause, request_id, sessions_ended, families_ended, received_at, committed_at,
-                    reached_at, dead_after
-               FROM deprovisionings
-              WHERE user_id = $1
-              ORDER BY dep_id DESC
-              LIMIT $2",
-        )
-        .bind(user.uuid())
-        .bind(limit)
-        .fetch_all(self.sql())
-        .await?;
-        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-        let mut told = self.told_of(&seqs).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let apps = told.remove(&row.seq).unwrap_or_default();
-                row.receipt(apps)
-            })
-            .collect())
     }
 
     /// Every revocation after `seq`: seq, scope, action.
@@ -240,64 +154,6 @@ impl TenantTx {
         .fetch_one(self.sql())
         .await?;
         Ok(Revoked { seq, action })
-    }
-
-    /// Writes the receipt of a deactivation, by a directory or by somebody else: how many live sessions and
-    /// refresh families it ends.
-    pub async fn write_receipt(
-        &mut self,
-        user: UserId,
-        revoked: &Revoked,
-        (cause, directory): (&'static str, Option<DirectoryId>),
-        dead_after: Timestamp,
-    ) -> Result<DeprovisioningId> {
-        let id = DeprovisioningId::new(self.now(), self.chance().as_ref());
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let request_id = self.origin().request_id.clone();
-        sqlx::query(
-            "WITH mark AS (
-                 SELECT COALESCE(max(seq), 0) AS seq FROM revocations
-                  WHERE action = 'terminate' AND seq < $4 AND scope IN ('org', $9)
-             )
-             INSERT INTO deprovisionings (org_id, dep_id, user_id, cause, request_id, seq, sessions_ended,
-                                          families_ended, received_at, written_at, dead_after, dir_id)
-             SELECT $1, $2, $3, $5, $6, $4,
-                    (SELECT count(*) FROM sessions s
-                      WHERE s.user_id = $3 AND s.ended_at IS NULL AND s.expires_at > $7 AND s.rs >= mark.seq),
-                    (SELECT count(*) FROM refresh_families f
-                      WHERE f.user_id = $3 AND f.ended_at IS NULL AND f.expires_at > $7 AND f.rs >= mark.seq),
-                    $7, clock_timestamp(), $8, $10
-               FROM mark",
-        )
-        .bind(org)
-        .bind(id.uuid())
-        .bind(user.uuid())
-        .bind(revoked.seq)
-        .bind(cause)
-        .bind(request_id)
-        .bind(now)
-        .bind(OffsetDateTime::from(dead_after))
-        .bind(Scope::User(user).to_string())
-        .bind(directory.map(|id| id.uuid()))
-        .execute(self.sql())
-        .await?;
-        Ok(id)
-    }
-
-    /// Notes on the receipt when the commit was answered and when Redis had it.
-    pub async fn note_reached(
-        &mut self,
-        receipt: DeprovisioningId,
-        committed_at: Timestamp,
-        reached_at: Option<Timestamp>,
-    ) -> Result<()> {
-        sqlx::query("UPDATE deprovisionings SET committed_at = $2, reached_at = $3 WHERE dep_id = $1")
-            .bind(receipt.uuid())
-            .bind(OffsetDateTime::from(committed_at))
-            .bind(reached_at.map(OffsetDateTime::from))
-            .execute(self.sql())
-            .await?;
-        Ok(())
     }
 
     /// Redis has these: they are off the jobs' list, and their receipts say since when.

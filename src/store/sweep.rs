@@ -36,10 +36,12 @@ pub enum Shelf {
     ScimAccess,
     /// Apps that were told of an end, or given up.
     Logouts,
+    /// What verifiers said they know of.
+    FeedAcks,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -50,6 +52,7 @@ impl Shelf {
         Self::Refusals,
         Self::ScimAccess,
         Self::Logouts,
+        Self::FeedAcks,
     ];
 
     pub const fn table(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Shelf {
             Self::Refusals => "refusals",
             Self::ScimAccess => "scim_access",
             Self::Logouts => "logouts",
+            Self::FeedAcks => "feed_acks",
         }
     }
 
@@ -136,12 +140,17 @@ impl Shelf {
                 "DELETE FROM logouts
                   WHERE out_id IN (SELECT out_id FROM logouts WHERE done_at <= $1 ORDER BY done_at LIMIT $2)"
             }
+            Self::FeedAcks => {
+                "DELETE FROM feed_acks
+                  WHERE (seq, app_id) IN (SELECT seq, app_id FROM feed_acks WHERE first_at <= $1
+                                           ORDER BY first_at LIMIT $2)"
+            }
         }
     }
 
     const fn by_birth(self) -> bool {
         match self {
-            Self::FirstUses | Self::Answers | Self::Refusals | Self::Logouts => false,
+            Self::FirstUses | Self::Answers | Self::Refusals | Self::Logouts | Self::FeedAcks => false,
             Self::Codes
             | Self::Families
             | Self::Sessions
