@@ -1,6 +1,6 @@
 //! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
 
-use crate::{feed::Feed, providers::Providers, refusals::Strangers, uses::Uses};
+use crate::{feed::Feed, providers::Providers, refusals::Strangers, request_log::RequestLog, uses::Uses};
 use model::{
     Chance, Timestamp,
     ids::{ConnectionId, EventId},
@@ -125,6 +125,7 @@ pub struct Gateway {
     pub strangers: Arc<Strangers>,
     pub uses: Arc<Uses>,
     pub feed: Arc<Feed>,
+    pub requests: Arc<RequestLog>,
     pub lifetimes: Lifetimes,
     pub rates: Rates,
     /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.

@@ -31,6 +31,7 @@ mod pulse;
 mod record;
 mod refresh_families;
 mod refusals;
+mod request_log;
 mod revocations;
 mod scim_query;
 mod scim_secrets;
@@ -68,6 +69,10 @@ pub use pulse::{Connections, Waiting};
 pub use record::{AuditFilter, EVENTS, EventRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, RefusalSample, Refusals};
+pub use request_log::{
+    BulkSeen, FailureSeen, KeptBody, LoggedFilter, LoggedRequest, LoggedRequestWhole, NewLogged,
+    RequestBodies, RequestHead,
+};
 pub use revocations::{AsOf, Receipt, Revoked};
 pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;
