@@ -193,7 +193,7 @@ mod tests {
             users: Vec::new(),
             head: RequestHead::default(),
             bodies: RequestBodies {
-                request: (body_bytes > 0).then_some(KeptBody { text, bytes: body_bytes, cut: false }),
+                request: (body_bytes > 0).then_some(KeptBody { text, bytes: 1, cut: false }),
                 answer: None,
             },
         }

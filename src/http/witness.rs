@@ -112,7 +112,7 @@ struct Seen {
 struct Answered {
     status: u16,
     refusal: Option<ScimError>,
-    found: Option<u64>,
+    found: Option<i64>,
     bulk: Option<BulkSeen>,
     location: String,
     body: Bytes,
@@ -171,7 +171,7 @@ impl Seen {
         let answered = Answered {
             status: answer.status().as_u16(),
             refusal: extensions.get::<ScimError>().cloned(),
-            found: extensions.get::<Found>().map(|found| found.0),
+            found: extensions.get::<Found>().map(|found| i64::try_from(found.0).unwrap_or(i64::MAX)),
             bulk: extensions.get::<BulkSeen>().cloned(),
             location: location.unwrap_or_default().to_owned(),
             body,
@@ -211,10 +211,7 @@ impl Seen {
         let code = refusal.map(|refusal| refusal.code);
         let is_held = |code: &str| code == Problem::Held.code();
         let failures = bulk.iter().flat_map(|bulk| &bulk.failures);
-        let mut request = (heard.bytes > 0).then(|| kept(&sent));
-        if let Some(request) = &mut request {
-            request.bytes = heard.bytes;
-        }
+        let request = (heard.bytes > 0).then(|| kept(&sent, heard.bytes));
         NewLogged {
             id: LoggedId::new(self.call.at, self.gw.chance.as_ref()),
             at: self.call.at,
@@ -247,7 +244,7 @@ impl Seen {
     fn answer(&self, answered: &Answered) -> Option<KeptBody> {
         let reads = self.method == Method::GET || self.path.ends_with("/.search");
         let is_told = !answered.body.is_empty() && (answered.status >= 400 || !reads);
-        is_told.then(|| kept(&answered.body))
+        is_told.then(|| kept(&answered.body, answered.body.len()))
     }
 }
 
@@ -260,9 +257,10 @@ impl Drop for Seen {
     }
 }
 
-fn kept(body: &[u8]) -> KeptBody {
-    let redact::Excerpt { text, bytes, cut } = redact::body(body, BODY_KEPT_BYTES);
-    KeptBody { text, bytes, cut }
+/// `bytes` is what was sent, of which this is the beginning.
+fn kept(body: &[u8], bytes: usize) -> KeptBody {
+    let redact::Excerpt { text, cut } = redact::body(body, BODY_KEPT_BYTES);
+    KeptBody { text, bytes: u32::try_from(bytes).unwrap_or(u32::MAX), cut }
 }
 
 /// The ids of a kind in these texts, in their order.

@@ -30,7 +30,7 @@ pub struct RequestHead {
     /// The groups that it names, or made.
     pub groups: Vec<GroupId>,
     /// How many resources a list has in all.
-    pub found: Option<u64>,
+    pub found: Option<i64>,
     pub bulk: Option<BulkSeen>,
 }
 
@@ -38,8 +38,8 @@ pub struct RequestHead {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkSeen {
     /// How many were done, whatever became of them.
-    pub operations: usize,
-    pub failed: usize,
+    pub operations: u32,
+    pub failed: u32,
     /// Those that failed, at most 100.
     pub failures: Vec<FailureSeen>,
 }
@@ -47,7 +47,7 @@ pub struct BulkSeen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureSeen {
     /// Its place in the answer, from 0.
-    pub index: usize,
+    pub index: u32,
     pub method: String,
     #[schemars(extend("enum" = ["User", "Group"]))]
     pub resource: String,
@@ -61,7 +61,7 @@ pub struct FailureSeen {
 pub struct KeptBody {
     pub text: String,
     /// How long it was.
-    pub bytes: usize,
+    pub bytes: u32,
     /// Is its end left out, or what in it is no JSON?
     pub cut: bool,
 }

@@ -37,12 +37,12 @@ const FAILURES_SEEN_MAX: usize = 100;
 
 /// For the request log. What a dry run would have done has not failed.
 fn seen(done: &[Done]) -> BulkSeen {
-    let failed = |(index, one): (usize, &Done)| match &one.outcome {
+    let failure = |(index, one): (usize, &Done)| match &one.outcome {
         Ok(_) | Err(FlowError::Rehearsed(_)) => None,
         Err(error) => {
             let said = scim_error::rendered(error);
             Some(FailureSeen {
-                index,
+                index: u32::try_from(index).unwrap_or(u32::MAX),
                 method: one.method.as_str().to_owned(),
                 resource: one.kind.name().to_owned(),
                 status: said.status,
@@ -51,10 +51,11 @@ fn seen(done: &[Done]) -> BulkSeen {
             })
         }
     };
-    let mut failures: Vec<FailureSeen> = done.iter().enumerate().filter_map(failed).collect();
-    let failed = failures.len();
+    let mut failures: Vec<FailureSeen> = done.iter().enumerate().filter_map(failure).collect();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let failed = count(failures.len());
     failures.truncate(FAILURES_SEEN_MAX);
-    BulkSeen { operations: done.len(), failed, failures }
+    BulkSeen { operations: count(done.len()), failed, failures }
 }
 
 fn told(base: &str, done: &Done) -> Value {
