@@ -10,7 +10,7 @@ CREATE TABLE vst.scim_requests (
     req_id      uuid NOT NULL,
     at          timestamptz NOT NULL,
     method      text NOT NULL,
-    -- NULL: the client hung up before its answer.
+    -- NULL: the connection broke before its answer.
     status      integer,
     code        text,
     key_id      uuid NOT NULL,

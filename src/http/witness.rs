@@ -1,6 +1,6 @@
 //! Sees what directories ask of `/scim` and what they are answered, and hands it to the request log: also
-//! what no handler sees (too many requests, a body that is too long, another method), and whoever hangs up
-//! before the answer. What showed no credential of a directory is nobody's, and is not kept. It keeps the
+//! what no handler sees (too many requests, a body that is too long, another method), and a connection that
+//! breaks before the answer. What showed no credential of a directory is nobody's, and is not kept. It keeps the
 //! chunks that a handler reads, reads none itself, and lets nothing wait.
 
 use super::{doors, guard::facts};
@@ -248,7 +248,7 @@ impl Seen {
     }
 }
 
-/// The client hung up: nobody is answered.
+/// The connection broke: nobody is answered.
 impl Drop for Seen {
     fn drop(&mut self) {
         if let Some(proven) = self.badge.0.get().filter(|_| !self.is_told) {

@@ -100,7 +100,7 @@ pub struct LoggedRequest {
     /// When it came.
     pub at: Timestamp,
     pub method: String,
-    /// `null`: the client hung up before its answer; what it asked may have been done.
+    /// `null`: the connection broke before its answer; what it asked may have been done.
     pub status: Option<u16>,
     /// Of a refusal: its row in docs/REFUSALS.md says what to do.
     pub code: Option<String>,
