@@ -453,7 +453,10 @@ async fn what_the_log_cannot_keep_is_a_gap_that_says_how_many() {
     let (tenant, other) = (house.tenant().await, house.tenant().await);
     let (org, directory, theirs) = (tenant.org, tenant.directory, (other.org, other.directory));
     let sent = broker::request_log::ORG_ROWS_MAX as i64 + 3_000;
-    house.gw.requests.add(theirs.0, entry(theirs.1));
+    // As one that came back from a commit in doubt.
+    let twice = entry(theirs.1);
+    house.gw.requests.add(theirs.0, twice.clone());
+    house.gw.requests.add(theirs.0, twice);
     (0..sent).for_each(|_| house.gw.requests.add(org, entry(directory)));
     let mut sql = inside(house, tenant.org).await;
     let sums = "SELECT count(*), COALESCE(sum(lost_before), 0)::bigint FROM scim_requests";
@@ -467,6 +470,34 @@ async fn what_the_log_cannot_keep_is_a_gap_that_says_how_many() {
     }
     assert!(got.0 + got.1 == sent && got.1 > 0, "{got:?} of {sent}");
     assert_eq!(logged(house, &other, 1).await[0]["lost_before"], 0);
+}
+
+/// While its log cannot be written a directory is served as ever; when it can, nothing is missing.
+#[tokio::test]
+async fn provisioning_does_not_wait_for_its_log() {
+    let house = crate::house::Site::named("log-away").open();
+    let tenant = house.tenant().await;
+    let mut owner = owner(house, &tenant).await;
+    let mut held = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE vst.scim_requests IN EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
+    let began = std::time::Instant::now();
+    let failed =
+        || broker::counted::JOB_FAILURES.read().iter().find(|(l, _)| *l == ["requests"]).map(|f| f.1);
+    let before = failed();
+    for n in 0..5 {
+        person(house, &tenant, &format!("p{n}")).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    for _ in 0..100 {
+        if failed() > before {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(failed() > before, "a round failed meanwhile");
+    held.rollback().await.unwrap();
+    let log = logged(house, &tenant, 5).await;
+    assert!(log.iter().all(|entry| entry["lost_before"] == 0), "{log:?}");
 }
 
 /// Told to stop, the process writes down what was asked last.
