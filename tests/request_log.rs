@@ -169,6 +169,19 @@ async fn what_asks_for_no_credential_is_logged_when_one_is_shown() {
     assert!(page(house, &other, "").await["data"].as_array().unwrap().is_empty());
 }
 
+/// A token that lives for an hour tells an administrator nothing: the secret that it was fetched with does.
+#[tokio::test]
+async fn a_fetched_token_is_logged_as_its_secret() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (_, made) = crate::scim_clients::secret(house, &tenant, json!({"name": "Entra"})).await;
+    let (id, secret) = (text(&made, "client_id"), text(&made, "client_secret"));
+    let (status, fetched) = crate::scim_clients::fetch(house, id, secret, &[("scope", "scim")]).await;
+    assert_eq!(status, 200, "{fetched}");
+    assert_eq!(house.scim("GET", text(&fetched, "access_token"), "/scim/v2/Users", None).await.0, 200);
+    assert_eq!(logged(house, &tenant, 1).await[0]["key_id"], made["id"]);
+}
+
 /// Throttled, held, and of a token that may do less.
 #[tokio::test]
 async fn what_a_guard_refused_says_so() {
@@ -558,7 +571,6 @@ async fn the_log_goes_when_its_time_is_over_or_its_directory_is_gone() {
     assert_eq!(house.api("DELETE", &tenant.org_key, &of_second, None).await.0, 204);
     let log = format!("{of_second}/requests");
     assert_eq!(house.api("GET", &tenant.org_key, &log, None).await.0, 404, "at once");
-    house.gw.requests.add(tenant.org, entry(text(&second, "id").parse().unwrap()));
     for _ in 0..150 {
         if left().await == (1, 1) {
             break;
@@ -567,5 +579,11 @@ async fn the_log_goes_when_its_time_is_over_or_its_directory_is_gone() {
     }
     assert_eq!(left().await, (1, 1), "the removal made it the org's turn");
     assert_eq!(text(&logged(house, &tenant, 1).await[0], "path"), read);
+    // What was asked while it went is not kept.
+    for directory in [text(&second, "id").parse().unwrap(), tenant.directory] {
+        house.gw.requests.add(tenant.org, entry(directory));
+    }
+    logged(house, &tenant, 2).await;
+    assert_eq!(left().await, (2, 1));
     assert_eq!(logged(house, &other, 1).await.len(), 1, "and nobody else's");
 }

@@ -176,23 +176,23 @@ impl Seen {
             location: location.unwrap_or_default().to_owned(),
             body,
         };
-        match (self.badge.0.get(), doors::shown(request)) {
-            (Some(proven), _) => self.gw.requests.add(proven.org, self.entry(proven, Some(&answered))),
-            // Where nobody asks for a credential, as at discovery, it is looked up when all is answered.
-            (None, Ok((credential, form))) if answered.status != 401 => {
-                let slug = request.match_info().get("slug").map(str::to_owned);
-                actix_web::rt::spawn(async move {
-                    let opened = self.gw.db.scim_client(&credential.digest, form, &self.call).await;
-                    if let Ok(scope) = opened.as_ref()
-                        && doors::agrees(&credential, scope, slug.as_deref())
-                    {
-                        let proven = Proven::by(scope);
-                        self.gw.requests.add(proven.org, self.entry(proven, Some(&answered)));
-                    }
-                });
-            }
-            (None, _) => {}
+        if let Some(proven) = self.badge.0.get() {
+            self.gw.requests.add(proven.org, self.entry(proven, Some(&answered)));
+            return;
         }
+        // Where nobody asks for a credential, as at discovery, it is looked up when all is answered.
+        let shown = doors::shown(request).ok().filter(|_| answered.status != 401);
+        let Some((credential, form)) = shown else { return };
+        let slug = request.match_info().get("slug").map(str::to_owned);
+        actix_web::rt::spawn(async move {
+            let opened = self.gw.db.scim_client(&credential.digest, form, &self.call).await;
+            if let Ok(scope) = opened.as_ref()
+                && doors::agrees(&credential, scope, slug.as_deref())
+            {
+                let proven = Proven::by(scope);
+                self.gw.requests.add(proven.org, self.entry(proven, Some(&answered)));
+            }
+        });
     }
 
     fn entry(&self, proven: Proven, answered: Option<&Answered>) -> NewLogged {

@@ -108,7 +108,7 @@ pub struct LoggedRequest {
     pub request_id: String,
     /// From its head to its answer.
     pub duration_ms: i64,
-    /// The token or secret that it showed.
+    /// The token that it showed, or the secret that its token was fetched with.
     pub key_id: KeyId,
     /// Was it a dry run, of which nothing is kept?
     pub dry_run: bool,
@@ -320,8 +320,7 @@ struct Rows {
 }
 
 impl TenantTx {
-    /// Keeps these requests, those of a directory that is gone left out. Whoever commits them does not wait
-    /// for the disk: a machine that goes down loses a second of them.
+    /// Keeps these requests, but for those of a directory that is gone. Their commit does not wait for the disk.
     pub async fn keep_requests(&mut self, new: &[NewLogged]) -> Result<()> {
         let (org, seals, chance) = (self.org(), self.seals(), self.chance());
         let mut rows = Rows::default();
@@ -357,14 +356,16 @@ impl TenantTx {
             "WITH kept AS (
                  INSERT INTO scim_requests (org_id, dir_id, req_id, at, method, status, code, key_id, request_id,
                                             duration_ms, dry_run, held, lost_before, head, bodies, users)
-                 SELECT $1, e.dir_id, e.req_id, e.at, e.method, e.status, e.code, e.key_id, e.request_id,
-                        e.duration_ms, e.dry_run, e.held, e.lost_before, e.head, e.bodies, COALESCE(n.users, '{}')
+                 SELECT $1, e.dir_id, e.req_id, e.at, e.method, e.status, e.code,
+                        COALESCE(c.parent_id, e.key_id), e.request_id, e.duration_ms, e.dry_run, e.held,
+                        e.lost_before, e.head, e.bodies, COALESCE(n.users, '{}')
                    FROM UNNEST($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[],
                                $8::uuid[], $9::text[], $10::bigint[], $11::boolean[], $12::boolean[],
                                $13::bigint[], $14::bytea[], $15::bytea[])
                         AS e(dir_id, req_id, at, method, status, code, key_id, request_id, duration_ms, dry_run,
                              held, lost_before, head, bodies)
                    JOIN directories USING (dir_id)
+                   LEFT JOIN credentials c ON c.key_id = e.key_id
                    LEFT JOIN (SELECT req_id, array_agg(subject) AS users
                                 FROM UNNEST($16::uuid[], $17::uuid[]) AS n(req_id, subject)
                                GROUP BY req_id) n ON n.req_id = e.req_id
