@@ -493,7 +493,6 @@ async fn provisioning_does_not_wait_for_its_log() {
     let mut owner = owner(house, &tenant).await;
     let mut held = owner.begin().await.unwrap();
     sqlx::query("LOCK TABLE vst.scim_requests IN EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
-    let began = std::time::Instant::now();
     let failed =
         || broker::counted::JOB_FAILURES.read().iter().find(|(l, _)| *l == ["requests"]).map(|f| f.1);
     let before = failed();
