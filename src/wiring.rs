@@ -219,6 +219,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         uses: Arc::default(),
         feed: Arc::default(),
         acks: Arc::default(),
+        requests: Arc::default(),
         lifetimes: Lifetimes {
             access_token_secs: settings.tokens.access_token_secs,
             code_secs: settings.tokens.code_secs,
@@ -309,6 +310,7 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
             .app_data(web::PayloadConfig::new(body_bytes_max))
             .app_data(http::admin::BodyBytesMax(body_bytes_max))
             .app_data(body_deadline)
+            .wrap(middleware::from_fn(http::witness::witness))
             .wrap(middleware::from_fn(http::late::hurry))
             .wrap(middleware::from_fn(http::guard::guard))
             .configure(http::configure)
@@ -349,6 +351,7 @@ fn retention(settings: &Settings) -> jobs::sweep::Retention {
         delivered_secs: kept.delivered_secs,
         dead_deliveries_secs: kept.dead_deliveries_secs,
         refusals_secs: kept.refusals_secs,
+        scim_requests_secs: kept.scim_requests_secs,
     }
 }
 

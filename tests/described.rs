@@ -91,6 +91,7 @@ impl Stage {
             }
             "dir" => self.tenant.directory.to_string(),
             "hold" => self.hold(house, so_far).await,
+            "req" => self.logged(house, so_far).await,
             "key" if path.contains("/platform-keys/") => another_key(house).await.0.to_string(),
             "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
             "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
@@ -120,6 +121,20 @@ impl Stage {
             "evt" => self.dead_delivery(house, so_far).await,
             other => panic!("nothing stands for {{{other}}} of {path}"),
         }
+    }
+
+    /// A request of this directory's, as soon as it is in the log.
+    async fn logged(&self, house: &House, requests: &str) -> String {
+        assert_eq!(house.scim("GET", &self.tenant.scim_token, "/scim/v2/Users", None).await.0, 200);
+        for _ in 0..100 {
+            let path = format!("/orgs/{}/{requests}", self.tenant.org);
+            let (_, list) = house.api("GET", &house.platform_key, &path, None).await;
+            if let Some(id) = list["data"][0]["id"].as_str() {
+                return id.to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("nothing is logged at {requests}");
     }
 
     /// What the blast guard holds of this directory: the second of two who are to go.
@@ -165,9 +180,11 @@ fn sample(field: &str) -> &'static str {
     match field {
         "limit" => "2",
         "email" => "ada@acme.example",
-        "active" | "release" => "true",
+        "active" | "release" | "failed" => "true",
+        "status" => "409",
+        "method" => "PATCH",
         "state" => "dead",
-        "actor" | "target" => "usr_00000000000000000000000000",
+        "actor" | "target" | "user" => "usr_00000000000000000000000000",
         "action" => "login.accepted",
         "from" => "2026-01-01T00:00:00Z",
         "to" => "2031-01-01T00:00:00%2B02:00",

@@ -31,7 +31,8 @@ pub const ENCLOSED: &[(&str, &[&str])] = &[
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
-               "refresh_families", "deprovisionings", "held_people", "logouts"]),
+               "refresh_families", "deprovisionings", "held_people", "logouts", "scim_requests",
+               "scim_request_people"]),
 ];
 
 /// Functions that run with their owner's rights: the gate's doors, what keeps its routes, and what
@@ -70,7 +71,8 @@ async fn policies(sql: &mut PgConnection, table: &str) -> Policies {
 pub async fn patterns(sql: &mut PgConnection) -> BTreeMap<(&'static str, bool), Policies> {
     let mut tx = sql.begin().await.unwrap();
     let mut found = BTreeMap::new();
-    for (kind, with_user) in [("org", false), ("org", true), ("team", false), ("team", true), ("seat", true)]
+    for (kind, with_user) in
+        [("org", false), ("org", true), ("team", false), ("team", true), ("seat", false), ("seat", true)]
     {
         let name = format!("pattern_{kind}_{with_user}");
         let user = if with_user { ", user_id uuid" } else { "" };

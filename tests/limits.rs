@@ -10,7 +10,7 @@ const PER_SEC: u32 = 25;
 const BUCKET: usize = 125;
 
 /// A second node, with the least that a setting allows.
-fn strict() -> &'static House {
+pub fn strict() -> &'static House {
     static NODE: OnceLock<&'static House> = OnceLock::new();
     NODE.get_or_init(|| {
         let public_url = Some(house().base.clone());
@@ -18,7 +18,7 @@ fn strict() -> &'static House {
     })
 }
 
-struct Answer {
+pub struct Answer {
     status: u16,
     headers: reqwest::header::HeaderMap,
     body: Value,
@@ -43,7 +43,7 @@ fn teams(tenant: &Tenant) -> String {
 }
 
 /// As many as come at once, and how many of them were refused.
-async fn flood(node: &'static House, key: &str, path: &str, count: usize) -> Vec<Answer> {
+pub async fn flood(node: &'static House, key: &str, path: &str, count: usize) -> Vec<Answer> {
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..count {
         let (key, path) = (key.to_owned(), path.to_owned());
@@ -63,7 +63,7 @@ async fn counted(node: &House, tenant: &Tenant) -> Answer {
     panic!("nothing is counted");
 }
 
-fn refused(answers: &[Answer]) -> usize {
+pub fn refused(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| answer.status == 429).count()
 }
 

@@ -53,6 +53,7 @@ mod raw_http;
 mod redis_guard;
 mod redis_lost;
 mod refresh;
+mod request_log;
 mod scim_bulk;
 mod scim_clients;
 mod scim_filters;

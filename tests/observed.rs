@@ -72,7 +72,7 @@ async fn strangers_are_counted_and_not_written_one_by_one() {
 
 /// The log of the whole run, as JSON lines.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(pub Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -84,7 +84,7 @@ impl io::Write for Lines {
     }
 }
 
-static LINES: LazyLock<Lines> = LazyLock::new(|| {
+pub static LINES: LazyLock<Lines> = LazyLock::new(|| {
     use tracing_subscriber::layer::SubscriberExt;
     let log = Log { format: LogFormat::Json, level: "info".into() };
     let layer = vestibule::telemetry::layer(&log, false, || LINES.clone()).unwrap();

@@ -22,6 +22,7 @@ fn keep() -> Retention {
         delivered_secs: 7 * DAY_SECS,
         dead_deliveries_secs: 30 * DAY_SECS,
         refusals_secs: 30 * DAY_SECS,
+        scim_requests_secs: 30 * DAY_SECS,
     }
 }
 

@@ -86,6 +86,9 @@ impl Served {
         }
         served
     }
+    pub fn url(&self, path: &str) -> String {
+        self.url.replace("/healthz", path)
+    }
     pub async fn asked(&self, id: &str) -> bool {
         let http = &crate::house::house().http;
         http.get(&self.url).header("x-request-id", id).send().await.is_ok_and(|answer| answer.status() == 200)

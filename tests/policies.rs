@@ -168,7 +168,7 @@ async fn filling(sql: &mut PgConnection, table: &str) -> String {
             (_, "bytea", _) => format!("decode({own}, 'hex')"),
             (_, "boolean", _) => "true".to_owned(),
             (_, "jsonb", _) => "'{}'".to_owned(),
-            (_, "text[]", _) => "'{}'".to_owned(),
+            (_, "text[]" | "uuid[]", _) => "'{}'".to_owned(),
             (_, kind, _) if kind.starts_with("timestamp") => "now()".to_owned(),
             (_, "integer" | "bigint", _) => ":n".to_owned(),
             (_, other, _) => panic!("{table}.{name}: how is a {other} filled?"),

@@ -4,12 +4,12 @@
 use crate::house::{House, Tenant, house, walk::text};
 use serde_json::{Value, json};
 
-async fn secret(house: &House, tenant: &Tenant, body: Value) -> (u16, Value) {
+pub async fn secret(house: &House, tenant: &Tenant, body: Value) -> (u16, Value) {
     let path = format!("/orgs/{}/directories/{}/clients", tenant.slug, tenant.directory);
     house.api("POST", &tenant.org_key, &path, Some(body)).await
 }
 
-async fn fetch(house: &House, id: &str, secret: &str, more: &[(&str, &str)]) -> (u16, Value) {
+pub async fn fetch(house: &House, id: &str, secret: &str, more: &[(&str, &str)]) -> (u16, Value) {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials").append_pair("client_id", id);
     form.append_pair("client_secret", secret).extend_pairs(more);

@@ -6,8 +6,8 @@ use crate::house::{House, Tenant, house, now, shape, walk::tokens};
 use model::{
     Chance,
     ids::{
-        AppId, ConnectionId, DirectoryId, DomainId, EventId, GroupId, KeyId, OrgId, SessionId, TeamId,
-        UserId, WebhookId,
+        AppId, ConnectionId, DirectoryId, DomainId, EventId, GroupId, KeyId, LoggedId, OrgId, SessionId,
+        TeamId, UserId, WebhookId,
     },
 };
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ fn unknown(name: &str) -> String {
         "app" => AppId::new(at, chance).to_string(),
         "grp" | "group" => GroupId::new(at, chance).to_string(),
         "evt" | "del" | "delivery" => EventId::new(at, chance).to_string(),
+        "req" => LoggedId::new(at, chance).to_string(),
         "host" => "nobody.example".to_owned(),
         _ => UserId::new(at, chance).to_string(),
     }

@@ -58,6 +58,7 @@ fn each_tool_has_its_floor() {
         "jobs/logouts.rs",
         "jobs/refusals.rs",
         "jobs/relay.rs",
+        "jobs/requests.rs",
         "jobs/sweep.rs",
         "jobs/uses.rs",
         "broker/blast_guard.rs",

@@ -85,6 +85,8 @@ pub async fn remove(
         .value("before", json!({"name": before.name, "provider": before.provider}))
         .value("active_people_released", owned)
         .value("people_who_lost", lost.len());
+    // Its request log goes with the org's next turn.
+    tx.set_turn(scope.now()).await?;
     tx.commit(Record::of(event)).await?;
     for (about, revoked) in revoked {
         revoke::tell(gw, scope, about, revoked, None).await;

@@ -8,6 +8,9 @@ pub static LOGINS: Series<3> = Series::new();
 /// Strangers' refusals that found no room to be counted for their org.
 pub static REFUSALS_UNCOUNTED: Series<0> = Series::new();
 
+/// Requests of directories, by what became of their log: kept, lost.
+pub static REQUESTS_LOGGED: Series<1> = Series::new();
+
 /// Times that Redis was found to have lost what it held, by how.
 pub static REDIS_LOSSES: Series<1> = Series::new();
 /// 1 while Redis may evict what it holds.

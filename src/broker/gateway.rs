@@ -1,6 +1,9 @@
 //! What a story works with: stores, keys, the outside as values. Made once, by the wiring.
 
-use crate::{feed::Feed, feed_acks::Acks, providers::Providers, refusals::Strangers, uses::Uses};
+use crate::{
+    feed::Feed, feed_acks::Acks, providers::Providers, refusals::Strangers, request_log::RequestLog,
+    uses::Uses,
+};
 use model::{
     Chance, Timestamp,
     ids::{ConnectionId, EventId},
@@ -126,6 +129,7 @@ pub struct Gateway {
     pub uses: Arc<Uses>,
     pub feed: Arc<Feed>,
     pub acks: Arc<Acks>,
+    pub requests: Arc<RequestLog>,
     pub lifetimes: Lifetimes,
     pub rates: Rates,
     /// May an OpenID provider or a redirect stand on http://localhost? The demo and tests only.

@@ -42,6 +42,7 @@ pub mod read_audit;
 pub mod redeem;
 pub mod refresh;
 pub mod refusals;
+pub mod request_log;
 pub mod revoke;
 pub mod scim_access;
 pub mod uses;

@@ -1,7 +1,10 @@
 //! The doors: from a request's credential to a scope. A credential of another kind, of another org,
 //! expired or revoked is unknown here, and all of these look the same from outside.
 
-use super::guard::{facts, limited};
+use super::{
+    guard::{facts, limited},
+    witness,
+};
 use actix_web::{
     HttpRequest,
     http::{Method, header},
@@ -69,13 +72,8 @@ pub async fn scim_secret(
     Ok(scope)
 }
 
-/// A directory, by its token alone. `slug` is the path's, when it names one: it must agree. Errors:
-/// `api.unauthorized`, `scim.scope_missing`.
-pub async fn scim(
-    req: &HttpRequest,
-    gw: &Gateway,
-    slug: Option<&str>,
-) -> Result<OrgScope<ScimClient>, FlowError> {
+/// A directory's credential, well-formed and no more.
+pub(super) fn shown(req: &HttpRequest) -> Result<(CredentialText, ScimForm), FlowError> {
     let text = bearer(req).ok_or_else(unauthorized)?;
     let kinds = [CredentialKind::Scim, CredentialKind::ScimAccess];
     let credential = CredentialText::parse_any(&kinds, text).map_err(|_| unauthorized())?;
@@ -83,12 +81,27 @@ pub async fn scim(
         CredentialKind::ScimAccess => ScimForm::Fetched,
         _ => ScimForm::Bearer,
     };
+    Ok((credential, form))
+}
+
+/// The token names its org in the clear; the look-up is what proves it.
+pub(super) fn agrees(credential: &CredentialText, scope: &OrgScope<ScimClient>, slug: Option<&str>) -> bool {
+    credential.org == Some(scope.org()) && slug.is_none_or(|slug| slug == scope.facts().slug)
+}
+
+/// A directory, by its token alone. `slug` is the path's, when it names one: it must agree. Errors:
+/// `api.unauthorized`, `scim.scope_missing`.
+pub async fn scim(
+    req: &HttpRequest,
+    gw: &Gateway,
+    slug: Option<&str>,
+) -> Result<OrgScope<ScimClient>, FlowError> {
+    let (credential, form) = shown(req)?;
     let scope = gw.db.scim_client(&credential.digest, form, &facts(req).call).await.map_err(shut)?;
-    // The token names its org in the clear; the look-up is what proves it.
-    let agrees = credential.org == Some(scope.org()) && slug.is_none_or(|slug| slug == scope.facts().slug);
-    if !agrees {
+    if !agrees(&credential, &scope, slug) {
         return Err(unauthorized());
     }
+    witness::proven(req, &scope);
     limited(req, gw, &scope, scope.door().key).await?;
     gw.uses.note(scope.org(), scope.door().key, scope.now());
     if let Some(lacking) = needed(req).iter().find(|scope_needed| !scope.door().may(scope_needed)) {
@@ -101,7 +114,7 @@ pub async fn scim(
 /// `Prefer: vestibule-dry-run` (RFC 7240): judge it, and keep nothing.
 pub const DRY_RUN: &str = "vestibule-dry-run";
 
-fn wants_rehearsal(req: &HttpRequest) -> bool {
+pub(super) fn wants_rehearsal(req: &HttpRequest) -> bool {
     let preferred = req.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
     preferred
         .flat_map(|list| list.split(','))

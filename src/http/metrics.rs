@@ -8,7 +8,7 @@ use broker::{
     Gateway,
     counted::{
         AUDIT_DEFAULT_BYTES, AUDIT_MONTHS_AHEAD, DELIVERIES, EXPORTS, JOB_FAILURES, JOB_SUCCEEDED_AT, LOGINS,
-        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REVOCATION_LAG, TOKENS,
+        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG, TOKENS,
     },
 };
 use model::count::{BOUNDS_MICROS, Durations, Series};
@@ -67,6 +67,12 @@ fn counted(page: &mut Page) {
     );
     page.counter("deliveries_total", ["outcome"], "Attempts to deliver a webhook", &DELIVERIES);
     page.counter("logouts_total", ["outcome"], "Attempts to tell an app that a session ended", &LOGOUTS);
+    page.counter(
+        "requests_logged_total",
+        ["outcome"],
+        "Directories' requests, by their log",
+        &REQUESTS_LOGGED,
+    );
     page.counter("swept_rows_total", ["table"], "Rows taken away after their time", &SWEPT);
     page.gauge(
         "job_success_timestamp_seconds",

@@ -8,6 +8,7 @@ pub mod admin_directories;
 pub mod admin_keys;
 pub mod admin_orgs;
 pub mod admin_people;
+pub mod admin_requests;
 pub mod audit;
 mod back;
 pub mod connection_view;
@@ -32,6 +33,7 @@ pub mod signin;
 mod streamed;
 pub mod token;
 pub mod told;
+pub mod witness;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, http::Method, web::ServiceConfig};
 use broker::FlowError;
@@ -104,10 +106,15 @@ fn nowhere(req: &HttpRequest) -> HttpResponse {
     }
 }
 
+/// Is it the provisioning service's, in one form or the other?
+fn of_scim(path: &str) -> bool {
+    let of_org = path.strip_prefix("/orgs/").and_then(|rest| rest.split_once('/'));
+    path.starts_with("/scim/") || of_org.is_some_and(|(_, rest)| rest.starts_with("scim/"))
+}
+
 fn answered(req: &HttpRequest, error: FlowError) -> HttpResponse {
     let path = req.path();
-    let of_org = path.strip_prefix("/orgs/").and_then(|rest| rest.split_once('/'));
-    if path.starts_with("/scim/") || of_org.is_some_and(|(_, rest)| rest.starts_with("scim/")) {
+    if of_scim(path) {
         scim_error::Refused::from(error).error_response()
     } else if path.starts_with("/api/") {
         problem::Problem::of(req, error).response()

@@ -5,7 +5,8 @@
 use super::{
     DoorKind, Entry, Made,
     admin::Ask,
-    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, audit, feed,
+    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, admin_requests,
+    audit, feed,
     openapi_document::describe,
     told::{Answer, Reply, Told},
 };
@@ -190,6 +191,7 @@ pub(super) const FACES: &[(&str, &[Operation])] = &[
     ("Orgs", admin_orgs::OPERATIONS),
     ("Connections", admin_connections::OPERATIONS),
     ("Directories", admin_directories::OPERATIONS),
+    ("Request log", admin_requests::OPERATIONS),
     ("Keys and webhooks", admin_keys::OPERATIONS),
     ("People and teams", admin_people::OPERATIONS),
     ("The platform", admin_apps::OPERATIONS),

@@ -45,6 +45,7 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
         "whk" => ("The webhook", id::<ids::Webhook>()),
         "evt" => ("The delivery", id::<ids::Event>()),
         "app" => ("The app: its client_id", id::<ids::App>()),
+        "req" => ("The logged request", id::<ids::Logged>()),
         "host" => ("One of the org's own hosts", text(253)),
         "limit" => (
             "How many to show at most",
@@ -60,6 +61,16 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
             "Remove the directory though it owns active people: they stay active, and no directory's word \
              deactivates them",
             json!({"type": "boolean", "default": false}),
+        ),
+        "status" => (
+            "Only requests answered with this status",
+            json!({"type": "integer", "minimum": 100, "maximum": 599}),
+        ),
+        "method" => ("Only requests by this method, such as `PATCH`", json!({"type": "string"})),
+        "user" => ("Only requests that name this person, or made them", id::<ids::User>()),
+        "failed" => (
+            "Only requests that were refused, or got no answer; or only those that were not",
+            json!({"type": "boolean"}),
         ),
         "state" => ("Only deliveries in this state", one_of(&["waiting", "delivered", "dead"], None)),
         "actor" => {

@@ -40,7 +40,7 @@ impl Refused {
     }
 }
 
-fn rendered(error: &FlowError) -> ScimError {
+pub(super) fn rendered(error: &FlowError) -> ScimError {
     match error {
         FlowError::Refused(refusal) => match Problem::of_code(refusal.code) {
             Some(problem) => {
@@ -131,10 +131,13 @@ impl ResponseError for Refused {
         if let FlowError::Busy { retry_after_secs } | FlowError::Limited { retry_after_secs } = &self.error {
             response.insert_header((header::RETRY_AFTER, retry_after_secs.to_string()));
         }
+        let body = said.render().to_string();
+        // For the request log.
+        response.extensions_mut().insert(said);
         response
             .insert_header((header::CONTENT_TYPE, scim::MEDIA_TYPE))
             .insert_header((header::CACHE_CONTROL, "no-store"))
-            .body(said.render().to_string())
+            .body(body)
     }
 }
 

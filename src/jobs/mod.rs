@@ -11,6 +11,7 @@ mod logouts;
 pub mod months;
 pub mod refusals;
 mod relay;
+pub mod requests;
 pub mod sweep;
 pub mod uses;
 
@@ -51,9 +52,14 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
     jobs.spawn(every(SELDOM, "acks", gw.clone(), stop.clone(), acks::round));
+    jobs.spawn(every(SELDOM, "requests", gw.clone(), stop.clone(), requests::round));
     jobs.spawn(every(MINUTELY, "uses", gw.clone(), stop.clone(), uses::round));
-    jobs.spawn(every(SELDOM, "sweep", gw, stop, move |gw| sweep::round(gw, keep.clone())));
+    jobs.spawn(every(SELDOM, "sweep", gw.clone(), stop, move |gw| sweep::round(gw, keep.clone())));
     jobs.join_all().await;
+    // What was asked since the last round: nobody asks any more.
+    if let Err(error) = requests::round(gw).await {
+        tracing::warn!(%error, "the last requests of directories are not in their logs");
+    }
 }
 
 /// One job's rounds, with a pause after each. A round that fails, or panics, comes again.

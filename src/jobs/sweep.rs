@@ -15,6 +15,7 @@ pub struct Retention {
     pub delivered_secs: i64,
     pub dead_deliveries_secs: i64,
     pub refusals_secs: i64,
+    pub scim_requests_secs: i64,
 }
 
 /// An org in which nothing was found comes again after this long: 100,000 quiet orgs are 28 turns a second.
@@ -107,5 +108,6 @@ const fn ended(shelf: Shelf, keep: &Retention, now: Timestamp) -> Timestamp {
         // As long as its receipt is looked at.
         Shelf::Logouts | Shelf::FeedAcks | Shelf::Dead => keep.dead_deliveries_secs,
         Shelf::Refusals => keep.refusals_secs,
+        Shelf::Requests => keep.scim_requests_secs,
     })
 }

@@ -171,6 +171,7 @@ kinds! {
     Attempt AttemptId "att_" "login attempt";
     Refused RefusalId "rfs_" "counted refusal";
     Hold HoldId "hold_" "hold";
+    Logged LoggedId "req_" "logged request";
 }
 
 #[cfg(test)]

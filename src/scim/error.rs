@@ -264,8 +264,8 @@ impl ScimError {
     pub(crate) fn is(&self, problem: Problem) -> bool {
         self.code == problem.code()
     }
-    /// What is wrong, what would help, and the code.
-    fn said(&self) -> String {
+    /// What is wrong, what would help, and the code: what the client is told.
+    pub fn said(&self) -> String {
         let remedy = Problem::of_code(self.code).and_then(Problem::remedy);
         let parts = [Some(self.detail.as_str()).filter(|text| !text.is_empty()), remedy];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(". ");

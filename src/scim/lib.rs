@@ -19,6 +19,7 @@ mod matcher;
 pub mod patch;
 pub mod path;
 pub mod projection;
+pub mod redact;
 mod resolve;
 pub mod schema;
 pub mod sort;

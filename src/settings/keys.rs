@@ -52,6 +52,7 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("retention.delivered_secs", Shape::Number(0, 31_536_000)),
     ("retention.dead_deliveries_secs", Shape::Number(0, 31_536_000)),
     ("retention.refusals_secs", Shape::Number(0, 31_536_000)),
+    ("retention.scim_requests_secs", Shape::Number(3_600, 31_536_000)),
     ("egress.allow_loopback", Shape::Flag),
     ("egress.name_servers", Shape::Text),
     ("log.format", Shape::OneOf(&["json", "text"])),

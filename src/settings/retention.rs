@@ -11,6 +11,7 @@ pub struct Retention {
     pub delivered_secs: i64,
     pub dead_deliveries_secs: i64,
     pub refusals_secs: i64,
+    pub scim_requests_secs: i64,
 }
 
 impl Default for Retention {
@@ -21,6 +22,7 @@ impl Default for Retention {
             delivered_secs: 604_800,
             dead_deliveries_secs: 2_592_000,
             refusals_secs: 2_592_000,
+            scim_requests_secs: 2_592_000,
         }
     }
 }

@@ -32,6 +32,7 @@ mod receipts;
 mod record;
 mod refresh_families;
 mod refusals;
+mod request_log;
 mod revocations;
 mod scim_query;
 mod scim_secrets;
@@ -70,6 +71,10 @@ pub use receipts::{EndingTimes, FeedAck, Receipt};
 pub use record::{AuditFilter, EVENTS, EventRow};
 pub use refresh_families::FamilyRow;
 pub use refusals::{NewRefusals, RefusalSample, Refusals};
+pub use request_log::{
+    BulkSeen, FailureSeen, KeptBody, LoggedFilter, LoggedRequest, LoggedRequestWhole, NewLogged,
+    RequestBodies, RequestHead,
+};
 pub use revocations::{AsOf, Revoked};
 pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;

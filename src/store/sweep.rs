@@ -38,10 +38,12 @@ pub enum Shelf {
     Logouts,
     /// What verifiers said they know of.
     FeedAcks,
+    /// What directories asked; at once where the directory is gone.
+    Requests,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -53,6 +55,7 @@ impl Shelf {
         Self::ScimAccess,
         Self::Logouts,
         Self::FeedAcks,
+        Self::Requests,
     ];
 
     pub const fn table(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Shelf {
             Self::ScimAccess => "scim_access",
             Self::Logouts => "logouts",
             Self::FeedAcks => "feed_acks",
+            Self::Requests => "scim_requests",
         }
     }
 
@@ -145,6 +149,39 @@ impl Shelf {
                   WHERE (seq, app_id) IN (SELECT seq, app_id FROM feed_acks WHERE first_at <= $1
                                            ORDER BY first_at LIMIT $2)"
             }
+            // Directory by directory, each found by one look into the key: it has no order across them.
+            Self::Requests => {
+                "WITH RECURSIVE logs AS (
+                     (SELECT dir_id FROM scim_requests ORDER BY dir_id LIMIT 1)
+                      UNION ALL
+                     SELECT (SELECT dir_id FROM scim_requests WHERE dir_id > logs.dir_id ORDER BY dir_id LIMIT 1)
+                       FROM logs
+                      WHERE dir_id IS NOT NULL
+                 ), ends AS (
+                     SELECT l.dir_id,
+                            CASE WHEN d.dir_id IS NULL THEN 'infinity' ELSE $1::timestamptz END AS until,
+                            CASE WHEN d.dir_id IS NULL THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                                 ELSE $3::uuid END AS until_id
+                       FROM logs l
+                       LEFT JOIN directories d USING (dir_id)
+                      WHERE l.dir_id IS NOT NULL
+                 ), gone AS MATERIALIZED (
+                     SELECT r.dir_id, r.req_id, r.users
+                       FROM ends e
+                      CROSS JOIN LATERAL (SELECT dir_id, req_id, users
+                                            FROM scim_requests
+                                           WHERE dir_id = e.dir_id AND req_id < e.until_id AND at <= e.until
+                                           ORDER BY req_id LIMIT $2) r
+                      LIMIT $2
+                 ), unnamed AS (
+                     DELETE FROM scim_request_people p
+                      USING (SELECT dir_id, req_id, UNNEST(users) AS subject FROM gone) g
+                      WHERE (p.dir_id, p.subject, p.req_id) = (g.dir_id, g.subject, g.req_id)
+                 )
+                 DELETE FROM scim_requests r
+                  USING gone g
+                  WHERE (r.dir_id, r.req_id) = (g.dir_id, g.req_id)"
+            }
         }
     }
 
@@ -156,7 +193,8 @@ impl Shelf {
             | Self::Sessions
             | Self::Delivered
             | Self::Dead
-            | Self::ScimAccess => true,
+            | Self::ScimAccess
+            | Self::Requests => true,
         }
     }
 }

@@ -13,6 +13,7 @@ use broker::{
 };
 use scim::bulk::{self, Method, RESPONSE_URN};
 use serde_json::{Map, Value, json};
+use store::{BulkSeen, FailureSeen};
 
 pub(super) async fn bulk(req: HttpRequest, gw: Data<Gateway>, payload: Payload) -> Answer {
     let caller = Caller::enter(&req, gw).await?;
@@ -26,7 +27,35 @@ pub(super) async fn bulk(req: HttpRequest, gw: Data<Gateway>, payload: Payload) 
     let done = super::shielded(story).await?;
     let operations: Vec<Value> = done.iter().map(|one| told(&caller.base, one)).collect();
     let said = json!({"schemas": [RESPONSE_URN], "Operations": operations});
-    Ok(render::json(HttpResponse::Ok(), &said))
+    let mut response = HttpResponse::Ok();
+    response.extensions_mut().insert(seen(&done));
+    Ok(render::json(response, &said))
+}
+
+/// Failures that the request log keeps.
+const FAILURES_SEEN_MAX: usize = 100;
+
+/// For the request log. What a dry run would have done has not failed.
+fn seen(done: &[Done]) -> BulkSeen {
+    let failure = |(index, one): (usize, &Done)| match &one.outcome {
+        Ok(_) | Err(FlowError::Rehearsed(_)) => None,
+        Err(error) => {
+            let said = scim_error::rendered(error);
+            Some(FailureSeen {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                method: one.method.as_str().to_owned(),
+                resource: one.kind.name().to_owned(),
+                status: said.status,
+                code: said.code.to_owned(),
+                detail: said.said(),
+            })
+        }
+    };
+    let mut failures: Vec<FailureSeen> = done.iter().enumerate().filter_map(failure).collect();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let failed = count(failures.len());
+    failures.truncate(FAILURES_SEEN_MAX);
+    BulkSeen { operations: count(done.len()), failed, failures }
 }
 
 fn told(base: &str, done: &Done) -> Value {

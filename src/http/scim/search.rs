@@ -2,6 +2,7 @@
 //! same without showing a filter to the log of every proxy. RFC 7644 3.4.2, 3.4.3.
 
 use super::{Answer, Caller, body, render};
+use crate::http::witness::Found;
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -79,5 +80,7 @@ async fn listed(caller: &Caller, among: Among, query: ListQuery) -> Answer {
         Resource::Group(view) => render::group(&caller.base, view, &projection).1,
     };
     let resources: Vec<Value> = items.iter().map(resource).collect();
-    Ok(render::json(HttpResponse::Ok(), &list::list_response(&told, resources)))
+    let mut response = HttpResponse::Ok();
+    response.extensions_mut().insert(Found(told.total));
+    Ok(render::json(response, &list::list_response(&told, resources)))
 }
