@@ -5,7 +5,8 @@
 use super::{
     DoorKind, Entry, Made,
     admin::Ask,
-    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, audit, feed,
+    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, admin_plans,
+    audit, feed,
     openapi_document::describe,
     told::{Answer, Reply, Told},
 };
@@ -188,6 +189,7 @@ const OWN: &[Operation] =
 /// The operations by what they are about.
 pub(super) const FACES: &[(&str, &[Operation])] = &[
     ("Orgs", admin_orgs::OPERATIONS),
+    ("Plans", admin_plans::OPERATIONS),
     ("Connections", admin_connections::OPERATIONS),
     ("Directories", admin_directories::OPERATIONS),
     ("Keys and webhooks", admin_keys::OPERATIONS),
