@@ -262,17 +262,20 @@ async fn found(gw: &Gateway, operator: Operator, seed: &Seed<'_>) -> Result<Foun
     if fresh {
         tx.found_org(&NewOrg { slug: seed.slug, name: seed.name, plan: "standard", region: "local" }).await?;
         let domain = DomainId::new(now, &SystemChance);
-        tx.claim_domain(domain, &format!("{}.example", seed.slug), "demo").await?;
+        let room = tx.room().await??;
+        tx.claim_domain(room, domain, &format!("{}.example", seed.slug), "demo").await?;
         tx.verify_domain(domain).await?;
         let team = TeamId::new(now, &SystemChance);
-        tx.create_team(team, "engineering", "Engineering").await?;
+        let room = tx.room().await??;
+        tx.create_team(room, team, "engineering", "Engineering").await?;
         let mapping = GroupMapping {
             group_id: "engineering".to_owned(),
             team_id: Some(team),
             roles: vec!["member".to_owned()],
         };
         tx.set_group_mappings(&[mapping]).await?;
-        tx.create_directory(DirectoryId::new(now, &SystemChance), seed.name, None).await?;
+        let room = tx.room().await??;
+        tx.create_directory(room, DirectoryId::new(now, &SystemChance), seed.name, None).await?;
     }
     let connection = connect(&mut tx, seed).await?;
     let directory =
@@ -286,15 +289,12 @@ async fn found(gw: &Gateway, operator: Operator, seed: &Seed<'_>) -> Result<Foun
         for old in tx.credentials(holder).await? {
             tx.revoke_credential(holder, old.id).await?;
         }
-        tx.create_credential(&NewCredential {
-            id: KeyId::new(now, &SystemChance),
-            holder,
-            name: "demo",
-            digest: &TokenDigest::of(text.reveal()),
-            scopes: &scopes,
-            expires_at: None,
-        })
-        .await?;
+        let digest = TokenDigest::of(text.reveal());
+        let id = KeyId::new(now, &SystemChance);
+        let new =
+            NewCredential { id, holder, name: "demo", digest: &digest, scopes: &scopes, expires_at: None };
+        let room = tx.room().await??;
+        tx.create_credential(&new, Some(room)).await?;
     }
     tx.commit(Record::of(AuditEvent::done(Act::OrgDemoSetUp).on("org", org))).await?;
     Ok(Founded { org, connection, org_key, scim_token })
@@ -342,7 +342,8 @@ async fn connect(tx: &mut store::TenantTx, seed: &Seed<'_>) -> Result<Connection
         return Ok(known.id);
     }
     let id = ConnectionId::new(now, &SystemChance);
-    tx.create_connection(&NewConnection { id, kind, name, config: &config, secret }).await?;
+    let room = tx.room().await??;
+    tx.create_connection(room, &NewConnection { id, kind, name, config: &config, secret }).await?;
     tx.set_connection_state(id, ConnectionState::Enabled).await?;
     Ok(id)
 }

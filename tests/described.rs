@@ -96,6 +96,14 @@ impl Stage {
             "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
             "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
             "app" => house.app(0).await.id.to_string(),
+            "plan" => {
+                let plan = format!("plan-of-{}", self.tenant.slug);
+                let none = Some(json!({"quotas": {}}));
+                let (status, made) =
+                    house.api("PUT", &house.platform_key, &format!("/plans/{plan}"), none).await;
+                assert_eq!(status, 200, "{made}");
+                plan
+            }
             "host" => {
                 let host = format!("{}.hosts.example", self.tenant.slug);
                 self.made(house, "/hosts", json!({"host": host})).await;

@@ -20,6 +20,7 @@ pub const OPEN: &[(&str, &str)] = &[
     ("platform_events", "the platform's own record"),
     ("revocation_feed", "what apps are told of revocations: opaque ids alone"),
     ("revocation_feed_head", "the newest position of the feed: one row, of nobody"),
+    ("plans", "the catalogue of plans: no customer's"),
     ("redis_guard", "what Redis must hold: one row, of nobody"),
 ];
 
@@ -27,7 +28,7 @@ pub const OPEN: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const ENCLOSED: &[(&str, &[&str])] = &[
     ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "departed", "groups",
-              "holds", "seat_counts", "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
+              "holds", "seat_counts", "quota_notices", "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
@@ -44,6 +45,7 @@ const DEFINERS: &[&str] = &[
     "gate_host",
     "gate_org",
     "gate_orgs",
+    "gate_plan_orgs",
     "gate_slug",
     "follow_route",
     "make_audit_months",

@@ -121,6 +121,22 @@ async fn life(house: &'static House, tenant: Arc<Tenant>, n: usize, group: &str)
     ] {
         act(name, Box::pin(async move { vec![house.api(method, &house.platform_key, &path, None).await.0] }));
     }
+    let comes_back = tenant.clone();
+    act(
+        "come back",
+        Box::pin(async move {
+            let mut seen = Vec::new();
+            for active in [false, true] {
+                let body = json!({
+                    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                    "Operations": [{"op": "replace", "value": {"active": active}}],
+                });
+                let path = format!("/scim/v2/Users/{id}");
+                seen.push(house.scim("PATCH", &comes_back.scim_token, &path, Some(body)).await.0);
+            }
+            seen
+        }),
+    );
     let join = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "add", "path": "members", "value": [{"value": id}]}],
@@ -154,8 +170,23 @@ async fn minting_ending_and_removing_one_person_at_once_is_never_a_deadlock() {
     let house = house();
     let before = deadlocks(house).await;
     let mut workers = JoinSet::new();
-    for _ in 0..2 {
+    for (seats, at_least) in [(json!(null), 10), (json!(20), 1_000_000)] {
         let tenant = Arc::new(house.tenant().await);
+        // One org holds people back; the other counts its seats, one request after another.
+        let (key, of) = (&house.platform_key, format!("/orgs/{}", tenant.slug));
+        let plan = format!("plan-of-{}", tenant.slug);
+        for (path, method, body) in [
+            (format!("/plans/{plan}"), "PUT", json!({"quotas": {"seats": seats}})),
+            (format!("{of}/plan"), "PUT", json!({"plan": plan})),
+            (
+                format!("{of}/directories/{}", tenant.directory),
+                "PATCH",
+                json!({"blast_guard": {"percent": 20, "at_least": at_least}}),
+            ),
+        ] {
+            let (status, said) = house.api(method, key, &path, Some(body)).await;
+            assert_eq!(status, 200, "{said}");
+        }
         let group = json!({"displayName": "Staff"});
         let (_, group) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(group)).await;
         let group = group["id"].as_str().unwrap().to_owned();

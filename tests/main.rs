@@ -44,6 +44,8 @@ mod mint_pauses;
 mod observed;
 mod operations;
 mod otlp;
+mod plans;
+mod plans_race;
 mod platform_keys;
 mod policies;
 mod pool;

@@ -54,16 +54,20 @@ pub async fn second<'a>(house: &'a House, tenant: &Tenant) -> Directory<'a> {
     let scope = administrator(house, tenant).await;
     let mut tx = house.gw.db.write(&scope, "test.directory").await.unwrap();
     let directory = DirectoryId::new(now(), &SystemChance);
-    tx.create_directory(directory, "Entra", None).await.unwrap();
+    let room = tx.room().await.unwrap().unwrap();
+    tx.create_directory(room, directory, "Entra", None).await.unwrap();
     let token = org_bearer(OrgBoundKind::Scim, tenant.org, &SystemChance).reveal().clone();
-    tx.create_credential(&NewCredential {
-        id: KeyId::new(now(), &SystemChance),
-        holder: Holder::Directory(directory),
-        name: "test",
-        digest: &TokenDigest::of(&token),
-        scopes: &[],
-        expires_at: None,
-    })
+    tx.create_credential(
+        &NewCredential {
+            id: KeyId::new(now(), &SystemChance),
+            holder: Holder::Directory(directory),
+            name: "test",
+            digest: &TokenDigest::of(&token),
+            scopes: &[],
+            expires_at: None,
+        },
+        None,
+    )
     .await
     .unwrap();
     tx.commit(Record::of(AuditEvent::done(Act::DirectoryCreated))).await.unwrap();
@@ -169,7 +173,8 @@ async fn a_group_gives_its_team_and_takes_it_away_member_by_member() {
     let scope = administrator(house, &tenant).await;
     let mut tx = house.gw.db.write(&scope, "test.map").await.unwrap();
     let team = TeamId::new(now(), &SystemChance);
-    tx.create_team(team, "staff", "Staff").await.unwrap();
+    let room = tx.room().await.unwrap().unwrap();
+    tx.create_team(room, team, "staff", "Staff").await.unwrap();
     let mapping = GroupMapping { group_id: group.clone(), team_id: Some(team), roles: vec!["member".into()] };
     tx.set_group_mappings(&[mapping]).await.unwrap();
     tx.commit(Record::of(AuditEvent::done(Act::OrgGroupMappingsSet))).await.unwrap();

@@ -48,6 +48,10 @@ fn each_tool_has_its_floor() {
     only_in("reqwest::", &["outbound"]);
     only_in("OrgScope::opened", &["store/gate.rs", "store/scope.rs"]);
     only_in("FirstUse(())", &["store/tx.rs"]);
+    only_in("Room { ", &["store/quotas.rs"]);
+    // Whoever asks for room by itself has to say what becomes of a refusal.
+    only_in(".room()", &["demo.rs"]);
+    only_in(".room::<", &["broker/quota.rs"]);
     only_in("PlatformActor::CommandLine", &["store/platform_record.rs", "platform_keys.rs"]);
     only_in("Told::assertion", &["http/admin.rs", "http/audit.rs", "http/feed.rs", "http/openapi.rs"]);
     let housekeepers = [
@@ -91,6 +95,37 @@ fn the_database_functions_of_the_gate_are_called_in_the_gate_alone() {
         {
             assert_eq!(path, "store/gate.rs");
         }
+    }
+}
+
+/// What a plan counts is made at one place each, by a ledger that takes the room for it; and by nobody else.
+#[test]
+fn what_a_plan_counts_is_made_with_room_alone() {
+    let tables = [
+        ("users", "Seats"),
+        ("connections", "Connections"),
+        ("directories", "Directories"),
+        ("domains", "Domains"),
+        ("org_hosts", "Hosts"),
+        ("teams", "Teams"),
+        ("webhooks", "Webhooks"),
+        ("credentials", "Keys"),
+    ];
+    assert_eq!(tables.len(), model::quota::Quota::ALL.len(), "a quota without its table");
+    for (table, kind) in tables {
+        let insert = format!("INSERT INTO {table} (");
+        let mut makers = Vec::new();
+        for (path, code) in sources() {
+            for (at, _) in code.match_indices(&insert) {
+                let from = code[..at].rfind(" fn ").unwrap();
+                let signature = code[from..at].split(" {\n").next().unwrap();
+                // What a directory fetches by its secret is a key of no org's.
+                if path != "store/scim_secrets.rs" {
+                    makers.push((path.clone(), signature.contains(&format!("Room<counted::{kind}>"))));
+                }
+            }
+        }
+        assert!(makers.len() == 1 && makers[0].1, "{table}: {makers:?}");
     }
 }
 

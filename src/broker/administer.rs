@@ -5,6 +5,7 @@ use crate::FlowError;
 use model::{
     Refusal,
     ids::{Id, Kind},
+    quota::HELD_MAX,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,17 +33,16 @@ impl<K: Kind> Page<K> {
     }
 }
 
-/// What an org may hold of one kind (connections, directories, keys, domains, webhooks, hosts).
-pub const HELD_MAX: usize = 200;
 const NAME_CHARS_MAX: usize = 200;
 const SLUG_CHARS_MAX: usize = 63;
 const URL_CHARS_MAX: usize = 2_048;
 
+/// For one credential more of a directory, which no plan counts.
 pub(crate) fn room(held: usize) -> Result<(), FlowError> {
-    if held < HELD_MAX {
+    if i64::try_from(held).is_ok_and(|held| held < HELD_MAX) {
         Ok(())
     } else {
-        Err(FlowError::conflict("api.too_many", format!("an org holds at most {HELD_MAX} of these")))
+        Err(FlowError::conflict("api.too_many", format!("a directory holds at most {HELD_MAX} of these")))
     }
 }
 
@@ -273,8 +273,8 @@ mod tests {
     fn roles_come_from_the_catalogue_and_an_org_holds_a_bounded_number() {
         assert!(known_roles(&["admin".to_owned(), "viewer".to_owned()]).is_ok());
         assert_eq!(known_roles(&["root".to_owned()]).unwrap_err().code(), "role.unknown");
-        assert!(room(HELD_MAX - 1).is_ok());
-        assert_eq!(room(HELD_MAX).unwrap_err().code(), "api.too_many");
+        assert!(room(199).is_ok());
+        assert_eq!(room(200).unwrap_err().code(), "api.too_many");
     }
 
     #[test]

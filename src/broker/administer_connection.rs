@@ -4,11 +4,11 @@
 
 use crate::{
     FlowError, Gateway, OutboundRequest,
-    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, room, web_url},
+    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, web_url},
     begin::{AttributeNames, SamlConfig},
     begin_oidc::OidcConfig,
     providers::{discover, transport},
-    revoke,
+    quota, revoke,
 };
 use model::{
     Refusal, Secret, Timestamp,
@@ -241,9 +241,10 @@ pub async fn create(
         }
     };
     let id = ConnectionId::new(scope.now(), gw.chance.as_ref());
-    let mut tx = gw.db.write(scope, "connection.create").await?;
-    room(tx.connections().await?.len())?;
-    tx.create_connection(&Row { id, kind, name: &name, config: &config, secret: secret.as_ref() }).await?;
+    let tx = gw.db.write(scope, "connection.create").await?;
+    let (mut tx, room) = quota::admit(gw, scope, tx).await?;
+    let row = Row { id, kind, name: &name, config: &config, secret: secret.as_ref() };
+    tx.create_connection(room, &row).await?;
     let created = tx.connection(id).await?.ok_or(FlowError::Missing)?;
     let after = json!({"type": kind, "name": name, "config": config});
     tx.commit(Record::of(

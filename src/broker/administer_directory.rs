@@ -5,6 +5,7 @@ use crate::{
     FlowError, Gateway,
     administer::{KEY_SCOPES, PRINTABLE, Page, holds_all, name_of, one_of, room},
     blast_guard::Guard,
+    quota,
 };
 use model::{
     Secret, Timestamp, TokenDigest,
@@ -75,9 +76,9 @@ pub async fn create(
     let provider = body.provider.as_deref().map(|p| name_of("provider", p)).transpose()?;
     let guard = body.blast_guard.map(Guard::checked).transpose()?;
     let id = DirectoryId::new(scope.now(), gw.chance.as_ref());
-    let mut tx = gw.db.write(scope, "directory.create").await?;
-    room(tx.directories().await?.len())?;
-    tx.create_directory(id, &name, provider.as_deref()).await?;
+    let tx = gw.db.write(scope, "directory.create").await?;
+    let (mut tx, room) = quota::admit(gw, scope, tx).await?;
+    tx.create_directory(room, id, &name, provider.as_deref()).await?;
     if let Some(guard) = guard {
         let (percent, at_least) = guard.columns();
         tx.set_guard(id, percent, at_least).await?;
@@ -150,7 +151,7 @@ fn wanted(now: Timestamp, name: &str, body: NewToken, text: Secret<String>) -> R
     Ok(Wanted { name, scopes, expires_at, text })
 }
 
-/// An org's own key. One that an org key makes ends with it at the latest. Errors: `key.scope_unknown`,
+/// An org's own key. One that an org key makes ends with it at the latest. Errors: `quota.keys`, `key.scope_unknown`,
 /// `key.scopes_empty`, `key.expired`, `key.outlives_maker`, and `api.scope_missing` when an org key would
 /// give away what it does not hold.
 pub async fn create_key(
@@ -221,8 +222,15 @@ async fn keep(
     {
         return Err(FlowError::Missing);
     }
+    let mut own = None;
+    if holder == Holder::Org {
+        let (admitted, room) = quota::admit(gw, scope, tx).await?;
+        (tx, own) = (admitted, Some(room));
+    }
     let held = tx.credentials(holder).await?;
-    room(held.len())?;
+    if own.is_none() {
+        room(held.len())?;
+    }
     let living = held.iter().filter(|one| one.expires_at.is_none_or(|end| end > scope.now())).count();
     if matches!(holder, Holder::DirectorysClient(_)) && living >= SECRETS_MAX {
         let detail = "two secrets live already: revoke the one that is no longer used";
@@ -230,15 +238,10 @@ async fn keep(
     }
     let maker = held.iter().find(|one| holder == Holder::Org && one.id == scope.door().key);
     let expires_at = end_of(wanted.expires_at, maker.and_then(|maker| maker.expires_at))?;
-    tx.create_credential(&NewCredential {
-        id,
-        holder,
-        name: &wanted.name,
-        digest: &TokenDigest::of(wanted.text.reveal()),
-        scopes: &wanted.scopes,
-        expires_at,
-    })
-    .await?;
+    let digest = TokenDigest::of(wanted.text.reveal());
+    let new =
+        NewCredential { id, holder, name: &wanted.name, digest: &digest, scopes: &wanted.scopes, expires_at };
+    tx.create_credential(&new, own).await?;
     let event = AuditEvent::done(made(holder))
         .on("key", id)
         .value(

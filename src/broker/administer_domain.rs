@@ -3,7 +3,8 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{DNS_NAME, Page, dns_name_of, platform_only, room},
+    administer::{DNS_NAME, Page, dns_name_of, platform_only},
+    quota,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
@@ -60,9 +61,9 @@ pub async fn claim(
     }
     let id = DomainId::new(scope.now(), gw.chance.as_ref());
     let value = format!("vestibule-verification={}", URL_SAFE_NO_PAD.encode(random32(gw.chance.as_ref())));
-    let mut tx = gw.db.write(scope, "domain.claim").await?;
-    room(tx.domains().await?.len())?;
-    match tx.claim_domain(id, &name, &value).await {
+    let tx = gw.db.write(scope, "domain.claim").await?;
+    let (mut tx, room) = quota::admit(gw, scope, tx).await?;
+    match tx.claim_domain(room, id, &name, &value).await {
         Err(store::Error::Conflict(_)) => {
             return Err(FlowError::conflict("domain.claimed", "the org has claimed this domain already"));
         }

@@ -3,8 +3,8 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{DNS_NAME, PRINTABLE, SLUG, dns_name_of, name_of, platform_only, room, slug_of},
-    revoke,
+    administer::{DNS_NAME, PRINTABLE, SLUG, dns_name_of, name_of, platform_only, slug_of},
+    administer_plan, quota, revoke,
 };
 use model::{
     ids::OrgId,
@@ -27,7 +27,7 @@ pub struct NewOrg {
     /// `default`, if it is left out.
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub region: Option<String>,
-    /// `standard`, if it is left out.
+    /// `standard`, if it is left out. A name that no plan of the catalogue has is kept, and bounds nothing.
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub plan: Option<String>,
 }
@@ -66,7 +66,7 @@ pub async fn found(gw: &Gateway, by: Operator, body: NewOrg, call: &Call) -> Res
     slug_of(&body.slug)?;
     let name = name_of("name", &body.name)?;
     let region = body.region.map_or(Ok("default".to_owned()), |r| name_of("region", &r))?;
-    let plan = body.plan.map_or(Ok("standard".to_owned()), |p| name_of("plan", &p))?;
+    let plan = body.plan.map_or(Ok(administer_plan::USUAL.to_owned()), |p| name_of("plan", &p))?;
     let facts = OrgFacts {
         id: OrgId::new(call.at, gw.chance.as_ref()),
         slug: body.slug.clone(),
@@ -76,6 +76,8 @@ pub async fn found(gw: &Gateway, by: Operator, body: NewOrg, call: &Call) -> Res
     };
     let scope = gw.db.founding(by, facts, call);
     let mut tx = gw.db.write(&scope, "org.found").await?;
+    // One that the catalogue does not have is a name without quotas.
+    tx.hold_plan(&plan).await?;
     let new = store::NewOrg { slug: &body.slug, name: &name, plan: &plan, region: &region };
     match tx.found_org(&new).await {
         Err(store::Error::Conflict(_)) => {
@@ -245,9 +247,9 @@ pub async fn add_host(
     body: NewHost,
 ) -> Result<String, FlowError> {
     let host = dns_name_of("host", &body.host)?;
-    let mut tx = gw.db.write(scope, "host.add").await?;
-    room(tx.hosts().await?.len())?;
-    match tx.add_host(&host).await {
+    let tx = gw.db.write(scope, "host.add").await?;
+    let (mut tx, room) = quota::admit(gw, scope, tx).await?;
+    match tx.add_host(room, &host).await {
         Err(store::Error::Conflict(_)) => {
             return Err(FlowError::conflict("host.taken", "the host belongs to an org already"));
         }

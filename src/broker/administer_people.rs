@@ -4,7 +4,7 @@
 use crate::{
     FlowError, Gateway,
     administer::{PRINTABLE, Page, ROLES, SLUG, known_roles, name_of, one_of, slug_of},
-    revoke,
+    quota, revoke,
 };
 use model::{
     Timestamp,
@@ -178,8 +178,9 @@ pub async fn create_team(
     slug_of(&body.slug)?;
     let name = name_of("name", &body.name)?;
     let id = TeamId::new(scope.now(), gw.chance.as_ref());
-    let mut tx = gw.db.write(scope, "team.create").await?;
-    match tx.create_team(id, &body.slug, &name).await {
+    let tx = gw.db.write(scope, "team.create").await?;
+    let (mut tx, room) = quota::admit(gw, scope, tx).await?;
+    match tx.create_team(room, id, &body.slug, &name).await {
         Err(store::Error::Conflict(_)) => {
             return Err(FlowError::conflict("team.slug_taken", "the org has a team with this slug"));
         }

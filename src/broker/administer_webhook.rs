@@ -3,7 +3,8 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, Page, WEB_URL, holds_all, room, web_url},
+    administer::{Loopback, Page, WEB_URL, holds_all, web_url},
+    quota,
 };
 use audit::webhook::WebhookSecret;
 use model::{
@@ -114,9 +115,9 @@ pub async fn create(
     may_read(scope, &body.events)?;
     let id = WebhookId::new(scope.now(), gw.chance.as_ref());
     let secret = WebhookSecret::generate(gw.chance.as_ref()).text();
-    let mut tx = gw.db.write(scope, "webhook.create").await?;
-    room(tx.webhooks().await?.len())?;
-    tx.create_webhook(id, &body.url, &body.events, &secret).await?;
+    let tx = gw.db.write(scope, "webhook.create").await?;
+    let (mut tx, room) = quota::admit(gw, scope, tx).await?;
+    tx.create_webhook(room, id, &body.url, &body.events, &secret).await?;
     let event = AuditEvent::done(Act::WebhookCreated)
         .on("webhook", id)
         .value("after", json!({"url": body.url, "events": body.events}));

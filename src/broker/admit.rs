@@ -6,6 +6,7 @@ use crate::{
     FlowError, Gateway,
     attempt::{AppRequest, LoginAttempt},
     find_seat::{SeatRule, find_seat},
+    quota,
 };
 use model::{
     Refusal, Secret, Timestamp,
@@ -64,7 +65,9 @@ pub async fn admit(
             Ok(None) => {}
             Err(FlowError::Refused(refusal)) => {
                 record_refusal(gw, scope, connection, &refusal, Some(&identity.subject)).await?;
-                return Err(refusal.into());
+                let error = refusal.into();
+                quota::refused(gw, scope, &error).await;
+                return Err(error);
             }
             Err(other) => return Err(other),
         }

@@ -149,6 +149,8 @@ pub async fn held(
         return Ok(refused(Problem::Held, &told(&held, None)));
     }
     let mut tx = gw.db.write(scope, "directory.hold").await?;
+    // Before the line, as whoever takes the person away: what names the person locks their row.
+    tx.share_user(user).await?.ok_or(FlowError::Missing)?;
     let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), user).await?;
     let detail = told(&held, Some(&hold));
     if opened {

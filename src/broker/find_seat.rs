@@ -7,6 +7,7 @@ use crate::{
     FlowError, Gateway,
     begin::domain_of,
     provision_user::{addresses_of, document_of},
+    quota,
 };
 use model::{Refusal, ids::UserId, user::AcceptedIdentity};
 use serde_json::Value;
@@ -125,7 +126,8 @@ async fn make(
             false => Err(Refusal::proven("login.name_taken").with("user", taken.id).into()),
         };
     }
-    if unless_raced(tx.create_user(&user).await)?.is_none() {
+    let seat = quota::ask(tx).await?;
+    if unless_raced(tx.create_user(&user, Some(seat)).await)?.is_none() {
         return Ok(None);
     }
     tx.set_emails(user.id, &addresses_of(&document)).await?;

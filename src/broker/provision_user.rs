@@ -7,7 +7,9 @@ use crate::{
     FlowError, Gateway, blast_guard,
     provision::{Asked, differences, or_taken, record, refused, taken},
     provision_group::MEMBERS_SHOWN_MAX,
-    provision_names, revoke,
+    provision_names,
+    quota::{self, Seat as Room},
+    revoke,
 };
 use model::{
     ids::{DeprovisioningId, DirectoryId, UserId},
@@ -87,7 +89,9 @@ pub async fn create(
         modified_at: now,
     };
     let user = filled(blank, &document);
-    tx.create_user(&user).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
+    let room;
+    (tx, room) = seat_for(gw, scope, tx, (false, user.active)).await?;
+    tx.create_user(&user, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
     tx.set_emails(user.id, &addresses_of(&document)).await?;
     let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
@@ -196,7 +200,9 @@ async fn write(
     if change.adopts {
         user.directory = Some(scope.door().directory);
     }
-    tx.save_user(&user).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
+    let room;
+    (tx, room) = seat_for(gw, scope, tx, (change.present.active, user.active)).await?;
+    tx.save_user(&user, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
     tx.set_emails(user.id, &addresses_of(&change.next)).await?;
     user.version = user.version.saturating_add(1);
     user.modified_at = tx.now();
@@ -210,6 +216,19 @@ async fn write(
         revoke::tell(gw, scope, about, revoked, receipt).await;
     }
     Ok(seat)
+}
+
+/// Room for whoever is active from now on and was not; nobody else takes a seat. Errors: `quota.seats`.
+async fn seat_for(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    tx: TenantTx,
+    (was_active, is_active): (bool, bool),
+) -> Result<(TenantTx, Option<Room>), FlowError> {
+    if was_active || !is_active {
+        return Ok((tx, None));
+    }
+    quota::admit(gw, scope, tx).await.map(|(tx, room)| (tx, Some(room)))
 }
 
 /// The transaction, if the blast guard lets this person go; else it is rolled back and the hold is kept. Who

@@ -25,7 +25,7 @@ pub const OPERATIONS: &[Operation] = &[
         r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true,"subject_is_external_id":false,"trust_email":false}"#,
     ]))
     .misreading(&["api.name_malformed", "api.url_refused", "connection.metadata_source", "connection.text_malformed"])
-    .conflicting(&["api.too_many"])
+    .conflicting(&["api.too_many", "quota.connections"])
     .refusing(&[METADATA, DISCOVERY]),
     operation(Verb::Get, "/api/v1/orgs/{org}/connections", "connections:read", "List connections", || to(list))
         .named("list_connections")

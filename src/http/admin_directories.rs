@@ -29,7 +29,7 @@ pub const OPERATIONS: &[Operation] = &[
         r#"{"name":"Entra","blast_guard":{"percent":5,"at_least":3}}"#,
     ]))
     .misreading(&["api.name_malformed", "directory.guard"])
-    .conflicting(&["api.too_many"]),
+    .conflicting(&["api.too_many", "quota.directories"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/directories", "directories:read", "List directories", || {
         to(directories)
     })

@@ -32,7 +32,7 @@ pub const OPERATIONS: &[Operation] = &[
         "key.scope_unknown",
         "key.scopes_empty",
     ])
-    .conflicting(&["api.too_many"]),
+    .conflicting(&["api.too_many", "quota.keys"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/keys", "keys:read", "List keys, without their text", || {
         to(keys)
     })
@@ -53,7 +53,7 @@ pub const OPERATIONS: &[Operation] = &[
         r#"{"url":"https://acme.example/hook","events":["user.*","login.refused","usage.recorded"]}"#,
     ]))
     .misreading(WEBHOOK_FIELDS)
-    .conflicting(&["api.too_many"]),
+    .conflicting(&["api.too_many", "quota.webhooks"]),
     operation(Verb::Get, "/api/v1/webhook-event-types", "", "What a webhook can be told: every type", || {
         to(event_types)
     })

@@ -48,14 +48,14 @@ pub const OPERATIONS: &[Operation] = &[
         .named("add_host")
         .reading(body::<NewHost>(&[r#"{"host":"login.acme.example"}"#]))
         .misreading(&["api.dns_name_malformed"])
-        .conflicting(&["api.too_many", "host.taken"]),
+        .conflicting(&["api.too_many", "host.taken", "quota.hosts"]),
     operation(Verb::Delete, "/api/v1/orgs/{org}/hosts/{host}", "", "Take a host away", || to(remove_host))
         .named("remove_host"),
     operation(Verb::Post, "/api/v1/orgs/{org}/domains", "domains:write", "Claim a domain", || to(claim))
         .named("claim_domain")
         .reading(body::<NewDomain>(&[r#"{"name":"acme.example","trusted":false}"#]))
         .misreading(&["api.dns_name_malformed"])
-        .conflicting(&["api.too_many", "domain.claimed", "domain.taken"]),
+        .conflicting(&["api.too_many", "domain.claimed", "domain.taken", "quota.domains"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/domains", "domains:read", "List domains", || to(domains))
         .named("list_domains")
         .asking(PAGED),

@@ -89,7 +89,7 @@ pub const OPERATIONS: &[Operation] = &[
         .named("create_team")
         .reading(body::<NewTeam>(&[r#"{"slug":"support","name":"Support"}"#]))
         .misreading(&["api.name_malformed", "api.slug_malformed"])
-        .conflicting(&["team.slug_taken"]),
+        .conflicting(&["quota.teams", "team.slug_taken"]),
     operation(Verb::Get, "/api/v1/orgs/{org}/teams", "teams:read", "List teams", || to(teams))
         .named("list_teams")
         .asking(PAGED),

@@ -8,6 +8,7 @@ pub mod admin_directories;
 pub mod admin_keys;
 pub mod admin_orgs;
 pub mod admin_people;
+pub mod admin_plans;
 pub mod admin_requests;
 pub mod audit;
 mod back;

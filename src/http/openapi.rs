@@ -5,8 +5,8 @@
 use super::{
     DoorKind, Entry, Made,
     admin::Ask,
-    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, admin_requests,
-    audit, feed,
+    admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, admin_plans,
+    admin_requests, audit, feed,
     openapi_document::describe,
     told::{Answer, Reply, Told},
 };
@@ -189,6 +189,7 @@ const OWN: &[Operation] =
 /// The operations by what they are about.
 pub(super) const FACES: &[(&str, &[Operation])] = &[
     ("Orgs", admin_orgs::OPERATIONS),
+    ("Plans", admin_plans::OPERATIONS),
     ("Connections", admin_connections::OPERATIONS),
     ("Directories", admin_directories::OPERATIONS),
     ("Request log", admin_requests::OPERATIONS),

@@ -46,6 +46,7 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
         "evt" => ("The delivery", id::<ids::Event>()),
         "app" => ("The app: its client_id", id::<ids::App>()),
         "req" => ("The logged request", id::<ids::Logged>()),
+        "plan" => ("The plan, by its name", text(63)),
         "host" => ("One of the org's own hosts", text(253)),
         "limit" => (
             "How many to show at most",

@@ -4,7 +4,7 @@
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
 use broker::{FlowError, arrive::Arrival};
-use model::ids::ConnectionId;
+use model::{ids::ConnectionId, quota::Quota};
 use std::collections::BTreeMap;
 
 pub const STYLE: &str = include_str!("style.css");
@@ -229,6 +229,10 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
                 "Your company's directory gives you no access here. Ask your administrator.",
             )
         }
+        FlowError::Refused(refusal) if refusal.code == Quota::Seats.code() => (
+            StatusCode::FORBIDDEN,
+            "Your organization has no seat left for you. Ask your administrator for one.",
+        ),
         FlowError::Refused(refusal) if refusal.code.starts_with("oauth.") => (
             StatusCode::BAD_REQUEST,
             "The app that sent you here asked for something it may not have. Tell the people who run it.",

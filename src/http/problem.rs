@@ -3,6 +3,7 @@
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use broker::FlowError;
+use model::quota::Quota;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
@@ -89,6 +90,9 @@ impl Problem {
             FlowError::Refused(refusal) if refusal.code == "api.scope_missing" => {
                 (StatusCode::FORBIDDEN, "Forbidden", None, facts_text(refusal))
             }
+            FlowError::Refused(refusal) if Quota::of_code(refusal.code).is_some() => {
+                (StatusCode::CONFLICT, "Quota reached", None, room(refusal))
+            }
             FlowError::Refused(refusal) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Refused", None, facts_text(refusal))
             }
@@ -139,6 +143,11 @@ impl Problem {
 fn facts_text(refusal: &model::Refusal) -> String {
     let facts: Vec<String> = refusal.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     if facts.is_empty() { refusal.code.to_owned() } else { facts.join("; ") }
+}
+
+fn room(refusal: &model::Refusal) -> String {
+    let why = refusal.facts.iter().find(|(name, _)| *name == "detail").map_or("", |(_, why)| why.as_str());
+    format!("{why}. Remove one, or have the plan raised.")
 }
 
 impl fmt::Display for Problem {

@@ -77,11 +77,15 @@ acts! {
     OrgCreated "org.created";
     OrgChanged "org.changed";
     OrgStateChanged "org.state_changed";
+    OrgPlanSet "org.plan_set";
     OrgDeleted "org.deleted";
     OrgRestored "org.restored";
     OrgGroupMappingsSet "org.group_mappings_set";
     OrgSessionsRevoked "org.sessions_revoked";
     OrgDemoSetUp "org.demo_set_up";
+    QuotaNear "quota.near";
+    QuotaReached "quota.reached";
+    QuotaRefused "quota.refused";
     AuditExported "audit.exported";
     WebhookCreated "webhook.created";
     WebhookChanged "webhook.changed";

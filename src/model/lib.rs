@@ -7,6 +7,7 @@ pub mod count;
 pub mod ids;
 pub mod members;
 pub mod org;
+pub mod quota;
 pub mod record;
 pub mod refusal;
 pub mod revocation;

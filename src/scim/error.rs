@@ -55,6 +55,8 @@ pub enum Problem {
     Unavailable,
     /// The person belongs to another directory of the same org.
     OtherDirectory,
+    /// The org's plan has no seat left.
+    NoSeat,
     /// Nobody's seat, and the org lets no directory take one over.
     NotAdopted,
     /// A part of the protocol that is not served here.
@@ -66,7 +68,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -106,6 +108,7 @@ impl Problem {
         Self::Held,
         Self::Unavailable,
         Self::OtherDirectory,
+        Self::NoSeat,
         Self::NotAdopted,
         Self::NotServed,
         Self::MethodNotAllowed,
@@ -155,6 +158,9 @@ impl Problem {
             Self::Held => ("scim.held", 429, None),
             Self::Unavailable => ("scim.unavailable", 503, None),
             Self::OtherDirectory => ("scim.other_directory", 409, None),
+            // Not 409, which a directory takes for a person who is here already and looks for; not 429 or 5xx,
+            // which it tries again.
+            Self::NoSeat => ("quota.seats", 403, None),
             Self::NotAdopted => ("scim.not_adopted", 403, None),
             Self::NotServed => ("scim.not_served", 501, None),
             Self::MethodNotAllowed => ("scim.method_not_allowed", 405, None),
@@ -177,6 +183,7 @@ impl Problem {
             Self::ScopeMissing => "Use a token with the scope",
             Self::Taken => "Rename or remove the other one",
             Self::OtherDirectory => "Take the person off one of the two directories",
+            Self::NoSeat => "Deactivate somebody, or have the plan raised",
             Self::NotAdopted => "Let the org's administrator set scim_adopts",
             Self::VersionMismatch => "Read it again, then change it",
             Self::BodyTooLarge | Self::TooManyOperations => "Send less at once",
@@ -301,7 +308,7 @@ mod tests {
     fn every_code_is_its_own_and_errors_read_as_rfc_7644_3_12() {
         let codes: HashSet<_> = Problem::ALL.iter().map(|p| p.code()).collect();
         assert_eq!(codes.len(), Problem::ALL.len());
-        assert!(codes.iter().all(|c| c.starts_with("scim.")));
+        assert!(codes.iter().all(|c| c.starts_with("scim.") || *c == "quota.seats"));
         assert!(Problem::ALL.into_iter().all(|p| Problem::of_code(p.code()) == Some(p)));
         let error = ScimError::of(Problem::Taken, "userName is taken\n");
         assert_eq!(

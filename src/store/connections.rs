@@ -1,7 +1,7 @@
 //! Connections: how one org's people sign in. The configuration is the judge's own type, kept as
 //! JSON; the client secret stands beside it, sealed.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{Error, Result, Room, TenantRead, TenantTx, counted};
 use model::{Secret, Timestamp, ids::ConnectionId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -158,7 +158,11 @@ impl TenantTx {
         row.map(StoredConnection::connection).transpose()
     }
 
-    pub async fn create_connection(&mut self, new: &NewConnection<'_>) -> Result<()> {
+    pub async fn create_connection(
+        &mut self,
+        _room: Room<counted::Connections>,
+        new: &NewConnection<'_>,
+    ) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let (seals, chance) = (self.seals(), self.chance());
         let bound = new.id.uuid();

@@ -1,7 +1,7 @@
 //! Directories and the bearer credentials of an org: SCIM tokens and org keys. Only digests are
 //! kept; the routing row that a door asks follows by trigger and goes with the revocation.
 
-use crate::{Error, Result, ScimForm, TenantRead, TenantTx};
+use crate::{Error, Result, Room, ScimForm, TenantRead, TenantTx, counted};
 use model::{
     Timestamp, TokenDigest,
     ids::{DirectoryId, KeyId, OrgId},
@@ -149,13 +149,22 @@ impl TenantRead {
 
 impl TenantTx {
     /// Keeps a credential's door open until the end of this transaction, if the credential is good and
-    /// its org still lets this through.
-    pub(crate) async fn hold_door(&mut self, credential: KeyId, passage: Passage) -> Result<()> {
-        let state: Option<String> =
-            sqlx::query_scalar("SELECT hold_door($1)").bind(credential.uuid()).fetch_one(self.sql()).await?;
+    /// its org still lets this through. True when the org's plan bounds no seats: asked here, so that most
+    /// never ask again.
+    pub(crate) async fn hold_door(&mut self, credential: KeyId, passage: Passage) -> Result<bool> {
+        let (state, unbounded): (Option<String>, bool) = sqlx::query_as(
+            "SELECT hold_door($1),
+                    NOT EXISTS (SELECT 1
+                                  FROM orgs o
+                                  JOIN plans p ON p.name = o.plan
+                                 WHERE p.seats IS NOT NULL)",
+        )
+        .bind(credential.uuid())
+        .fetch_one(self.sql())
+        .await?;
         let state =
             OrgState::parse(&state.ok_or(Error::CredentialGone)?).ok_or(Error::Corrupt("org state"))?;
-        if state.admits(passage) { Ok(()) } else { Err(Error::OrgClosed(state)) }
+        if state.admits(passage) { Ok(unbounded) } else { Err(Error::OrgClosed(state)) }
     }
 
     /// Waits for whoever is inside by this credential, or by any of this org; nobody enters until the
@@ -167,6 +176,7 @@ impl TenantTx {
 
     pub async fn create_directory(
         &mut self,
+        _room: Room<counted::Directories>,
         id: DirectoryId,
         name: &str,
         provider: Option<&str>,
@@ -183,7 +193,15 @@ impl TenantTx {
         Ok(())
     }
 
-    pub async fn create_credential(&mut self, new: &NewCredential<'_>) -> Result<()> {
+    /// `room` for an org's own key; what a directory holds is not counted by plans.
+    pub async fn create_credential(
+        &mut self,
+        new: &NewCredential<'_>,
+        room: Option<Room<counted::Keys>>,
+    ) -> Result<()> {
+        if new.holder == Holder::Org && room.is_none() {
+            return Err(Error::NoRoom);
+        }
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let (kind, holder) = new.holder.columns(self.org());
         sqlx::query(

@@ -1,6 +1,6 @@
 //! Domains an org claims, and those it has proven. Only a verified one routes or binds a person.
 
-use crate::{Result, TenantRead, TenantTx};
+use crate::{Result, Room, TenantRead, TenantTx, counted};
 use model::{Timestamp, ids::DomainId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -64,7 +64,13 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    pub async fn claim_domain(&mut self, id: DomainId, name: &str, txt_value: &str) -> Result<()> {
+    pub async fn claim_domain(
+        &mut self,
+        _room: Room<counted::Domains>,
+        id: DomainId,
+        name: &str,
+        txt_value: &str,
+    ) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query(
             "INSERT INTO domains (org_id, dom_id, name, state, txt_value, created_at)

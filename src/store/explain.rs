@@ -31,6 +31,7 @@ impl Error {
             | Self::CredentialGone
             | Self::OrgClosed(_)
             | Self::Corrupt(_)
+            | Self::NoRoom
             | Self::SealedByAnother
             | Self::Rehearsed(_)
             | Self::Migrate(_) => self.to_string(),

@@ -24,10 +24,12 @@ mod migrate;
 mod months;
 mod orgs;
 mod outbox;
+mod plans;
 mod platform_record;
 mod pool;
 mod provisioning;
 mod pulse;
+mod quotas;
 mod receipts;
 mod record;
 mod refresh_families;
@@ -64,9 +66,11 @@ pub use migrate::migrate;
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
 pub use outbox::{Delivery, DueDelivery};
+pub use plans::{PLANS_MAX, Plan, PlanEnd, Quotas};
 pub use platform_record::{PlatformAct, PlatformActor};
 pub use provisioning::Membership;
 pub use pulse::{Connections, Waiting};
+pub use quotas::{Counted, Full, Room, counted};
 pub use receipts::{EndingTimes, FeedAck, Receipt};
 pub use record::{AuditFilter, EVENTS, EventRow};
 pub use refresh_families::FamilyRow;
@@ -122,6 +126,9 @@ pub enum Error {
     /// The keys at hand do not open what is stored.
     #[error("it was sealed with another seal key")]
     SealedByAnother,
+    /// A story's own mistake: it took a seat or a key without having asked for room.
+    #[error("something counted was to be made without room for it")]
+    NoRoom,
     #[error("stored value of {0} is unreadable")]
     Corrupt(&'static str),
     /// A search of a directory's took longer than a statement may.

@@ -1,6 +1,6 @@
 //! Orgs and their hosts. The routing row follows by trigger.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{Error, Result, Room, TenantRead, TenantTx, counted};
 use model::{Timestamp, ids::OrgId, org::OrgState};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -137,7 +137,7 @@ impl TenantTx {
         Ok(())
     }
 
-    pub async fn add_host(&mut self, host: &str) -> Result<()> {
+    pub async fn add_host(&mut self, _room: Room<counted::Hosts>, host: &str) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query("INSERT INTO org_hosts (org_id, host, created_at) VALUES ($1, $2, $3)")
             .bind(org)

@@ -1,7 +1,7 @@
 //! Teams, roles, and the mappings by which a group gives them. What a group gave carries that
 //! group's key as its source, and only that group takes it away.
 
-use crate::{Result, TenantRead, TenantTx, record::optional};
+use crate::{Result, Room, TenantRead, TenantTx, counted, record::optional};
 use model::{
     Timestamp,
     ids::{TeamId, UserId},
@@ -155,7 +155,13 @@ impl TenantTx {
         Ok(())
     }
 
-    pub async fn create_team(&mut self, id: TeamId, slug: &str, name: &str) -> Result<()> {
+    pub async fn create_team(
+        &mut self,
+        _room: Room<counted::Teams>,
+        id: TeamId,
+        slug: &str,
+        name: &str,
+    ) -> Result<()> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query(
             "INSERT INTO teams (org_id, team_id, slug, name, created_at) VALUES ($1, $2, $3, $4, $5)",

@@ -8,7 +8,7 @@ use model::{
     count::Durations,
     ids::OrgId,
     org::Passage,
-    record::{Origin, Record},
+    record::{AuditEvent, Origin, Record},
 };
 use sqlx::PgConnection;
 use std::{
@@ -37,6 +37,10 @@ pub struct TenantTx {
     name: &'static str,
     has_redis: bool,
     is_rehearsal: bool,
+    /// Known at the door: its plan bounds no seats.
+    has_unbounded_seats: bool,
+    /// What the record will say beside what the story does.
+    besides: Vec<AuditEvent>,
 }
 
 /// Proof that a single-use key was used for the first time, in this very transaction.
@@ -56,7 +60,7 @@ impl Db {
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         let mut tx = self.write_after(scope, name).await?;
         if let Some(credential) = scope.door().credential() {
-            tx.hold_door(credential, D::PASSAGE).await?;
+            tx.has_unbounded_seats = tx.hold_door(credential, D::PASSAGE).await?;
         }
         Ok(tx)
     }
@@ -75,6 +79,8 @@ impl Db {
             name,
             has_redis: self.has_redis,
             is_rehearsal: scope.door().is_rehearsal(),
+            has_unbounded_seats: false,
+            besides: Vec::new(),
         })
     }
 
@@ -137,8 +143,15 @@ impl TenantTx {
     pub(crate) const fn has_redis(&self) -> bool {
         self.has_redis
     }
+    pub(crate) const fn has_unbounded_seats(&self) -> bool {
+        self.has_unbounded_seats
+    }
     pub const fn origin(&self) -> &Origin {
         &self.origin
+    }
+    /// To be recorded with the act, if it is committed: what the act has brought about without being it.
+    pub fn also(&mut self, event: AuditEvent) {
+        self.besides.push(event);
     }
 
     /// Remembers single-use keys, each until its time, at once. A second use of any, on any node, is
@@ -164,7 +177,8 @@ impl TenantTx {
 
     /// Keeps everything, with its record: audit events, usage and deliveries in the same commit. A rehearsal
     /// keeps nothing and answers `Error::Rehearsed`, so that no story goes on to tell anybody.
-    pub async fn commit(mut self, record: Record) -> Result<()> {
+    pub async fn commit(mut self, mut record: Record) -> Result<()> {
+        record.more.append(&mut self.besides);
         record::write(&mut self, &record).await?;
         if self.is_rehearsal {
             return Err(Error::Rehearsed(Box::new(record)));

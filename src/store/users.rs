@@ -1,7 +1,7 @@
 //! Seats: one person in one org. Found by id, by normalised user name, by external id, or by the
 //! identity (connection, subject) that a sign-in bound to it.
 
-use crate::{Result, TenantRead, TenantTx, record::optional};
+use crate::{Error, Result, Room, TenantRead, TenantTx, counted, record::optional};
 use model::{
     Timestamp,
     ids::{ConnectionId, DirectoryId, UserId},
@@ -191,8 +191,12 @@ impl TenantTx {
         Ok(row.map(User::from))
     }
 
-    /// Inserts a seat. `Error::Conflict` when the user name is taken in this org.
-    pub async fn create_user(&mut self, user: &User) -> Result<()> {
+    /// Inserts a person, with `room` for an active one's seat. `Error::Conflict` when the user name is taken
+    /// in this org.
+    pub async fn create_user(&mut self, user: &User, room: Option<Room<counted::Seats>>) -> Result<()> {
+        if user.active && room.is_none() {
+            return Err(Error::NoRoom);
+        }
         let org = self.org().uuid();
         sqlx::query(
             "INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
@@ -222,15 +226,17 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Writes back a seat that this transaction has locked; its version grows by one.
-    pub async fn save_user(&mut self, user: &User) -> Result<()> {
+    /// Writes back a person whom this transaction has locked, with `room` for the seat of one who was inactive
+    /// and is no longer; the version grows by one.
+    pub async fn save_user(&mut self, user: &User, room: Option<Room<counted::Seats>>) -> Result<()> {
         let now = OffsetDateTime::from(self.now());
-        sqlx::query(
+        let saved = sqlx::query(
             "UPDATE users
                 SET user_name = $2, user_name_norm = $3, external_id = $4, active = $5, email = $6, email_norm = $7,
                     display_name = $8, given_name = $9, family_name = $10, attributes = $11, dir_id = $12,
                     version = version + 1, modified_at = $13, display_name_norm = $14
-              WHERE user_id = $1",
+              WHERE user_id = $1
+                AND (active OR $15 OR NOT $5)",
         )
         .bind(user.id.uuid())
         .bind(&user.user_name)
@@ -246,9 +252,10 @@ impl TenantTx {
         .bind(optional(user.directory))
         .bind(now)
         .bind(user.display_name.as_deref().map(normalised))
+        .bind(room.is_some())
         .execute(self.sql())
         .await?;
-        Ok(())
+        if saved.rows_affected() == 1 { Ok(()) } else { Err(Error::NoRoom) }
     }
 
     /// Takes the seat away, with all that hangs on it; the groups that lose a member are changed by it.

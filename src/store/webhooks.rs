@@ -1,6 +1,6 @@
 //! Webhooks: where an org wants to be told, and the secrets that sign. What is due to them is `outbox`'s.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{Error, Result, Room, TenantRead, TenantTx, counted};
 use model::{Secret, Timestamp, ids::WebhookId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -78,6 +78,7 @@ impl TenantRead {
 impl TenantTx {
     pub async fn create_webhook(
         &mut self,
+        _room: Room<counted::Webhooks>,
         id: WebhookId,
         url: &str,
         events: &[String],

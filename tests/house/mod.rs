@@ -202,7 +202,8 @@ impl House {
         let mut tx = self.gw.db.write(&scope, "test.found").await.unwrap();
         tx.found_org(&NewOrg { slug: &slug, name: &slug, plan: "standard", region: "eu" }).await.unwrap();
         let dom = DomainId::new(now(), &SystemChance);
-        tx.claim_domain(dom, &domain, "txt").await.unwrap();
+        let room = tx.room().await.unwrap().unwrap();
+        tx.claim_domain(room, dom, &domain, "txt").await.unwrap();
         tx.verify_domain(dom).await.unwrap();
         let people =
             vec![Person::new(&format!("ada@{domain}"), "pw", "Ada", "Lovelace").in_groups(&["engineers"])];
@@ -214,34 +215,32 @@ impl House {
             "sso_post_url": found.sso_post_url, "certificates": found.certificates, "jit": true,
         });
         let config = serde_json::to_value(config_with_defaults(config)).unwrap();
-        tx.create_connection(&NewConnection {
-            id: connection,
-            kind: ConnectionKind::Saml,
-            name: "Okta",
-            config: &config,
-            secret: None,
-        })
-        .await
-        .unwrap();
+        let room = tx.room().await.unwrap().unwrap();
+        let (id, kind) = (connection, ConnectionKind::Saml);
+        let new = NewConnection { id, kind, name: "Okta", config: &config, secret: None };
+        tx.create_connection(room, &new).await.unwrap();
         tx.set_connection_state(connection, ConnectionState::Enabled).await.unwrap();
         let directory = DirectoryId::new(now(), &SystemChance);
-        tx.create_directory(directory, "Okta", None).await.unwrap();
+        let room = tx.room().await.unwrap().unwrap();
+        tx.create_directory(room, directory, "Okta", None).await.unwrap();
         let scim_token = org_bearer(OrgBoundKind::Scim, org, &SystemChance).reveal().clone();
         let org_key = org_bearer(OrgBoundKind::OrgKey, org, &SystemChance).reveal().clone();
         for (holder, text, scopes) in [
             (Holder::Directory(directory), &scim_token, vec![]),
             (Holder::Org, &org_key, vec!["*".to_owned()]),
         ] {
-            tx.create_credential(&NewCredential {
-                id: KeyId::new(now(), &SystemChance),
+            let digest = TokenDigest::of(text);
+            let id = KeyId::new(now(), &SystemChance);
+            let new = NewCredential {
+                id,
                 holder,
                 name: "test",
-                digest: &TokenDigest::of(text),
+                digest: &digest,
                 scopes: &scopes,
                 expires_at: None,
-            })
-            .await
-            .unwrap();
+            };
+            let room = tx.room().await.unwrap().unwrap();
+            tx.create_credential(&new, Some(room)).await.unwrap();
         }
         tx.commit(Record::of(AuditEvent::done(Act::OrgCreated).on("org", org))).await.unwrap();
         idp.set_sp(ServiceProvider {

@@ -40,7 +40,8 @@ pub async fn connected(house: &'static House, mut tenant: Tenant, more: Value) -
                 config: &config,
                 secret: Some(&secret),
             };
-            tx.create_connection(&new).await.unwrap();
+            let room = tx.room().await.unwrap().unwrap();
+            tx.create_connection(room, &new).await.unwrap();
             tx.set_connection_state(id, ConnectionState::Enabled).await.unwrap();
             tx.commit(Record::of(AuditEvent::done(Act::ConnectionCreated))).await.unwrap();
         })
