@@ -85,7 +85,7 @@ impl Raw {
         // Not to the end of the connection: after a refusal the server lingers on it.
         let reading = async {
             let (mut bytes, mut some) = (Vec::new(), [0; 16 * 1024]);
-            while !arrived(&bytes) {
+            while self.method == "HEAD" || !arrived(&bytes) {
                 match reader.read(&mut some).await {
                     Ok(read @ 1..) => bytes.extend(&some[..read]),
                     Ok(0) | Err(_) => break,

@@ -5,7 +5,10 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web::Data,
 };
@@ -69,7 +72,7 @@ fn tell_quota(response: &mut ServiceResponse<impl MessageBody>) {
 }
 
 pub async fn guard(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let gw = req.app_data::<Data<Gateway>>().cloned();
@@ -108,6 +111,11 @@ pub async fn guard(
         }
     };
     let (began, method) = (Instant::now(), req.method().clone());
+    // HEAD is a GET whose answer is sent without its body (RFC 9110 9.3.2): the same doors, scopes and
+    // effects. The server below knows what was asked, and sends the head alone.
+    if method == Method::HEAD {
+        req.head_mut().method = Method::GET;
+    }
     let id = HeaderValue::from_str(&call.request_id).unwrap_or(HeaderValue::from_static("invalid"));
     req.extensions_mut().insert(Facts { call, host_org });
     let mut response = next.call(req).instrument(span.clone()).await?;

@@ -24,8 +24,11 @@ pub fn allowed(path: &str) -> Option<String> {
     }
     let mut methods: Vec<&str> = Vec::new();
     for (_, entry) in here {
-        if !methods.contains(&entry.method.as_str()) {
-            methods.push(entry.method.as_str());
+        let by = entry.method.as_str();
+        if !methods.contains(&by) {
+            methods.push(by);
+            // What is read by GET is asked for by HEAD (RFC 9110 9.1).
+            methods.extend((by == "GET").then_some("HEAD"));
         }
     }
     (!methods.is_empty()).then(|| methods.join(", "))

@@ -178,7 +178,7 @@ pub(crate) fn remove(map: &mut Object, path: &Path, sent: Option<&Value>) -> Res
         Target::Enterprise => drop(map.remove(ENTERPRISE_URN)),
         Target::Foreign { urn, name } => edit_foreign::remove(map, (urn, name), path)?,
         Target::Known { extension, attribute } => {
-            if attribute.required || attribute.name == "active" {
+            if attribute.required {
                 let error = ScimError::of(Problem::Mutability, "it is required and cannot be removed");
                 return Err(error.at(attribute.name));
             }

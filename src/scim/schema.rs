@@ -140,6 +140,7 @@ const fn mutability(mutability: Mutability) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{GROUP_URN, USER_URN};
 
     #[test]
     fn what_is_announced_is_what_is_done() {
@@ -157,6 +158,29 @@ mod tests {
         assert_eq!(service_provider_config("", EntityTags::Obeyed)["etag"]["supported"], true);
         assert_eq!(config["filter"]["maxResults"], 200);
         assert_eq!(config["pagination"]["cursor"], true);
+    }
+
+    /// What is refused as `mutability`, and what is overwritten by our own, is announced so.
+    #[test]
+    fn schemas_say_what_is_not_the_clients() {
+        let found = |urn: &str, pointer: &str| {
+            let schema = schema("", urn).unwrap();
+            let mut place = &schema;
+            for name in pointer.split('.') {
+                let list = place.get("attributes").or(place.get("subAttributes")).unwrap();
+                place = list.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+            }
+            place.clone()
+        };
+        assert_eq!(found(USER_URN, "active")["required"], true);
+        for (path, mutability) in [
+            ("members.value", "immutable"),
+            ("members.type", "immutable"),
+            ("members.display", "readOnly"),
+            ("members.$ref", "readOnly"),
+        ] {
+            assert_eq!(found(GROUP_URN, path)["mutability"], mutability, "{path}");
+        }
     }
 
     #[test]

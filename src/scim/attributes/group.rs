@@ -2,11 +2,12 @@
 
 use super::{Attribute, Shape, attribute, complex, text};
 
-/// Members are added and removed whole: what is inside an entry never changes.
+/// Members are added and removed whole: what is inside an entry never changes. Who it is says `value`
+/// alone; the address and the name shown are this server's.
 static MEMBER: [Attribute; 4] = [
     text("value", "The id of the user").exact().immutable(),
-    attribute("$ref", Shape::Reference(&["User"]), "The address of the user").exact().immutable(),
-    text("display", "The name of the user").immutable(),
+    attribute("$ref", Shape::Reference(&["User"]), "The address of the user").exact().read_only(),
+    text("display", "The name of the user").read_only(),
     text("type", "What kind of resource it is").immutable().canonical(&["User"]),
 ];
 

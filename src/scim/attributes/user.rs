@@ -55,7 +55,9 @@ static MANAGER: [Attribute; 3] = [
     text("displayName", "The manager's name"),
 ];
 
-/// The core User.
+/// The core User. `active` is never unassigned: who reads a leaver's resource without it may take them for
+/// active. It is required therefore (RFC 7643 7), and assigned where a body leaves it out: true to who is
+/// new, and what it is to who is there.
 pub(crate) static USER: [Attribute; 21] = [
     text("userName", "The name that is unique in the org").required().unique(),
     text("externalId", "The directory's own key of the user").exact(),
@@ -68,7 +70,7 @@ pub(crate) static USER: [Attribute; 21] = [
     text("preferredLanguage", "Languages the user prefers"),
     text("locale", "For numbers, dates and currencies"),
     text("timezone", "The user's time zone"),
-    flag("active", "May the user sign in"),
+    flag("active", "May the user sign in; left out, it stays as it is, and is true of a new user").required(),
     complex("emails", &EMAIL, "Email addresses").many(),
     complex("phoneNumbers", &PHONE, "Phone numbers").many(),
     complex("ims", &IM, "Instant messaging addresses").many(),
