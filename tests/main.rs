@@ -58,6 +58,7 @@ mod refresh;
 mod request_log;
 mod scim_bulk;
 mod scim_clients;
+mod scim_conformance;
 mod scim_filters;
 mod scim_indexes;
 mod scim_made;

@@ -73,7 +73,27 @@ pub(super) const ACTS: &[Coded] = &[
     ("types.patch-flag", |s| patched(s, "active", Kind::Flag), Cast::Alone),
     ("types.patch-complex", |s| patched(s, "name", Kind::Complex), Cast::Alone),
     ("types.patch-path", operations, Cast::Alone),
+    ("patch.unknown-schema", unknown_schema, Cast::Alone),
 ];
+
+fn unknown_schema(stage: &mut Stage) -> Acting<'_> {
+    Box::pin(async move {
+        let user = stage.user("ada", &json!({}), Credential::Own).await?;
+        let place = format!("/Users/{}", text(&user, "id"));
+        let (urn, size) = ("urn:example:nothing:2.0:User", json!("42"));
+        let operation = json!({"op": "replace", "path": format!("{urn}:size"), "value": size});
+        let body = json!({"schemas": [message("PatchOp")], "Operations": [operation]});
+        let answer = stage.send(Request::new("PATCH", place.clone()).json(&body)).await?;
+        if !answer.is_success() {
+            stage.hold(answer.status == 400, "status 400, or 200 or 204", &answer.status.to_string())?;
+            return holds_error(stage, "any", &answer);
+        }
+        let answer = stage.send(Request::new("GET", place)).await?;
+        let found = member(answer.body(), urn).and_then(|extension| member(extension, "size")).cloned();
+        let shown = found.as_ref().map_or_else(|| "nothing".into(), Value::to_string);
+        stage.hold(found == Some(size), "what the PATCH set, or 400 for it", &shown)
+    })
+}
 
 /// The answer to a wrong value: an error in its shape, or a resource whose attribute has its type.
 fn settled(
