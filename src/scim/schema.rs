@@ -177,7 +177,7 @@ mod tests {
             ("members.value", "immutable"),
             ("members.type", "immutable"),
             ("members.display", "readOnly"),
-            ("members.$ref", "readOnly"),
+            ("members.$ref", "immutable"),
         ] {
             assert_eq!(found(GROUP_URN, path)["mutability"], mutability, "{path}");
         }
