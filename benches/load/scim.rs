@@ -1,11 +1,13 @@
-//! SCIM create and `active:false` over 32 orgs, and the same statements by pgbench, in one run.
+//! SCIM create and `active:false` over 32 orgs and in one, and the same statements by pgbench, in one run.
 
 use crate::{
-    gateway::{CLIENTS, Gateway, measure},
+    gateway::{CLIENTS, Cost, Gateway, Until},
     stage::{post, text},
+    table::{head, row},
 };
 use model::ids::{DirectoryId, OrgId};
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use std::{
     process::Command,
     sync::{Arc, Mutex},
@@ -13,80 +15,122 @@ use std::{
 
 const ORGS: usize = 32;
 
-struct Org {
-    org: OrgId,
-    directory: DirectoryId,
-    token: String,
+/// An org with one directory, whose guard is off.
+#[derive(Clone)]
+pub struct Org {
+    pub http: reqwest::Client,
+    /// The service's address.
+    pub base: String,
+    pub org: OrgId,
+    pub directory: DirectoryId,
+    pub token: String,
+}
+
+impl Org {
+    pub async fn make(gateway: &Gateway, http: &reqwest::Client, key: &str, slug: &str) -> Self {
+        let api = format!("{}/api/v1/orgs", gateway.base);
+        let org = text(&post(http, api.clone(), key, json!({"slug": slug, "name": "SCIM"})).await, "id");
+        let body = json!({"name": "Okta", "blast_guard": "off"});
+        let directory = text(&post(http, format!("{api}/{org}/directories"), key, body).await, "id");
+        let tokens = format!("{api}/{org}/directories/{directory}/tokens");
+        let token = text(&post(http, tokens, key, json!({})).await, "token");
+        Self {
+            http: http.clone(),
+            base: format!("{}/scim/v2", gateway.base),
+            org: org.parse().unwrap(),
+            directory: directory.parse().unwrap(),
+            token,
+        }
+    }
+
+    pub fn asks(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        match body {
+            None => request,
+            Some(body) => request.header("content-type", "application/scim+json").body(body.to_string()),
+        }
+    }
+
+    /// What is answered, which has this status.
+    pub async fn scim(&self, method: Method, path: &str, body: Option<&Value>, wanted: u16) -> Value {
+        let answer = self.asks(method, path, body).send().await.unwrap();
+        let (status, said) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert_eq!(status, wanted, "{path}: {said}");
+        if said.is_empty() { Value::Null } else { serde_json::from_str(&said).unwrap() }
+    }
+
+    /// Whom `userName eq` finds.
+    pub async fn find(&self, name: &str) -> u64 {
+        let filter =
+            form_urlencoded::byte_serialize(format!("userName eq \"{name}\"").as_bytes()).collect::<String>();
+        let path = format!("/Users?filter={filter}&startIndex=1&count=100");
+        self.scim(Method::GET, &path, None, 200).await["totalResults"].as_u64().unwrap()
+    }
+
+    /// A person as Okta sends one; answers the id.
+    pub async fn create(&self, name: &str) -> String {
+        let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name,
+            "externalId": format!("00u{name}"), "active": true, "locale": "en-US", "groups": [],
+            "name": {"givenName": "Ada", "familyName": "Lovelace"}, "displayName": "Ada Lovelace",
+            "emails": [{"value": name, "type": "work", "primary": true}]});
+        text(&self.scim(Method::POST, "/Users", Some(&body), 201).await, "id")
+    }
+
+    pub async fn patch(&self, path: &str, operations: &Value, wanted: u16) {
+        let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": operations});
+        self.scim(Method::PATCH, path, Some(&body), wanted).await;
+    }
 }
 
 pub async fn run(gateway: &Gateway, http: &reqwest::Client, key: &str, secs: u64) {
     let mut orgs = Vec::new();
     for n in 0..ORGS {
-        let api = format!("{}/api/v1/orgs", gateway.base);
-        let made = post(http, api.clone(), key, json!({"slug": format!("scim{n}"), "name": "SCIM"})).await;
-        let org = text(&made, "id");
-        let made = post(
-            http,
-            format!("{api}/{org}/directories"),
-            key,
-            json!({"name": "Okta", "blast_guard": "off"}),
-        )
-        .await;
-        let directory = text(&made, "id");
-        let tokens = format!("{api}/{org}/directories/{directory}/tokens");
-        let token = text(&post(http, tokens, key, json!({})).await, "token");
-        orgs.push(Org { org: org.parse().unwrap(), directory: directory.parse().unwrap(), token });
+        orgs.push(Org::make(gateway, http, key, &format!("scim{n}")).await);
     }
-    let (orgs, made) = (Arc::new(orgs), Arc::new(Mutex::new(Vec::new())));
-    let users = format!("{}/scim/v2/Users", gateway.base);
-    let (h, o, m, url) = (http.clone(), orgs.clone(), made.clone(), users.clone());
-    let creates = measure("SCIM create", gateway, secs, move |n| {
-        let (h, o, m, url) = (h.clone(), o.clone(), m.clone(), url.clone());
-        async move {
-            let at = n as usize % ORGS;
-            let name = format!("user{n}@acme.example");
-            let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name,
-                "active": true, "emails": [{"value": name, "type": "work", "primary": true}]});
-            let user = scim(&h, reqwest::Method::POST, &url, &o[at].token, &body, 201).await;
-            m.lock().unwrap().push((at, text(&user, "id")));
-        }
-    })
-    .await;
-    let limit = pgbench(&gateway.data, &orgs, include_str!("create.sql"), &[&format!("--time={secs}")]);
-    println!("  the same statements by pgbench {limit:>31.0} /s; ours is {:.2} of it", creates / limit);
-    let (h, o, m) = (http.clone(), orgs.clone(), made);
-    let patches = measure("SCIM active:false", gateway, secs, move |_| {
-        let (h, o, m, url) = (h.clone(), o.clone(), m.clone(), users.clone());
-        async move {
-            let Some((at, id)) = m.lock().unwrap().pop() else { return tokio::task::yield_now().await };
-            let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-                "Operations": [{"op": "replace", "value": {"active": false}}]});
-            scim(&h, reqwest::Method::PATCH, &format!("{url}/{id}"), &o[at].token, &body, 200).await;
-        }
-    })
-    .await;
-    pgbench(&gateway.data, &orgs, include_str!("fill.sql"), &["--transactions=1", "--client=1"]);
-    let limit = pgbench(&gateway.data, &orgs, include_str!("deactivate.sql"), &[&format!("--time={secs}")]);
-    println!("  the same statements by pgbench {limit:>31.0} /s; ours is {:.2} of it", patches / limit);
+    head(&format!("SCIM, {CLIENTS} clients"));
+    for (orgs, aim) in [(&orgs[..], "3,000 /cpu-s; half of pgbench"), (&orgs[..1], "reported")] {
+        let of = if orgs.len() == 1 { "in one org".to_owned() } else { format!("over {} orgs", orgs.len()) };
+        let (orgs, made) = (Arc::new(orgs.to_vec()), Arc::new(Mutex::new(Vec::new())));
+        let (o, m, tag) = (orgs.clone(), made.clone(), orgs.len());
+        let creates = gateway
+            .cost(&format!("create {of}"), CLIENTS, Until::Secs(secs), move |n| {
+                let (o, m) = (o.clone(), m.clone());
+                async move {
+                    let at = n as usize % o.len();
+                    let id = o[at].create(&format!("user{n}@acme{tag}.example")).await;
+                    m.lock().unwrap().push((at, id));
+                }
+            })
+            .await;
+        let time = format!("--time={secs}");
+        let limit = pgbench(gateway, &orgs, include_str!("create.sql"), &[&time]);
+        beside(&format!("create {of}"), &creates, limit, "saml-jackson 307", aim);
+        let (o, m) = (orgs.clone(), made.clone());
+        let count = made.lock().unwrap().len() as u64;
+        let patches = gateway
+            .cost(&format!("active:false {of}"), CLIENTS, Until::Done(count), move |_| {
+                let (at, id) = m.lock().unwrap().pop().unwrap();
+                let org = o[at].clone();
+                async move {
+                    let operations = json!([{"op": "replace", "value": {"active": false}}]);
+                    org.patch(&format!("/Users/{id}"), &operations, 200).await;
+                }
+            })
+            .await;
+        pgbench(gateway, &orgs, include_str!("fill.sql"), &["--transactions=1", "--client=1"]);
+        let limit = pgbench(gateway, &orgs, include_str!("deactivate.sql"), &[&time]);
+        beside(&format!("active:false {of}"), &patches, limit, "saml-jackson 505", aim);
+    }
 }
 
-async fn scim(
-    http: &reqwest::Client,
-    method: reqwest::Method,
-    url: &str,
-    token: &str,
-    body: &serde_json::Value,
-    wanted: u16,
-) -> serde_json::Value {
-    let sent = http.request(method, url).bearer_auth(token).header("content-type", "application/scim+json");
-    let answer = sent.body(body.to_string()).send().await.unwrap();
-    let (status, said) = (answer.status().as_u16(), answer.text().await.unwrap());
-    assert_eq!(status, wanted, "{said}");
-    serde_json::from_str(&said).unwrap()
+fn beside(what: &str, ours: &Cost, pgbench: f64, peer: &str, aim: &str) {
+    let limit = format!("pgbench {pgbench:.0} /s: {:.2} of it", ours.ran.rate() / pgbench);
+    row(what, &ours.told(), &limit, peer, aim);
 }
 
 /// Transactions a second of pgbench, by the server's own role and as many clients, a script an org.
-fn pgbench(data: &tempfile::TempDir, orgs: &[Org], script: &str, how: &[&str]) -> f64 {
+fn pgbench(gateway: &Gateway, orgs: &[Org], script: &str, how: &[&str]) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let once = how.iter().any(|word| word.starts_with("--transactions"));
     let mut runs = Vec::new();
@@ -110,10 +154,8 @@ fn pgbench(data: &tempfile::TempDir, orgs: &[Org], script: &str, how: &[&str]) -
         }
         command.args(how);
         command.args(batch.iter().flat_map(|path| ["--file".as_ref(), path.as_os_str()]));
-        let database = std::env::var("DATABASE_URL").unwrap_or_else(|_| {
-            format!("host={}/run user=vestibule dbname=vestibule", data.path().display())
-        });
-        let done = command.env("PGOPTIONS", "-c role=vst_app -c search_path=vst").arg(database).output();
+        let done =
+            command.env("PGOPTIONS", "-c role=vst_app -c search_path=vst").arg(gateway.database()).output();
         let done = done.expect("pgbench is installed");
         let said = String::from_utf8_lossy(&done.stdout);
         let told = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());

@@ -1,0 +1,193 @@
+//! One org asks 50 times its share while the others go on: how much longer do their sign-ins take? The
+//! share is the 25 requests a second that a directory is promised; the limits are the usual ones. On one
+//! machine the noise takes CPU from everybody by being sent, so the same number of requests that cost the
+//! gateway nothing (GET /healthz) stands beside it.
+
+use crate::{
+    gateway::{Limits, Progress, client, percentile, start},
+    scim::Org,
+    stage::{Stage, set},
+    table::{head, row},
+};
+use reqwest::Method;
+use serde_json::json;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{sync::Semaphore, task::JoinHandle, time::interval};
+
+const SHARE_PER_SEC: u64 = 25;
+const NOISE_PER_SEC: u64 = 50 * SHARE_PER_SEC;
+/// Noise that is under way at once; what does not find a place is not sent.
+const UNDER_WAY_MAX: usize = 128;
+const LOGINS_PER_SEC: u64 = 20;
+const PATCHES_PER_SEC: u64 = 20;
+/// Each round is quiet, noisy and beside it; the machine's moods fall on all three.
+const ROUNDS: usize = 4;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Noise {
+    None,
+    Scim,
+    Nothing,
+}
+
+#[derive(Default)]
+struct Told {
+    sent: AtomicU64,
+    served: AtomicU64,
+    limited: AtomicU64,
+    other: AtomicU64,
+}
+
+pub async fn run(secs: u64) {
+    let gateway = start(Limits::Usual).await;
+    let (key, http) = (gateway.platform_key(), client());
+    let stage = Arc::new(set(&gateway, &key, 1).await);
+    let (loud, calm) =
+        (Org::make(&gateway, &http, &key, "loud").await, Org::make(&gateway, &http, &key, "calm").await);
+    let victim = calm.create("ada@calm.example").await;
+    for n in 0..32 {
+        stage.login(n).await;
+    }
+    head(&format!("{LOGINS_PER_SEC} sign-ins and {PATCHES_PER_SEC} PATCHes a second beside {NOISE_PER_SEC}"));
+    let (told, mut logins, mut patches) =
+        (Arc::new(Told::default()), [const { Vec::new() }; 3], [const { Vec::new() }; 3]);
+    let (before, mut peak, mut noisy_secs) = (gateway.rss_mb(), 0.0_f64, 0.0);
+    let mut progress = Progress::new("noisy org, rounds");
+    for round in 0..ROUNDS {
+        for (n, noise) in [Noise::None, Noise::Scim, Noise::Nothing].into_iter().enumerate() {
+            let began = Instant::now();
+            let noise_made = make(noise, &loud, &gateway.base, &told);
+            let (s, c, v) = (stage.clone(), calm.clone(), victim.clone());
+            let at = Arc::new(AtomicU64::new(0));
+            let signing = paced(LOGINS_PER_SEC, secs, {
+                let at = at.clone();
+                move || login(s.clone(), at.fetch_add(1, Ordering::Relaxed) as usize)
+            });
+            let patching = paced(PATCHES_PER_SEC, secs, move || {
+                patch(c.clone(), format!("/Users/{v}"), at.load(Ordering::Relaxed))
+            });
+            let (signed, patched) = tokio::join!(signing, patching);
+            if let Some(noise_made) = noise_made {
+                noise_made.abort();
+            }
+            if noise == Noise::Scim {
+                noisy_secs += began.elapsed().as_secs_f64();
+            }
+            logins[n].extend(signed);
+            patches[n].extend(patched);
+            peak = peak.max(gateway.rss_mb());
+            progress.tell((round * 3 + n) as u64, Some(3 * ROUNDS as u64));
+            // What was asked for drains, and the buckets fill.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    drop(progress);
+    for (what, [quiet, noisy, beside]) in [("others' sign-in", &logins), ("others' PATCH", &patches)] {
+        for percent in [50.0, 99.0] {
+            let of = |micros: &[u64]| percentile(micros, percent);
+            let (quiet, noisy, beside) = (of(quiet), of(noisy), of(beside));
+            let ours = format!("quiet {quiet:.1} ms, noisy {noisy:.1} ms: {:.2} of it", noisy / quiet);
+            let limit = format!("as many at /healthz {beside:.1} ms: {:.2}", beside / quiet);
+            row(
+                &format!("{what}, p{percent:.0}"),
+                &ours,
+                &limit,
+                "",
+                if percent > 90.0 { "1.10 of it" } else { "" },
+            );
+        }
+    }
+    let each = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / noisy_secs;
+    let ours = format!(
+        "{:.0} /s sent, {:.0} served, {:.0} told 429, {:.0} other",
+        each(&told.sent),
+        each(&told.served),
+        each(&told.limited),
+        each(&told.other)
+    );
+    row("the loud org", &ours, "", "", "25 /s served");
+    let ours = format!("{before:.0} MB before, {peak:.0} at most, {:.0} after", gateway.rss_mb());
+    row("  memory of the gateway", &ours, "", "", "50 MB");
+}
+
+/// Starts work at an even pace whether or not the last is done; how long each took.
+async fn paced<F>(per_sec: u64, secs: u64, work: impl Fn() -> F) -> Vec<u64>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut tick = interval(Duration::from_micros(1_000_000 / per_sec));
+    let mut running = Vec::new();
+    for _ in 0..per_sec * secs {
+        tick.tick().await;
+        let (began, work) = (Instant::now(), work());
+        running.push(tokio::spawn(async move {
+            work.await;
+            u64::try_from(began.elapsed().as_micros()).unwrap()
+        }));
+    }
+    let mut micros = Vec::new();
+    for one in running {
+        micros.push(one.await.unwrap());
+    }
+    micros
+}
+
+async fn login(stage: Arc<Stage>, n: usize) {
+    drop(stage.login(n).await);
+}
+
+async fn patch(org: Org, path: String, n: u64) {
+    let title = json!([{"op": "replace", "path": "title", "value": format!("Analyst {n}")}]);
+    org.patch(&path, &title, 200).await;
+}
+
+/// The noise, until it is ended. Sent at an even pace as well.
+fn make(noise: Noise, loud: &Org, base: &str, told: &Arc<Told>) -> Option<JoinHandle<()>> {
+    if noise == Noise::None {
+        return None;
+    }
+    let (loud, told, health) = (loud.clone(), told.clone(), format!("{base}/healthz"));
+    Some(tokio::spawn(async move {
+        let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+        let mut tick = interval(Duration::from_micros(1_000_000 / NOISE_PER_SEC));
+        for n in 0_u64.. {
+            tick.tick().await;
+            let Ok(place) = places.clone().try_acquire_owned() else { continue };
+            let asked = match noise {
+                Noise::Scim => loud_request(&loud, n),
+                Noise::None | Noise::Nothing => loud.http.get(&health),
+            };
+            let told = told.clone();
+            tokio::spawn(async move {
+                let status = asked.send().await.map_or(0, |answer| answer.status().as_u16());
+                drop(place);
+                if noise == Noise::Scim {
+                    let count = match status {
+                        200..=299 => &told.served,
+                        429 => &told.limited,
+                        _ => &told.other,
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    told.sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    }))
+}
+
+/// Look-ups and creations, as a first synchronisation has them.
+fn loud_request(loud: &Org, n: u64) -> reqwest::RequestBuilder {
+    if n % 2 == 0 {
+        let path = format!("/Users?filter=userName+eq+%22user{n}@loud.example%22&startIndex=1&count=100");
+        return loud.asks(Method::GET, &path, None);
+    }
+    let name = format!("{}-{n}@loud.example", uuid::Uuid::now_v7());
+    let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name});
+    loud.asks(Method::POST, "/Users", Some(&body))
+}
