@@ -36,8 +36,8 @@ pub const ENCLOSED: &[(&str, &[&str])] = &[
                "scim_request_people"]),
 ];
 
-/// Functions that run with their owner's rights: the gate's doors, what keeps its routes, and what
-/// makes the record's months.
+/// Functions that run with their owner's rights: the gate's doors, what keeps its routes, what makes the
+/// record's months, and what has tables measured.
 const DEFINERS: &[&str] = &[
     "gate_connection",
     "gate_credential",
@@ -49,6 +49,7 @@ const DEFINERS: &[&str] = &[
     "gate_slug",
     "follow_route",
     "make_audit_months",
+    "measure_grown",
 ];
 
 type Policies = Vec<(String, String, String, String, String, String)>;
@@ -141,7 +142,7 @@ pub async fn complaints(
     let definers: Vec<String> = sqlx::query_scalar(
         "SELECT proname::text FROM pg_proc p
           WHERE pronamespace = 'vst'::regnamespace AND prosecdef
-            AND NOT (proowner = (CASE proname WHEN 'make_audit_months' THEN 'vst_owner' ELSE 'vst_gate' END)::regrole
+            AND NOT (proowner = (CASE WHEN proname IN ('make_audit_months', 'measure_grown') THEN 'vst_owner' ELSE 'vst_gate' END)::regrole
                      AND proconfig = '{\"search_path=vst, pg_temp\"}'
                      AND proname::text = ANY ($1) AND NOT has_function_privilege('public', p.oid, 'EXECUTE'))",
     )

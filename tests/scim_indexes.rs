@@ -2,11 +2,12 @@
 //! page by order or by cursor begins where it begins.
 
 use crate::{
-    house::{House, Tenant, call, house},
+    house::{House, Site, Tenant, call, house},
     scim_made::crowd,
 };
 use model::TokenDigest;
 use scim::{Condition, Filter, Kind, SortBy};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::{Either, Position, Search, Sorting, Start};
 
 const PEOPLE: u32 = 30_000;
@@ -93,4 +94,33 @@ async fn a_page_begins_where_the_one_before_it_ended_and_reads_no_more() {
         let found = plan.lines().any(|line| line.contains("Index Cond") && line.contains(bound));
         assert!(found && plan.contains(index) && !plan.contains("Seq Scan"), "{plan}");
     }
+}
+
+/// Of a table that nobody has measured every index that begins with the org is as good as any. Who fills
+/// one faster than autovacuum looks is planned for all the same.
+#[tokio::test]
+async fn a_table_that_has_grown_is_measured_and_its_plans_follow() {
+    let house = Site::named("sizes").open();
+    let tenant = house.tenant().await;
+    let (org, dir) = (tenant.org.uuid(), tenant.directory.uuid());
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let people = format!(
+        "BEGIN; SET LOCAL ROLE vst_app; SET LOCAL search_path = vst;
+         SELECT set_config('app.org_id', '{org}', true), set_config('app.reach', 'org', true);
+         INSERT INTO users (org_id, user_id, user_name, user_name_norm, active, dir_id, created_at, modified_at)
+         SELECT '{org}', gen_random_uuid(), 'u' || n, 'u' || n, true, '{dir}', now(), now() FROM generate_series(1, 5000) n;
+         COMMIT"
+    );
+    sqlx::raw_sql(AssertSqlSafe(people)).execute(&mut sql).await.unwrap();
+    // The job may have been before us.
+    house.on(async { house.gw.db.measure_grown().await.unwrap() }).await;
+    let known: f32 = sqlx::query_scalar("SELECT reltuples FROM pg_class WHERE oid = 'vst.users'::regclass")
+        .fetch_one(&mut sql)
+        .await
+        .unwrap();
+    assert!(known >= 5_000.0, "{known}");
+    let filter = "userName eq \"u77\"";
+    let plan = plan(house, &tenant, Asked { filter, kind: Kind::User, sort: None, after: None }).await;
+    assert!(plan.contains("users_org_id_user_name_norm_key"), "{plan}");
+    assert_eq!(house.on(async { house.gw.db.measure_grown().await.unwrap() }).await, 0, "once is enough");
 }

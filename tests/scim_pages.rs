@@ -173,7 +173,12 @@ fn key(resource: &Value, by: &str) -> Option<String> {
         "emails" => preferred(&resource["emails"]).and_then(|one| folded(&one["value"])),
         "active" => resource["active"].as_bool().map(|active| active.to_string()),
         "name.familyName" => folded(&resource["name"]["familyName"]),
-        "meta.lastModified" => resource["meta"]["lastModified"].as_str().map(|at| format!("{at:0<30}")),
+        // The zeros at a fraction's end are left out.
+        "meta.lastModified" => resource["meta"]["lastModified"].as_str().map(|at| {
+            let at = at.trim_end_matches('Z');
+            let (whole, fraction) = at.split_once('.').unwrap_or((at, ""));
+            format!("{whole}.{fraction:0<9}")
+        }),
         name => folded(&resource[name]),
     };
     found.map(|text| text.chars().take(256).collect::<String>()).filter(|text| !text.is_empty())

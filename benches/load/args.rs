@@ -56,6 +56,10 @@ impl Args {
             match word.as_str() {
                 // Cargo's own.
                 "--bench" => {}
+                "--help" => {
+                    println!("{HELP}");
+                    std::process::exit(0)
+                }
                 "--secs" => args.secs = number(),
                 "--orgs" => args.orgs = number() as usize,
                 "--users" => args.users = number(),

@@ -183,7 +183,7 @@ fn make(noise: Noise, loud: &Org, base: &str, told: &Arc<Told>) -> Option<JoinHa
 
 /// Look-ups and creations, as a first synchronisation has them.
 fn loud_request(loud: &Org, n: u64) -> reqwest::RequestBuilder {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         let path = format!("/Users?filter=userName+eq+%22user{n}@loud.example%22&startIndex=1&count=100");
         return loud.asks(Method::GET, &path, None);
     }

@@ -130,7 +130,7 @@ async fn make(
     if unless_raced(tx.create_user(&user, Some(seat)).await)?.is_none() {
         return Ok(None);
     }
-    tx.set_emails(user.id, &addresses_of(&document)).await?;
+    tx.add_emails(user.id, &addresses_of(&document)).await?;
     let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
     Ok(unless_raced(bound)?.map(|()| (user, Adopted::Made)))
 }

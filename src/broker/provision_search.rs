@@ -158,7 +158,8 @@ pub async fn search(
         // The last page ends with the last of all; one that follows another knows how many there were
         // when the walk began, and that there is one more at least.
         (Some(_), None) => before + shown,
-        (None, None) if shown > 0 => before + shown,
+        // So does a first page, be it empty.
+        (None, None) if shown > 0 || (before == 0 && query.count > 0) => before + shown,
         (Some(footing), Some(_)) => footing.total.max(before + shown + 1),
         (None, _) => reader.total(among).await?,
     };

@@ -92,7 +92,7 @@ pub async fn create(
     let room;
     (tx, room) = seat_for(gw, scope, tx, (false, user.active)).await?;
     tx.create_user(&user, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
-    tx.set_emails(user.id, &addresses_of(&document)).await?;
+    tx.add_emails(user.id, &addresses_of(&document)).await?;
     let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
         .value("after", Value::Object(document.attributes.clone()))

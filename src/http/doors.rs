@@ -2,7 +2,7 @@
 //! expired or revoked is unknown here, and all of these look the same from outside.
 
 use super::{
-    guard::{facts, limited},
+    guard::{facts, limited, waited},
     witness,
 };
 use actix_web::{
@@ -59,6 +59,7 @@ pub async fn scim_secret(
 ) -> Result<OrgScope<ScimClient>, FlowError> {
     let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
     let credential = CredentialText::parse(CredentialKind::ClientSecret, secret).map_err(|_| wrong())?;
+    waited(req, gw, &credential.digest)?;
     let opened = gw.db.scim_client(&credential.digest, ScimForm::Secret, &facts(req).call).await;
     let scope = opened.map_err(|error| match error {
         GateError::Unknown | GateError::Closed(_) => wrong(),
@@ -67,7 +68,7 @@ pub async fn scim_secret(
     if scope.door().directory != client {
         return Err(wrong());
     }
-    limited(req, gw, &scope, scope.door().key).await?;
+    limited(req, gw, &scope, (scope.door().key, &credential.digest)).await?;
     gw.uses.note(scope.org(), scope.door().key, scope.now());
     Ok(scope)
 }
@@ -97,12 +98,13 @@ pub async fn scim(
     slug: Option<&str>,
 ) -> Result<OrgScope<ScimClient>, FlowError> {
     let (credential, form) = shown(req)?;
+    waited(req, gw, &credential.digest)?;
     let scope = gw.db.scim_client(&credential.digest, form, &facts(req).call).await.map_err(shut)?;
     if !agrees(&credential, &scope, slug) {
         return Err(unauthorized());
     }
     witness::proven(req, &scope);
-    limited(req, gw, &scope, scope.door().key).await?;
+    limited(req, gw, &scope, (scope.door().key, &credential.digest)).await?;
     gw.uses.note(scope.org(), scope.door().key, scope.now());
     if let Some(lacking) = needed(req).iter().find(|scope_needed| !scope.door().may(scope_needed)) {
         let said = format!("this token is held to other scopes than {lacking}: use one that has it");
@@ -143,6 +145,7 @@ pub async fn administrator(
     let wanted = OrgRef::read(org);
     let scope = match credential.kind {
         CredentialKind::OrgKey => {
+            waited(req, gw, &credential.digest)?;
             let scope = gw.db.org_key(&credential.digest, &call).await.map_err(shut)?;
             let same = match &wanted {
                 OrgRef::Id(id) => *id == scope.org(),
@@ -151,7 +154,7 @@ pub async fn administrator(
             if !same {
                 return Err(FlowError::Missing);
             }
-            limited(req, gw, &scope, scope.door().key).await?;
+            limited(req, gw, &scope, (scope.door().key, &credential.digest)).await?;
             gw.uses.note(scope.org(), scope.door().key, scope.now());
             scope
         }

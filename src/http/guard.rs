@@ -3,7 +3,7 @@
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
-    body::MessageBody,
+    body::{self, BodySize, BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -13,7 +13,10 @@ use actix_web::{
     web::Data,
 };
 use broker::{FlowError, Gateway};
-use model::ids::{EventId, KeyId};
+use model::{
+    TokenDigest,
+    ids::{EventId, KeyId},
+};
 use std::time::Instant;
 use store::{Call, Door, GateError, OrgRef, OrgScope, live::Quota};
 use tracing::{Instrument, Span, field::Empty};
@@ -48,10 +51,19 @@ pub async fn limited<D: Door>(
     req: &HttpRequest,
     gw: &Gateway,
     scope: &OrgScope<D>,
-    credential: KeyId,
+    credential: (KeyId, &TokenDigest),
 ) -> Result<(), FlowError> {
     let Some(live) = &gw.live else { return Ok(()) };
     let Some(quota) = live.throttle(scope, credential, &gw.rates).await else { return Ok(()) };
+    told(req, quota)
+}
+
+/// Before any look-up: a credential that was proven and told to wait waits still. Errors: `rate_limited`.
+pub fn waited(req: &HttpRequest, gw: &Gateway, digest: &TokenDigest) -> Result<(), FlowError> {
+    gw.live.as_ref().and_then(|live| live.waits(digest)).map_or(Ok(()), |quota| told(req, quota))
+}
+
+fn told(req: &HttpRequest, quota: Quota) -> Result<(), FlowError> {
     req.extensions_mut().insert(quota);
     match quota.retry_after_secs {
         None => Ok(()),
@@ -104,10 +116,7 @@ pub async fn guard(
             (call, org, is_own, span)
         }
         None => {
-            return next
-                .call(req)
-                .await
-                .map(ServiceResponse::map_into_right_body::<actix_web::body::BoxBody>);
+            return next.call(req).await.map(ServiceResponse::map_into_right_body::<BoxBody>);
         }
     };
     let (began, method) = (Instant::now(), req.method().clone());
@@ -138,6 +147,10 @@ pub async fn guard(
     if gw.is_some_and(|gw| gw.links.is_https()) {
         let said = HeaderValue::from_static(transport_security(is_own));
         headers.insert(header::STRICT_TRANSPORT_SECURITY, said);
+    }
+    // A stream would be waited for, to send nothing of it.
+    if method == Method::HEAD && response.response().body().size() == BodySize::Stream {
+        return Ok(response.map_body(|_, _| EitherBody::left(BoxBody::new(body::None::new()))));
     }
     Ok(response.map_into_right_body())
 }

@@ -12,6 +12,7 @@ pub mod months;
 pub mod refusals;
 mod relay;
 pub mod requests;
+mod sizes;
 pub mod sweep;
 pub mod uses;
 
@@ -31,7 +32,7 @@ use tokio::{sync::watch, task::JoinSet};
 const OFTEN: Duration = Duration::from_millis(250);
 /// How often the sweep looks whose turn it is.
 const SELDOM: Duration = Duration::from_secs(1);
-/// How often Redis is asked whether it still holds everything.
+/// How often Redis is asked whether it still holds everything, and Postgres what has grown.
 const STEADILY: Duration = Duration::from_secs(5);
 const MINUTELY: Duration = Duration::from_secs(60);
 const HOURLY: Duration = Duration::from_secs(3_600);
@@ -49,6 +50,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(feed::follow(gw.clone(), stop.clone()));
     jobs.spawn(every(MINUTELY, "feed.forget", gw.clone(), stop.clone(), feed::forget));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
+    jobs.spawn(every(STEADILY, "sizes", gw.clone(), stop.clone(), sizes::round));
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
     jobs.spawn(every(SELDOM, "acks", gw.clone(), stop.clone(), acks::round));

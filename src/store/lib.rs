@@ -42,6 +42,7 @@ mod scope;
 mod seats;
 mod sessions;
 mod sign_in_gifts;
+mod sizes;
 mod sweep;
 mod teams;
 mod turns;

@@ -22,6 +22,12 @@ fn uuids(people: &[UserId]) -> Vec<Uuid> {
     people.iter().map(|id| id.uuid()).collect()
 }
 
+/// Values and types as they are compared.
+fn folded(emails: &[(&str, Option<&str>)]) -> (Vec<String>, Vec<String>) {
+    let kind = |kind: &Option<&str>| kind.map(normalised).unwrap_or_default();
+    emails.iter().map(|(value, of)| (normalised(value), kind(of))).unzip()
+}
+
 fn memberships(rows: Vec<(Uuid, Uuid, String)>) -> Vec<Membership> {
     rows.into_iter()
         .map(|(group, user, display)| Membership {
@@ -115,10 +121,7 @@ impl TenantTx {
 
     /// Replaces the addresses a person is found by: value and type.
     pub async fn set_emails(&mut self, user: UserId, emails: &[(&str, Option<&str>)]) -> Result<()> {
-        let org = self.org().uuid();
-        let values: Vec<String> = emails.iter().map(|(value, _)| normalised(value)).collect();
-        let kinds: Vec<String> =
-            emails.iter().map(|(_, kind)| kind.map(normalised).unwrap_or_default()).collect();
+        let (values, kinds) = folded(emails);
         sqlx::query(
             "DELETE FROM user_emails e
               WHERE e.user_id = $1
@@ -130,6 +133,13 @@ impl TenantTx {
         .bind(&kinds)
         .execute(self.sql())
         .await?;
+        self.add_emails(user, emails).await
+    }
+
+    /// Gives a person addresses beside those there are: to somebody new, all of them.
+    pub async fn add_emails(&mut self, user: UserId, emails: &[(&str, Option<&str>)]) -> Result<()> {
+        let org = self.org().uuid();
+        let (values, kinds) = folded(emails);
         sqlx::query(
             "INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
              SELECT $1, $2, value, kind FROM UNNEST($3::text[], $4::text[]) AS n(value, kind)

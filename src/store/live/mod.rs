@@ -14,7 +14,7 @@ use model::count::{Durations, Series};
 use model::{TokenDigest, ids::SessionId, revocation::Scope};
 use redis::{AsyncCommands, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use std::{
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(150);
 #[derive(Clone)]
 pub struct Live {
     redis: ConnectionManager,
+    waiting: Arc<throttle::Waiting>,
 }
 
 /// What Redis says of a session cookie.
@@ -66,7 +67,7 @@ impl Live {
             .set_response_timeout(Some(PATIENCE))
             .set_number_of_retries(1);
         let redis = ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)?;
-        Ok(Self { redis })
+        Ok(Self { redis, waiting: Arc::default() })
     }
 
     pub async fn ping(&self) -> Result<(), redis::RedisError> {

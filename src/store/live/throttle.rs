@@ -1,12 +1,17 @@
 //! How many requests a credential and its org may make: two buckets that refill evenly (GCRA), asked
 //! and filled by one script call. Redis away, or slow, lets everything through: a limit protects the
-//! service, it decides nothing about who may do what.
+//! service, it decides nothing about who may do what. Who has to wait is remembered by the node that said
+//! so, and told again without a look at any store: a flood costs least who is not in it.
 
 use super::Live;
 use crate::{Door, OrgScope};
-use model::ids::KeyId;
+use model::{TokenDigest, ids::KeyId};
 use redis::Script;
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// Requests that are let through each second.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +37,43 @@ const MICROS: i64 = 1_000_000;
 /// A request waits no longer than this for its limit.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Credentials that wait, at once: each has an entry of some hundred bytes.
+const WAITING_MAX: usize = 10_000;
+
+/// Credentials that were told to wait, and until when: by digest, so that only whoever holds one asks.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<HashMap<[u8; 32], (Instant, Quota)>>);
+
+impl Waiting {
+    fn told(&self, digest: &TokenDigest, now: Instant) -> Option<Quota> {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get(digest.bytes()).filter(|(until, _)| now < *until).map(|(_, quota)| *quota)
+    }
+    fn tell(&self, digest: TokenDigest, quota: Quota, now: Instant, wait: Duration) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= WAITING_MAX {
+            waiting.retain(|_, (until, _)| now < *until);
+        }
+        if let Some(until) = now.checked_add(wait).filter(|_| waiting.len() < WAITING_MAX) {
+            waiting.insert(*digest.bytes(), (until, quota));
+        }
+    }
+}
+
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("throttle.lua")));
 
 impl Live {
-    /// Takes one request out of both buckets, or out of neither; nothing when Redis is away.
+    /// What this credential was told, while it has to wait.
+    pub fn waits(&self, digest: &TokenDigest) -> Option<Quota> {
+        self.waiting.told(digest, Instant::now())
+    }
+
+    /// Takes one request out of both buckets, or out of neither; nothing when Redis is away. `digest` is
+    /// the credential's.
     pub async fn throttle<D: Door>(
         &self,
         scope: &OrgScope<D>,
-        credential: KeyId,
+        (credential, digest): (KeyId, &TokenDigest),
         rates: &Rates,
     ) -> Option<Quota> {
         let mut redis = self.redis.clone();
@@ -52,11 +86,45 @@ impl Live {
         let asked = tokio::time::timeout(PATIENCE, call.invoke_async::<(i64, i64, i64, i64)>(&mut redis));
         let (limit, remaining, reset, wait) = asked.await.ok()?.ok()?;
         let secs = |micros: i64| micros.saturating_add(MICROS - 1) / MICROS;
-        Some(Quota {
+        let quota = Quota {
             limit,
             remaining,
             reset_secs: secs(reset),
             retry_after_secs: (wait > 0).then(|| u32::try_from(secs(wait)).unwrap_or(u32::MAX)),
-        })
+        };
+        if let Some(wait) = u64::try_from(wait).ok().filter(|wait| *wait > 0) {
+            self.waiting.tell(*digest, quota, Instant::now(), Duration::from_micros(wait));
+        }
+        Some(quota)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLD: Quota = Quota { limit: 125, remaining: 0, reset_secs: 5, retry_after_secs: Some(1) };
+
+    #[test]
+    fn who_waits_is_told_again_until_the_wait_is_over_and_nobody_else_is() {
+        let (waiting, now, wait) = (Waiting::default(), Instant::now(), Duration::from_millis(40));
+        let (one, other) = (TokenDigest::of("one"), TokenDigest::of("other"));
+        waiting.tell(one, TOLD, now, wait);
+        assert_eq!(waiting.told(&one, now + wait - Duration::from_micros(1)), Some(TOLD));
+        assert_eq!(waiting.told(&one, now + wait), None);
+        assert_eq!(waiting.told(&other, now), None);
+    }
+
+    #[test]
+    fn so_many_are_remembered_and_those_that_are_over_make_room() {
+        let (waiting, now) = (Waiting::default(), Instant::now());
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
+        for n in 0..=WAITING_MAX {
+            waiting.tell(TokenDigest::of(&n.to_string()), TOLD, now, if n == 0 { short } else { long });
+        }
+        let (last, late) = (TokenDigest::of(&WAITING_MAX.to_string()), TokenDigest::of("late"));
+        assert_eq!(waiting.told(&last, now), None);
+        waiting.tell(late, TOLD, now + short, long);
+        assert_eq!(waiting.told(&late, now + short), Some(TOLD));
     }
 }
