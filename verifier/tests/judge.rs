@@ -145,7 +145,7 @@ async fn bytes_have_one_spelling() {
     let unused = format!("{}{}", &signature[..signature.len() - 1], &alphabet[last + 1..last + 2]);
     let bad = [
         format!("{token}="),
-        format!("{token}A"),
+        format!("{token}AAA"),
         format!("{token}."),
         format!("{token}\n"),
         format!(" {token}"),
@@ -164,6 +164,7 @@ async fn bytes_have_one_spelling() {
         assert_eq!(fault(&verifier, &token).await, Fault::Malformed, "{token}");
     }
     assert_eq!(fault(&verifier, &format!("{header}.{payload}.")).await, Fault::Signature);
+    assert_eq!(fault(&verifier, &format!("{token}A")).await, Fault::Signature, "one byte more");
     assert_eq!(fault(&verifier, &format!("{header}.{payload}.{}", &signature[..84])).await, Fault::Signature);
     let other = gateway.token(json!({"sub": "usr_2"}));
     let swapped = format!("{header}.{}.{signature}", other.split('.').nth(1).unwrap());

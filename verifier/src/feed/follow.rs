@@ -96,7 +96,13 @@ impl Follower {
         let at_once = self.behind || streams;
         let wait = if at_once { 0 } else { wait_secs(self.shared.rules.mode) };
         let asked_at = Instant::now();
-        let page = self.shared.remote.page(self.cursor.as_deref(), wait).await?;
+        let page = self.shared.remote.page(self.cursor.as_deref(), wait).await;
+        if matches!(page, Err(RemoteError::Status { status: 400, .. })) {
+            // A cursor that the gateway does not read, any more: what came since is in all that it keeps.
+            self.shared.pulse.miss();
+            (self.cursor, self.behind) = (None, true);
+        }
+        let page = page?;
         if page.more && self.cursor.as_ref() == Some(&page.cursor) {
             return Err(RemoteError::NotOurs("more revocations, and no way to them"));
         }
@@ -141,7 +147,7 @@ impl Follower {
             Ok(Some(response)) => response,
             // Headers that do not come are a proxy's that waits for the end; a refusal is of streams alone,
             // because a page has just been given.
-            Ok(None) | Err(RemoteError::Late | RemoteError::Status { status: 400 | 404..=406, .. }) => {
+            Ok(None) | Err(RemoteError::Late | RemoteError::Status { status: 404..=406, .. }) => {
                 return Ok(Ended::Mute);
             }
             Err(why) => return Err(why),

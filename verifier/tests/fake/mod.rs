@@ -252,6 +252,9 @@ impl Gateway {
             assert!(head.contains(&format!("last-event-id: {}", after.as_deref().unwrap())));
             return self.stream(socket, streams, after).await;
         }
+        if after.as_deref().is_some_and(|cursor| !cursor.contains('.')) {
+            return answer(socket, 400, "", "{}").await;
+        }
         if let Some(page) = page {
             return answer(socket, 200, "", &page).await;
         }
@@ -283,9 +286,9 @@ impl Gateway {
         let mut beat_at = Instant::now();
         let life = self.state.lock().unwrap().life;
         loop {
-            let (feed, now, its) = {
+            let (feed, ends) = {
                 let state = self.state.lock().unwrap();
-                (state.feed, state.streams, state.life)
+                (state.feed, state.streams == Streams::Refused || state.page.is_some() || state.life != life)
             };
             if streams == Streams::Mute || !feed {
                 // Bytes, but no event.
@@ -293,12 +296,12 @@ impl Gateway {
                 sleep(Duration::from_millis(200)).await;
                 continue;
             }
-            if now == Streams::Refused || its != life {
+            if ends {
                 return Ok(());
             }
             let page = self.page(after.as_deref());
             let cursor = page["cursor"].as_str().unwrap().to_owned();
-            if page["data"] != json!([]) {
+            if page["data"] != json!([]) || page["gap"] == json!(true) {
                 let event = format!("event: revocations\nid: {cursor}\ndata: {page}\n\n");
                 socket.write_all(event.as_bytes()).await?;
             }
