@@ -88,9 +88,7 @@ where
                     request.extensions_mut().insert(Verified(claims));
                     service.call(request).await.map(ServiceResponse::map_into_left_body)
                 }
-                Err(denied) => {
-                    Ok(request.into_response(denied.error_response()).map_into_right_body())
-                }
+                Err(denied) => Ok(request.into_response(denied.error_response()).map_into_right_body()),
             }
         })
     }

@@ -156,7 +156,8 @@ impl Denied {
             Self::Scope(_) | Self::Role => "insufficient_scope",
             Self::Authentication { .. } => "insufficient_user_authentication",
         };
-        let mut text = format!("Bearer error=\"{error}\", error_description=\"{}\"", quoted(&self.to_string()));
+        let mut text =
+            format!("Bearer error=\"{error}\", error_description=\"{}\"", quoted(&self.to_string()));
         match self {
             Self::Scope(scope) => text.push_str(&format!(", scope=\"{}\"", quoted(scope))),
             Self::Authentication { acr_values, max_age_secs } => {
@@ -220,7 +221,8 @@ mod tests {
         assert_eq!(of(&[]), Err(Denied::Missing));
         assert_eq!(of(&["Basic YTpi"]), Err(Denied::Missing));
         assert_eq!(of(&["DPoP a.b.c"]), Err(Denied::Missing));
-        for bad in ["Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a,b", "Bearer a\tb", "Bearer ä"] {
+        for bad in ["Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a,b", "Bearer a\tb", "Bearer ä"]
+        {
             assert_eq!(of(&[bad]), Err(Denied::Ambiguous), "{bad}");
         }
         assert_eq!(of(&["Bearer a", "Bearer a"]), Err(Denied::Ambiguous), "two heads, two minds");

@@ -131,7 +131,10 @@ impl Remote {
         (id, secret): (&str, &str),
         tls: ClientConfig,
     ) -> Result<Self, RemoteError> {
-        #[expect(clippy::disallowed_methods, reason = "an app's own socket: the crate is no part of the server")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an app's own socket: the crate is no part of the server"
+        )]
         let client = Client::builder()
             .use_preconfigured_tls(tls)
             .redirect(Policy::none())
@@ -239,7 +242,8 @@ fn good(response: Response) -> Result<Response, RemoteError> {
     if response.status().is_success() {
         return Ok(response);
     }
-    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let seconds =
+        response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let retry_after = seconds.map(|secs: u64| Duration::from_secs(secs.min(RETRY_AFTER_SECS_MAX)));
     Err(RemoteError::Status { status: response.status().as_u16(), retry_after })
 }
@@ -289,7 +293,9 @@ fn form_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => encoded.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
+                encoded.push(char::from(byte))
+            }
             b' ' => encoded.push('+'),
             other => drop(write!(encoded, "%{other:02X}")),
         }

@@ -101,7 +101,8 @@ impl Require {
         if !self.roles.iter().all(|any| any.iter().any(|role| claims.has_role(role))) {
             return Err(Denied::Role);
         }
-        let among = |values: &Vec<String>| claims.acr().is_some_and(|acr| values.iter().any(|value| value == acr));
+        let among =
+            |values: &Vec<String>| claims.acr().is_some_and(|acr| values.iter().any(|value| value == acr));
         let wished = self.acr_values.as_ref().filter(|values| !among(values));
         // Somebody whose sign-in has no time has not signed in lately.
         let age = |max| claims.auth_time().is_none_or(|at| now_secs.saturating_sub(at) > max);

@@ -214,7 +214,11 @@ impl Builder {
             other => StartError::Certificates(other.to_string()),
         })?;
         let rules = Rules {
-            expected: Expected { issuer: self.issuer, audience: self.audience, leeway_secs: self.leeway_secs },
+            expected: Expected {
+                issuer: self.issuer,
+                audience: self.audience,
+                leeway_secs: self.leeway_secs,
+            },
             mode: self.mode,
             staleness_max: self.staleness_max.or(own),
             cached_tokens_max: self.cached_tokens_max,
@@ -288,7 +292,10 @@ mod tests {
         assert!(good().leeway_secs(60).checked().is_ok());
         assert_eq!(why(good().leeway_secs(61)), Some(StartError::OutOfBounds("leeway_secs")));
         assert_eq!(why(good().watermarks_max(999)), Some(StartError::OutOfBounds("watermarks_max")));
-        assert_eq!(why(good().cached_tokens_max(1_000_001)), Some(StartError::OutOfBounds("cached_tokens_max")));
+        assert_eq!(
+            why(good().cached_tokens_max(1_000_001)),
+            Some(StartError::OutOfBounds("cached_tokens_max"))
+        );
         let stale = Some(StartError::OutOfBounds("staleness_max"));
         assert_eq!(why(good().staleness_max(Duration::from_secs(31))), stale, "looser than the mode");
         assert_eq!(why(good().staleness_max(Duration::from_millis(499))), stale);

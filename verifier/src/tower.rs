@@ -68,12 +68,14 @@ where
         let mut ready = std::mem::replace(&mut self.inner, copy);
         let layer = self.layer.clone();
         Box::pin(async move {
-            let token = bearer(request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes));
+            let token =
+                bearer(request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes));
             let verified = match token {
                 Ok(token) => layer.verifier.verify(token).await,
                 Err(denied) => Err(denied),
             };
-            let passed = verified.and_then(|claims| layer.require.check(&claims, now_secs()).map(|()| claims));
+            let passed =
+                verified.and_then(|claims| layer.require.check(&claims, now_secs()).map(|()| claims));
             match passed {
                 Ok(claims) => {
                     request.extensions_mut().insert(Verified(claims));

@@ -105,7 +105,11 @@ pub struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Verifier({} for {})", self.shared.rules.expected.issuer, self.shared.rules.expected.audience)
+        write!(
+            f,
+            "Verifier({} for {})",
+            self.shared.rules.expected.issuer, self.shared.rules.expected.audience
+        )
     }
 }
 
@@ -285,7 +289,9 @@ impl Shared {
         }
         match (stale, self.rules.mode) {
             (false, _) => tracing::info!("revocations are known again"),
-            (true, Mode::BestEffort) => tracing::warn!("revocations are not known: tokens pass until they end"),
+            (true, Mode::BestEffort) => {
+                tracing::warn!("revocations are not known: tokens pass until they end")
+            }
             (true, Mode::Strict | Mode::Bounded) => {
                 tracing::warn!("revocations are not known: the gateway is asked about each token");
             }

@@ -139,7 +139,8 @@ impl Watermarks {
     pub(crate) fn apply(&mut self, revocations: &[Revocation], keeps: Duration, now: Instant) {
         self.keeps = keeps;
         for Revocation { org, seq, scope, action } in revocations {
-            let known = KINDS.iter().any(|kind| scope == kind || (kind.ends_with(':') && scope.starts_with(kind)));
+            let known =
+                KINDS.iter().any(|kind| scope == kind || (kind.ends_with(':') && scope.starts_with(kind)));
             let scope = if known { scope.as_str() } else { ORG };
             // An action that is not known ends what each of them ends: access tokens.
             let terminate = if action == "terminate" { *seq } else { 0 };

@@ -116,7 +116,10 @@ fn too_many_marks_refuse_too_much_and_never_too_little() {
             let ids = [0; 4].map(|_| chance.below(5));
             let (ours, rule) = (marks.ends(&claims(org, rs, ids)), by_the_rule(&all, org, rs, ids));
             assert!(ours.is_some() || rule.is_none(), "seed {seed}: org {org} rs {rs} {ids:?}");
-            assert!(rule != Some(Action::Terminate) || ours == rule, "seed {seed}: org {org} rs {rs} {ids:?}");
+            assert!(
+                rule != Some(Action::Terminate) || ours == rule,
+                "seed {seed}: org {org} rs {rs} {ids:?}"
+            );
             assert_eq!(marks.ends(&claims(org, heads[org as usize], ids)), None, "seed {seed}");
         }
     }

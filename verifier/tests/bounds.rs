@@ -27,7 +27,8 @@ async fn not_caught_up(gateway: &Gateway, why: &str) {
 #[tokio::test]
 async fn pages_that_are_none_lead_nowhere_or_are_too_large_are_not_believed() {
     let page = |more: bool, cursor: &str, padding: usize| {
-        let data = vec![json!({"org": "org_1", "seq": 6, "scope": "usr:usr_1", "action": "terminate"}); padding];
+        let data =
+            vec![json!({"org": "org_1", "seq": 6, "scope": "usr:usr_1", "action": "terminate"}); padding];
         json!({"data": data, "cursor": cursor, "gap": false, "more": more, "keeps_secs": 3_600}).to_string()
     };
     let table = [
@@ -75,7 +76,9 @@ impl Gateway {
 /// A server that sends endlessly, or a byte now and then, is left.
 #[tokio::test]
 async fn an_endless_answer_and_a_dripping_one_are_left() {
-    for (chunk, pause) in [(vec![b' '; 64 * 1024], Duration::ZERO), (b" ".to_vec(), Duration::from_millis(200))] {
+    for (chunk, pause) in
+        [(vec![b' '; 64 * 1024], Duration::ZERO), (b" ".to_vec(), Duration::from_millis(200))]
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let (sent, left) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -85,7 +88,8 @@ async fn an_endless_answer_and_a_dripping_one_are_left() {
                 let (chunk, sent, left) = (chunk.clone(), sending.clone(), leaving.clone());
                 tokio::spawn(async move {
                     let _ = socket.read(&mut [0; 4_096]).await;
-                    let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{").await;
+                    let _ =
+                        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{").await;
                     while socket.write_all(&chunk).await.is_ok() {
                         sent.fetch_add(chunk.len(), Ordering::Relaxed);
                         sleep(pause).await;

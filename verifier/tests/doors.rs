@@ -16,7 +16,11 @@ use vestibule_verifier::{
 
 fn asks() -> Require {
     let roles = Catalogue::of([("admin", &["invoice:write"][..]), ("viewer", &["invoice:read"])]);
-    Require::new().scope("profile").permission("invoice:write", &roles).any_acr(&["phr", "phrh"]).max_age_secs(600)
+    Require::new()
+        .scope("profile")
+        .permission("invoice:write", &roles)
+        .any_acr(&["phr", "phrh"])
+        .max_age_secs(600)
 }
 
 /// Authorization headers, what is answered, and what `WWW-Authenticate` has in it.
@@ -120,7 +124,8 @@ async fn tower() {
         assert!(said.contains(part), "{said}, not {part}");
         assert_eq!(answer.body(), if status == 200 { "usr_1" } else { "" });
     }
-    let request = http::Request::builder().header("authorization", format!("Bearer {}", gateway.token(json!({}))));
+    let request =
+        http::Request::builder().header("authorization", format!("Bearer {}", gateway.token(json!({}))));
     let stale = VerifyLayer::new(deaf).layer(Who).call(request.body(()).unwrap()).await.unwrap();
     assert_eq!(stale.status(), 503);
     assert_eq!(stale.headers().get("retry-after").unwrap(), "2");

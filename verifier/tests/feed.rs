@@ -106,7 +106,8 @@ async fn a_lost_stream_is_resumed_where_it_ended() {
     gateway.revoke("org_1", 7, "usr:usr_1", "terminate");
     until(4, async || verifier.verify(&gateway.token(json!({}))).await.is_err()).await;
     let seen = gateway.state.lock().unwrap().seen.clone();
-    let feed: Vec<&String> = seen.iter().filter(|target| target.starts_with("/api/v1/revocations?")).collect();
+    let feed: Vec<&String> =
+        seen.iter().filter(|target| target.starts_with("/api/v1/revocations?")).collect();
     assert!(!feed[0].contains("after="), "{feed:?}");
     assert!(feed[1..].iter().all(|target| target.contains("after=1.")), "{feed:?}");
 }
@@ -161,7 +162,8 @@ async fn with_a_cursor_that_is_none_any_more_it_begins_anew() {
     let dead = gateway.token(json!({}));
     let page = json!({"data": [], "cursor": "old", "gap": false, "more": false, "keeps_secs": 3_600});
     gateway.set(|state| state.page = Some(page.to_string()));
-    until(3, async || gateway.state.lock().unwrap().seen.iter().any(|target| target.contains("after=old"))).await;
+    until(3, async || gateway.state.lock().unwrap().seen.iter().any(|target| target.contains("after=old")))
+        .await;
     gateway.revoke("org_1", 6, "usr:usr_1", "terminate");
     gateway.set(|state| state.page = None);
     until(12, async || verifier.verify(&dead).await.is_err()).await;

@@ -30,14 +30,28 @@ async fn a_good_token_gives_its_claims_by_each_algorithm_and_spelling() {
                 let token = signer.raw(&header.to_string(), &said.to_string());
                 for _ in 0..2 {
                     let claims = verifier.verify(&token).await.unwrap();
-                    assert_eq!((claims.sub(), claims.org_id(), claims.client_id()), ("usr_1", "org_1", "app_1"));
-                    assert_eq!((claims.sid(), claims.con(), claims.jti()), (Some("ses_1"), Some("con_1"), "evt_1"));
-                    assert_eq!((claims.rs(), claims.acr(), claims.scope()), (5, Some("phr"), "openid profile"));
-                    assert_eq!((claims.team_ids(), claims.roles()), (&["team_1".into()][..], &["admin".into()][..]));
+                    assert_eq!(
+                        (claims.sub(), claims.org_id(), claims.client_id()),
+                        ("usr_1", "org_1", "app_1")
+                    );
+                    assert_eq!(
+                        (claims.sid(), claims.con(), claims.jti()),
+                        (Some("ses_1"), Some("con_1"), "evt_1")
+                    );
+                    assert_eq!(
+                        (claims.rs(), claims.acr(), claims.scope()),
+                        (5, Some("phr"), "openid profile")
+                    );
+                    assert_eq!(
+                        (claims.team_ids(), claims.roles()),
+                        (&["team_1".into()][..], &["admin".into()][..])
+                    );
                     assert_eq!(claims.exp() - claims.iat(), 300);
                     assert_eq!(claims.auth_time(), Some(claims.iat() - 60));
                     assert_eq!((claims.amr().len(), claims.actor()), (2, None));
-                    assert!(claims.has_scope("profile") && !claims.has_scope("prof") && claims.has_role("admin"));
+                    assert!(
+                        claims.has_scope("profile") && !claims.has_scope("prof") && claims.has_role("admin")
+                    );
                 }
             }
         }
@@ -105,7 +119,10 @@ async fn only_an_access_tokens_header_counts() {
     assert_eq!(fault(&verifier, &gateway.signer.raw(twice, &payload)).await, Fault::Malformed);
     let foreign = Signer::es256("stranger").raw(&with("kid", json!("stranger")), &payload);
     assert_eq!(fault(&verifier, &foreign).await, Fault::UnknownKey);
-    assert_eq!(fault(&verifier, &own.raw(&gateway.signer.header().to_string(), &payload)).await, Fault::Signature);
+    assert_eq!(
+        fault(&verifier, &own.raw(&gateway.signer.header().to_string(), &payload)).await,
+        Fault::Signature
+    );
 }
 
 /// The public key's bytes as a secret of HMAC, and a key used by another algorithm than its own.
@@ -188,7 +205,8 @@ async fn a_claim_of_a_wrong_type_is_an_error_and_never_absent() {
     };
     let now = now();
     let not_text = ["1", "null", "true", "[]", "[\"usr_1\"]", "{}", "\"\\u0000\""];
-    let not_whole = ["\"300\"", "1.5", "300.0", "3e2", "-1", "null", "true", "[]", "[300]", "{}", "18446744073709551616"];
+    let not_whole =
+        ["\"300\"", "1.5", "300.0", "3e2", "-1", "null", "true", "[]", "[300]", "{}", "18446744073709551616"];
     let not_texts = ["\"admin\"", "null", "1", "{}", "[1]", "[null]", "[[\"admin\"]]", "true"];
     for (name, bad) in [
         ("sub", &not_text[..]),

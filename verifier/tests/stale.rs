@@ -40,7 +40,10 @@ async fn strict_asks_after_two_seconds_and_refuses_when_it_cannot() {
     gateway.set(|state| state.asked = Asked::Inactive);
     assert!(verifier.verify(&token).await.is_ok());
     assert_eq!(gateway.count("/oauth2/introspect"), count);
-    assert!(verifier.verify(&gateway.token(json!({"jti": "evt_2"}))).await.is_err(), "said of that token alone");
+    assert!(
+        verifier.verify(&gateway.token(json!({"jti": "evt_2"}))).await.is_err(),
+        "said of that token alone"
+    );
     sleep(Duration::from_millis(2_100)).await;
     assert_eq!(verifier.verify(&token).await, Err(Denied::Inactive));
     // And when the feed is back, it is enough again.

@@ -93,13 +93,15 @@ impl Pauses {
         report(shared, why);
         let doubled = PAUSE_FIRST.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        let pause = match why {
-            RemoteError::Status { retry_after: Some(asked), .. } => doubled.min(PAUSE_MAX).max(*asked),
+        let (asked, pause) = match why {
+            RemoteError::Status { retry_after: Some(asked), .. } => (*asked, doubled.min(PAUSE_MAX)),
             // Nobody mends a wrong secret within the second.
-            RemoteError::Status { status: 401 | 403, .. } | RemoteError::AnotherIssuer(_) => PAUSE_MAX,
-            _ => doubled.min(PAUSE_MAX),
+            RemoteError::Status { status: 401 | 403, .. } | RemoteError::AnotherIssuer(_) => {
+                (Duration::ZERO, PAUSE_MAX)
+            }
+            _ => (Duration::ZERO, doubled.min(PAUSE_MAX)),
         };
-        sleep(jittered(pause)).await;
+        sleep(asked + jittered(pause)).await;
     }
 }
 

@@ -9,12 +9,12 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+use tokens::Signer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::sleep,
 };
-use tokens::Signer;
 use vestibule_verifier::{Builder, Verifier};
 
 pub const AUDIENCE: &str = "app_1";
@@ -282,7 +282,9 @@ impl Gateway {
             Streams::Headless => sleep(Duration::from_secs(60)).await,
             Streams::Refused => return answer(socket, 406, "", "{}").await,
         }
-        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n").await?;
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+            .await?;
         let mut beat_at = Instant::now();
         let life = self.state.lock().unwrap().life;
         loop {
@@ -318,7 +320,6 @@ impl Gateway {
         }
     }
 }
-
 
 async fn read(socket: &mut TcpStream) -> std::io::Result<Option<(String, String)>> {
     let mut bytes = Vec::new();
