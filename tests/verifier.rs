@@ -2,9 +2,10 @@
 //! and an app's own rows follow the token's org.
 
 use crate::house::{
-    House, Site, Tenant, house,
-    walk::{self, is_active, redeem, text},
+    House, Site, Tenant, authorize_url, house,
+    walk::{self, AtTheDoor, is_active, param, redeem, text},
 };
+use idp_fixtures::{Browser, Page};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::{
@@ -27,15 +28,33 @@ async fn verifier(issuer: &str, tenant: &Tenant, mode: Mode) -> Verifier {
     builder.start().await.expect("the verifier starts")
 }
 
-/// A person whom the directory knows: their id, and what a sign-in gives.
-async fn signed_in(house: &'static House, tenant: &Tenant) -> (String, Value) {
+/// Ada, as the directory makes her.
+async fn ada(house: &House, tenant: &Tenant) -> String {
     let ada = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
         "userName": format!("ada@{}", tenant.domain), "active": true,
     });
     let (status, made) = house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(ada)).await;
     assert_eq!(status, 201, "{made}");
-    (text(&made, "id").to_owned(), walk::tokens(house, tenant).await)
+    text(&made, "id").to_owned()
+}
+
+/// What a sign-in gives that begins at this address of the gateway.
+async fn signed_in_at(url: &str, house: &House, tenant: &Tenant) -> Value {
+    let mut browser = Browser::new().unwrap();
+    let start = authorize_url(house, tenant, &[]).replace(&house.base, url);
+    let login = format!("ada@{}", tenant.domain);
+    let answered = |page: &Page| page.field("SAMLResponse").is_some();
+    let page = browser.sign_in_until(&start, &login, "pw", answered).await.unwrap();
+    let mut door = AtTheDoor {
+        browser,
+        acs: house.gw.links.saml_acs(tenant.connection),
+        saml_response: page.field("SAMLResponse").unwrap(),
+        relay_state: page.field("RelayState").unwrap(),
+    };
+    let (status, given) = redeem(house, tenant, &param(&door.post().await, "code")).await;
+    assert_eq!(status, 200, "{given}");
+    given
 }
 
 async fn set_active(house: &House, tenant: &Tenant, user: &str, active: bool) {
@@ -72,7 +91,7 @@ async fn a_deactivation_ends_the_token_at_the_app_within_a_second() {
     let house = house();
     let tenant = house.tenant().await;
     let verifier = verifier(&house.base, &tenant, Mode::Bounded).await;
-    let (user, given) = signed_in(house, &tenant).await;
+    let (user, given) = (ada(house, &tenant).await, walk::tokens(house, &tenant).await);
     let token = text(&given, "access_token");
     let claims = verifier.verify(token).await.unwrap();
     let said = walk::claims(token);
@@ -108,10 +127,9 @@ async fn a_lost_role_asks_for_a_new_token_and_the_session_gives_one() {
     let house = house();
     let tenant = house.tenant().await;
     let verifier = verifier(&house.base, &tenant, Mode::Strict).await;
-    let (user, _) = signed_in(house, &tenant).await;
+    let user = ada(house, &tenant).await;
     set_roles(house, &tenant, &user, json!(["viewer"])).await;
-    let (status, given) = redeem(house, &tenant, &walk::code(house, &tenant).await).await;
-    assert_eq!(status, 200, "{given}");
+    let given = walk::tokens(house, &tenant).await;
     let token = text(&given, "access_token");
     assert!(verifier.verify(token).await.unwrap().has_role("viewer"));
     set_roles(house, &tenant, &user, json!([])).await;
@@ -161,7 +179,7 @@ async fn a_verifier_that_is_cut_off_vouches_for_nobody_and_hears_the_rest_when_i
     port.send_replace(house.base.rsplit(':').next().unwrap().parse().unwrap());
     let tenant = house.tenant().await;
     let verifier = verifier(&line.url, &tenant, Mode::Strict).await;
-    let (user, given) = signed_in(house, &tenant).await;
+    let (user, given) = (ada(house, &tenant).await, signed_in_at(&line.url, house, &tenant).await);
     let token = text(&given, "access_token");
     assert!(verifier.verify(token).await.is_ok());
     for _ in 0..100 {
