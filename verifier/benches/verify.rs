@@ -88,8 +88,12 @@ async fn main() {
         let org = if n % 10 == 0 { "org_1".to_owned() } else { format!("org_{}", n % 1_000) };
         gateway.revoke(&org, 6 + n, &format!("usr:usr_{}", n + 2), "terminate");
     }
-    let full = gateway.verifier().await;
+    let start = Instant::now();
+    let full = gateway.builder().build().unwrap();
+    while full.caught_up().await.is_err() {}
+    let took = start.elapsed();
     assert_eq!(full.health().watermarks as u64, REVOCATIONS);
     line("check, 100,000 revocations", floor, checked(&full, &claims));
     line("verify, remembered, 100,000 revocations", floor, verified(&full, &tokens[..1]).await);
+    println!("from nothing to 100,000 revocations, the test gateway's part with it: {} ms", took.as_millis());
 }

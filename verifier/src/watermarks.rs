@@ -78,9 +78,8 @@ impl Generation {
         }
     }
 
-    /// Judges the orgs with the most marks as wholes until no more than `target` are left; false when that
-    /// cannot be, because there are more orgs than that.
-    fn coarsen(&mut self, target: usize) -> bool {
+    /// Judges the orgs with the most marks as wholes until no more than `target` are left, or all are.
+    fn coarsen(&mut self, target: usize) {
         let mut orgs: Vec<(usize, String)> =
             self.orgs.iter().map(|(org, scopes)| (scopes.len(), org.clone())).collect();
         orgs.sort_unstable_by(|a, b| b.cmp(a));
@@ -95,7 +94,6 @@ impl Generation {
                 self.len -= len - 1;
             }
         }
-        self.len <= target
     }
 
     /// The action that ends a token of this org, stamp and scopes.
@@ -116,7 +114,7 @@ pub(crate) struct Watermarks {
     old: Generation,
     turned_at: Instant,
     keeps: Duration,
-    /// Of one generation.
+    /// Of both generations.
     max: usize,
     /// Until when something that did not fit may matter.
     lost_until: Option<Instant>,
@@ -130,7 +128,7 @@ impl Watermarks {
             old: Generation::default(),
             turned_at: now,
             keeps,
-            max: (max / 2).max(1),
+            max,
             lost_until: None,
         }
     }
@@ -145,11 +143,23 @@ impl Watermarks {
             // An action that is not known ends what each of them ends: access tokens.
             let terminate = if action == "terminate" { *seq } else { 0 };
             self.young.raise(org, scope, Mark { any: *seq, terminate });
-            // Down to nine tenths, so that not each further one counts them all again.
-            if self.young.len > self.max && !self.young.coarsen(self.max - self.max / 10) {
-                self.young = Generation::default();
-                self.lost_until = Some(now + keeps + MARGIN);
-            }
+            self.make_room(now);
+        }
+    }
+
+    /// Down to nine tenths, so that not each further mark counts them all again. The older are judged as
+    /// wholes first: hardly a living token is as old as they are.
+    fn make_room(&mut self, now: Instant) {
+        if self.len() <= self.max {
+            return;
+        }
+        let target = self.max - self.max / 10;
+        self.old.coarsen(target.saturating_sub(self.young.len));
+        self.young.coarsen(target.saturating_sub(self.old.len));
+        if self.len() > self.max {
+            // More orgs than marks.
+            self.young = Generation::default();
+            self.lost_until = Some(now + self.keeps + MARGIN);
         }
     }
 
