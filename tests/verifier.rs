@@ -112,6 +112,18 @@ async fn a_deactivation_ends_the_token_at_the_app_within_a_second() {
     assert!(took < Duration::from_secs(1), "{took:?} after the answer to the directory");
     assert_eq!(verifier.check(&claims), Err(Denied::Revoked(Action::Terminate)));
 
+    // The receipt says when the app knew.
+    let path = format!("/orgs/{}/users/{user}/deprovisionings", tenant.slug);
+    let start = Instant::now();
+    loop {
+        let (_, receipts) = house.api("GET", &tenant.org_key, &path, None).await;
+        if receipts["data"][0]["apps"][0]["client_id"] == json!(tenant.app.id) {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{receipts}");
+        sleep(Duration::from_millis(200)).await;
+    }
+
     // One that starts now knows as much; and coming back revives nothing.
     set_active(house, &tenant, &user, true).await;
     let restarted = self::verifier(&house.base, &tenant, Mode::Bounded).await;

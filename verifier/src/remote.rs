@@ -120,6 +120,8 @@ pub(crate) struct Remote {
     issuer: String,
     url: Url,
     basic: HeaderValue,
+    /// Which of the app's verifiers this is: a receipt says when the first and the last of them knew.
+    word: String,
 }
 
 impl Remote {
@@ -142,7 +144,7 @@ impl Remote {
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
             .map_err(|why| failed(&why))?;
-        Ok(Self { client, issuer: issuer.to_owned(), url, basic: basic(id, secret)? })
+        Ok(Self { client, issuer: issuer.to_owned(), url, basic: basic(id, secret)?, word: word() })
     }
 
     /// A place below the issuer.
@@ -227,7 +229,7 @@ impl Remote {
             .post(self.at("/api/v1/revocations/acks"))
             .header(header::AUTHORIZATION, self.basic.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .body(serde_json::json!({ "cursor": cursor }).to_string());
+            .body(serde_json::json!({ "cursor": cursor, "verifier": self.word }).to_string());
         answer(request, ANSWER_MAX, DOCUMENT_BYTES_MAX).await.map(drop)
     }
 }
@@ -277,6 +279,15 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     }
     let secs = directives().find_map(|directive| directive.strip_prefix("max-age="))?;
     secs.trim_matches('"').parse().ok().map(Duration::from_secs)
+}
+
+/// A word of one's own, by chance.
+fn word() -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let mut chance = [0; 16];
+    // Without chance all such verifiers are one, and the receipt a little less exact.
+    let _ = aws_lc_rs::rand::fill(&mut chance);
+    URL_SAFE_NO_PAD.encode(chance)
 }
 
 /// Basic, with both halves form-encoded: RFC 6749 2.3.1.

@@ -208,6 +208,7 @@ impl Gateway {
         }
         let said: Value = serde_json::from_str(body).unwrap();
         let cursor = said["cursor"].as_str().unwrap().to_owned();
+        assert_eq!(said["verifier"].as_str().unwrap().len(), 22, "a word of its own");
         self.set(|state| state.acks.push((Instant::now(), cursor)));
         answer(socket, 204, "", "").await
     }
