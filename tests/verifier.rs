@@ -2,7 +2,7 @@
 //! and an app's own rows follow the token's org.
 
 use crate::house::{
-    House, Site, Tenant, authorize_url, house,
+    House, Site, Tenant, authorize_url,
     walk::{self, AtTheDoor, is_active, param, redeem, text},
 };
 use idp_fixtures::{Browser, Page};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -21,6 +21,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 use vestibule_verifier::{Action, Denied, Mode, Verifier, Way, testing};
+
+/// A house apart: a verifier acknowledges what it hears of every org that its app serves, and would stand
+/// in the receipts of other tests.
+fn house() -> &'static House {
+    static APART: OnceLock<&'static House> = OnceLock::new();
+    APART.get_or_init(|| Site::named("verifiers").open())
+}
 
 async fn verifier(issuer: &str, tenant: &Tenant, mode: Mode) -> Verifier {
     let id = tenant.app.id.to_string();
