@@ -73,6 +73,7 @@ mod states;
 mod states_table;
 mod tenancy;
 mod userinfo;
+mod verifier;
 mod walls;
 mod webhook_events;
 mod webhooks;

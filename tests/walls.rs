@@ -86,6 +86,29 @@ fn judges_know_no_runtime_and_no_other_judge() {
     }
 }
 
+/// The apps' verifier is for other people's programs: nothing of the house is in it, nor the house in it.
+#[test]
+fn the_verifier_depends_on_no_crate_of_the_house() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("verifier/Cargo.toml")).unwrap();
+    let house = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let inner: Vec<&str> = house
+        .lines()
+        .filter(|line| line.contains("{ path = ") && !line.contains("path = \"verifier\""))
+        .filter_map(|line| line.split(" = ").next())
+        .collect();
+    assert!(inner.len() >= 9, "{inner:?}");
+    for name in inner {
+        let words =
+            |line: &&str| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|w| w == name);
+        let named: Vec<&str> = manifest.lines().filter(|line| !line.starts_with('#')).filter(words).collect();
+        assert_eq!(named, Vec::<&str>::new(), "{name} in the verifier's manifest");
+    }
+    let paths: Vec<&str> =
+        manifest.lines().filter(|line| line.contains("path = ") && line.contains('{')).collect();
+    assert_eq!(paths.len(), 1, "itself alone, for its tests: {paths:?}");
+}
+
 #[test]
 fn the_database_functions_of_the_gate_are_called_in_the_gate_alone() {
     for (path, code) in sources() {
@@ -146,9 +169,10 @@ fn every_act_of_the_catalogue_is_recorded() {
 
 #[test]
 fn rooms_hold_at_most_400_lines() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    files(&root, &mut found);
+    files(&root.join("src"), &mut found);
+    files(&root.join("verifier"), &mut found);
     for path in found {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines <= 400, "{} has {lines} lines", path.display());
