@@ -43,6 +43,7 @@ pub const OF_NO_ORG: &[&str] = &[
     "GET /assets/continue.js",
     "GET /api/openapi.json",
     "GET /api/v1/revocations",
+    "POST /api/v1/revocations/acks",
     "GET /api/v1/roles",
     "GET /api/v1/webhook-event-types",
     "POST /api/v1/orgs",

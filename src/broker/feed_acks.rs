@@ -33,20 +33,23 @@ const VERIFIER_CHARS_MAX: usize = 64;
 const VERIFIERS_MAX: usize = 8_192;
 const WAITING_MAX: usize = 65_536;
 
+/// The first word about a revocation and the last, by its seq and the app.
+type Waiting = BTreeMap<(i64, AppId), (Timestamp, Timestamp)>;
+
 #[derive(Default)]
 pub struct Acks(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
     reached: BTreeMap<(AppId, String), i64>,
-    waiting: BTreeMap<OrgId, BTreeMap<(i64, AppId), (Timestamp, Timestamp)>>,
+    waiting: BTreeMap<OrgId, Waiting>,
 }
 
 impl Acks {
     /// Takes everything out, by org.
     pub fn take(&self) -> BTreeMap<OrgId, Vec<FeedAck>> {
         let waiting = std::mem::take(&mut self.noted().waiting);
-        let of = |acks: BTreeMap<(i64, AppId), (Timestamp, Timestamp)>| {
+        let of = |acks: Waiting| {
             let ack = |((seq, app), (first_at, last_at))| FeedAck { seq, app, first_at, last_at };
             acks.into_iter().map(ack).collect()
         };
