@@ -136,7 +136,10 @@ pub fn dialect(path: &str) -> Dialect {
         Dialect::Api
     } else if path.starts_with("/scim/") || scim {
         Dialect::Scim
-    } else if path.starts_with("/oauth2/") && !path.starts_with("/oauth2/authorize") {
+    } else if path.starts_with("/oauth2/")
+        && !path.starts_with("/oauth2/authorize")
+        && !path.starts_with("/oauth2/logout")
+    {
         Dialect::OAuth
     } else {
         Dialect::Browser

@@ -11,7 +11,7 @@ use crate::{
 };
 use model::{Refusal, ids::UserId, user::AcceptedIdentity};
 use serde_json::Value;
-use store::{Adopted, TenantTx, User};
+use store::{Adopted, NewUser, TenantTx, User};
 
 /// What the connection says about seats.
 #[derive(Clone, Copy, Debug)]
@@ -127,10 +127,10 @@ async fn make(
         };
     }
     let seat = quota::ask(tx).await?;
-    if unless_raced(tx.create_user(&user, Some(seat)).await)?.is_none() {
+    let new = NewUser { user: &user, emails: &addresses_of(&document), given_back: &[] };
+    if unless_raced(tx.create_user(&new, Some(seat)).await)?.is_none() {
         return Ok(None);
     }
-    tx.add_emails(user.id, &addresses_of(&document)).await?;
     let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;
     Ok(unless_raced(bound)?.map(|()| (user, Adopted::Made)))
 }

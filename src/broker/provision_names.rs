@@ -13,12 +13,13 @@ use store::{TenantTx, User};
 /// addresses. Beside that one the directory's seat would be another person, and its word about its own
 /// would not end the other.
 pub(crate) async fn taken_by(tx: &mut TenantTx, draft: &UserDraft) -> Result<Option<User>, FlowError> {
-    if let Some(named) = tx.lock_user_by_name(&draft.user_name).await? {
-        return Ok(Some(named));
-    }
     let addresses: Vec<&str> = draft.emails().map(|email| email.value).collect();
-    let mut unowned = tx.lock_unowned_seats(&addresses).await?;
-    match (unowned.pop(), unowned.is_empty()) {
+    let mut found = tx.lock_in_the_way(&draft.user_name, &addresses).await?;
+    let name = normalised(&draft.user_name);
+    if let Some(named) = found.iter().position(|seat| normalised(&seat.user_name) == name) {
+        return Ok(Some(found.swap_remove(named)));
+    }
+    match (found.pop(), found.is_empty()) {
         (Some(_), false) => {
             Err(refused(Problem::Taken, "the addresses are of several seats that sign-ins made"))
         }
@@ -26,12 +27,12 @@ pub(crate) async fn taken_by(tx: &mut TenantTx, draft: &UserDraft) -> Result<Opt
     }
 }
 
-/// The directory gives these names to somebody: a sign-in may have them again.
-pub(crate) async fn forget_departure(tx: &mut TenantTx, draft: &UserDraft) -> Result<(), FlowError> {
+/// The names that a directory gives to somebody: no departure keeps them from a sign-in any more.
+pub(crate) fn given_back(draft: &UserDraft) -> Vec<String> {
     let mut names = vec![draft.user_name.clone()];
     names.extend(draft.external_id.as_deref().map(store::departed_external_id));
     names.extend(draft.emails().map(|email| email.value.to_owned()));
-    Ok(tx.forget_departed(&names).await?)
+    names
 }
 
 /// A name that was a person's key at a connection is theirs no more: whoever gets it next must not sign

@@ -23,7 +23,7 @@ use scim::{
     user::{self, UserDocument},
 };
 use serde_json::{Value, json};
-use store::{Membership, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User};
+use store::{Membership, NewUser, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User};
 
 /// A person as a directory reads one.
 #[derive(Debug)]
@@ -64,13 +64,13 @@ pub async fn create(
                 "emails: a seat that a sign-in made has one of the addresses",
             ));
         }
-        provision_names::forget_departure(&mut tx, &draft).await?;
+        tx.forget_departed(&provision_names::given_back(&draft)).await?;
         let before = document_of(&present)?;
         // A seat that an administrator closed stays closed unless the directory says otherwise.
         let (next, outcome) = draft.replace(&before)?;
         return write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await;
     }
-    provision_names::forget_departure(&mut tx, &draft).await?;
+    let given_back = provision_names::given_back(&draft);
     let document = draft.create()?;
     let now = tx.now();
     let blank = User {
@@ -91,8 +91,8 @@ pub async fn create(
     let user = filled(blank, &document);
     let room;
     (tx, room) = seat_for(gw, scope, tx, (false, user.active)).await?;
-    tx.create_user(&user, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
-    tx.add_emails(user.id, &addresses_of(&document)).await?;
+    let new = NewUser { user: &user, emails: &addresses_of(&document), given_back: &given_back };
+    tx.create_user(&new, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
     let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
         .value("after", Value::Object(document.attributes.clone()))

@@ -113,13 +113,16 @@ fn of_scim(path: &str) -> bool {
     path.starts_with("/scim/") || of_org.is_some_and(|(_, rest)| rest.starts_with("scim/"))
 }
 
+/// What of the provider a browser opens, and no program.
+const BROWSERS: [&str; 2] = ["/oauth2/authorize", "/oauth2/logout"];
+
 fn answered(req: &HttpRequest, error: FlowError) -> HttpResponse {
     let path = req.path();
     if of_scim(path) {
         scim_error::Refused::from(error).error_response()
     } else if path.starts_with("/api/") {
         problem::Problem::of(req, error).response()
-    } else if path.starts_with("/oauth2/") && !path.starts_with("/oauth2/authorize") {
+    } else if path.starts_with("/oauth2/") && !BROWSERS.iter().any(|page| path.starts_with(page)) {
         oauth_error::nowhere(&error)
     } else {
         pages::nowhere(&error)

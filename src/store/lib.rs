@@ -94,7 +94,7 @@ pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};
 pub use usage::UsageRow;
-pub use users::{Adopted, User, UserFilter};
+pub use users::{Adopted, NewUser, User, UserFilter};
 pub use webhooks::{Webhook, WebhookChange, WebhookTarget};
 
 use model::Chance;

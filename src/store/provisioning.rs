@@ -23,7 +23,7 @@ fn uuids(people: &[UserId]) -> Vec<Uuid> {
 }
 
 /// Values and types as they are compared.
-fn folded(emails: &[(&str, Option<&str>)]) -> (Vec<String>, Vec<String>) {
+pub(crate) fn folded(emails: &[(&str, Option<&str>)]) -> (Vec<String>, Vec<String>) {
     let kind = |kind: &Option<&str>| kind.map(normalised).unwrap_or_default();
     emails.iter().map(|(value, of)| (normalised(value), kind(of))).unzip()
 }
@@ -136,8 +136,8 @@ impl TenantTx {
         self.add_emails(user, emails).await
     }
 
-    /// Gives a person addresses beside those there are: to somebody new, all of them.
-    pub async fn add_emails(&mut self, user: UserId, emails: &[(&str, Option<&str>)]) -> Result<()> {
+    /// Gives a person addresses beside those there are.
+    async fn add_emails(&mut self, user: UserId, emails: &[(&str, Option<&str>)]) -> Result<()> {
         let org = self.org().uuid();
         let (values, kinds) = folded(emails);
         sqlx::query(

@@ -39,7 +39,7 @@ pub fn departed_external_id(external_id: &str) -> String {
     format!("external_id:{external_id}")
 }
 
-fn norms<T: AsRef<str>>(names: &[T]) -> Vec<String> {
+pub(crate) fn norms<T: AsRef<str>>(names: &[T]) -> Vec<String> {
     names.iter().map(|name| normalised(name.as_ref())).collect()
 }
 
@@ -112,12 +112,22 @@ impl TenantTx {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// Locks the seats with one of these as their address that no directory owns: those that sign-ins
-    /// made.
-    pub async fn lock_unowned_seats<T: AsRef<str>>(&mut self, addresses: &[T]) -> Result<Vec<User>> {
+    /// Locks the seat of this user name, and those with one of these as their address that no directory owns:
+    /// those that sign-ins made.
+    pub async fn lock_in_the_way<T: AsRef<str>>(
+        &mut self,
+        user_name: &str,
+        addresses: &[T],
+    ) -> Result<Vec<User>> {
         let rows: Vec<StoredUser> = sqlx::query_as(select_user!(
-            "WHERE email_norm = ANY ($1) AND dir_id IS NULL ORDER BY user_id LIMIT $2 FOR UPDATE"
+            "WHERE user_id IN (SELECT user_id FROM users WHERE user_name_norm = $1
+                                UNION
+                               SELECT user_id FROM users WHERE email_norm = ANY ($2) AND dir_id IS NULL)
+             ORDER BY user_id
+             LIMIT $3
+               FOR UPDATE"
         ))
+        .bind(normalised(user_name))
         .bind(norms(addresses))
         .bind(LOCKED_MAX)
         .fetch_all(self.sql())
@@ -196,6 +206,7 @@ impl TenantTx {
         Ok(())
     }
 
+    /// The directory gives these names to somebody: a sign-in may have them again.
     pub async fn forget_departed<T: AsRef<str>>(&mut self, names: &[T]) -> Result<()> {
         sqlx::query("DELETE FROM departed WHERE name_norm = ANY ($1)")
             .bind(norms(names))

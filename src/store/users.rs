@@ -1,7 +1,9 @@
 //! Seats: one person in one org. Found by id, by normalised user name, by external id, or by the
 //! identity (connection, subject) that a sign-in bound to it.
 
-use crate::{Error, Result, Room, TenantRead, TenantTx, counted, record::optional};
+use crate::{
+    Error, Result, Room, TenantRead, TenantTx, counted, provisioning::folded, record::optional, seats::norms,
+};
 use model::{
     Timestamp,
     ids::{ConnectionId, DirectoryId, UserId},
@@ -94,6 +96,16 @@ macro_rules! select_user {
     };
 }
 pub(crate) use select_user;
+
+/// Somebody new.
+#[derive(Debug)]
+pub struct NewUser<'a> {
+    pub user: &'a User,
+    /// The addresses they are found by: value and type.
+    pub emails: &'a [(&'a str, Option<&'a str>)],
+    /// Names that no departure keeps from a sign-in any more.
+    pub given_back: &'a [String],
+}
 
 /// Which users an administrator lists.
 #[derive(Clone, Debug, Default)]
@@ -191,15 +203,24 @@ impl TenantTx {
         Ok(row.map(User::from))
     }
 
-    /// Inserts a person, with `room` for an active one's seat. `Error::Conflict` when the user name is taken
-    /// in this org.
-    pub async fn create_user(&mut self, user: &User, room: Option<Room<counted::Seats>>) -> Result<()> {
+    /// Inserts a person with their addresses, with `room` for an active one's seat. `Error::Conflict` when the
+    /// user name is taken in this org.
+    pub async fn create_user(&mut self, new: &NewUser<'_>, room: Option<Room<counted::Seats>>) -> Result<()> {
+        let user = new.user;
         if user.active && room.is_none() {
             return Err(Error::NoRoom);
         }
         let org = self.org().uuid();
+        let (addresses, kinds) = folded(new.emails);
         sqlx::query(
-            "INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
+            "WITH reached AS (
+                 INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
+                 SELECT $1, $2, value, kind FROM UNNEST($18::text[], $19::text[]) AS n(value, kind)
+                 ON CONFLICT DO NOTHING
+             ), back AS (
+                 DELETE FROM departed WHERE name_norm = ANY ($20)
+             )
+             INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
                                 display_name, given_name, family_name, attributes, dir_id, version,
                                 created_at, modified_at, display_name_norm)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
@@ -221,6 +242,9 @@ impl TenantTx {
         .bind(OffsetDateTime::from(user.created_at))
         .bind(OffsetDateTime::from(user.modified_at))
         .bind(user.display_name.as_deref().map(normalised))
+        .bind(addresses)
+        .bind(kinds)
+        .bind(norms(new.given_back))
         .execute(self.sql())
         .await?;
         Ok(())
