@@ -81,10 +81,112 @@ async fn one_more_than_the_share_is_held_until_somebody_approves() {
 
     let (status, said) = decide(house, &tenant, id, "approve", json!({})).await;
     assert_eq!((status, &said["state"]), (200, &json!("approved")), "{said}");
-    let (status, said) = decide(house, &tenant, id, "refuse", json!({})).await;
+    let (status, said) = decide(house, &tenant, id, "approve", json!({})).await;
     assert_eq!((status, &said["code"]), (409, &json!("directory.hold_decided")), "{said}");
+    // Decided otherwise, and back.
+    assert_eq!(decide(house, &tenant, id, "refuse", json!({})).await.0, 200);
+    assert_eq!(deactivate(house, &tenant, &people[10]).await.0, 429);
+    assert_eq!(decide(house, &tenant, id, "approve", json!({})).await.0, 200);
     for id in &people[10..] {
         assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+}
+
+/// An approval is about those whom the hold names; of everybody only when it says so.
+#[tokio::test]
+async fn who_is_not_named_is_held_beside_an_approval() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 14).await;
+    for id in &people[..10] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+    assert_eq!(deactivate(house, &tenant, &people[10]).await.0, 429);
+    let first = text(&holds(house, &tenant).await[0], "id").to_owned();
+    assert_eq!(decide(house, &tenant, &first, "approve", json!({})).await.0, 200);
+    assert_eq!(deactivate(house, &tenant, &people[11]).await.0, 429, "another person");
+    assert_eq!(deactivate(house, &tenant, &people[10]).await.0, 200);
+    let second = text(&holds(house, &tenant).await[0], "id").to_owned();
+    assert_ne!(first, second);
+    assert_eq!(decide(house, &tenant, &second, "approve", json!({"everybody": true})).await.0, 200);
+    for id in &people[11..13] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+    assert_eq!(decide(house, &tenant, &second, "refuse", json!({})).await.0, 200);
+    assert_eq!(deactivate(house, &tenant, &people[13]).await.0, 429, "shut again");
+}
+
+/// Whom a directory makes itself does not add to what it may take away.
+#[tokio::test]
+async fn inventing_people_takes_nobody_more_away() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let all = people(house, &tenant, 60).await;
+    for id in &all[..10] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+    assert_eq!(deactivate(house, &tenant, &all[10]).await.0, 429);
+}
+
+/// A seat with a role that was given by hand is handed to no other name or address without an administrator.
+#[tokio::test]
+async fn a_role_given_by_hand_goes_to_no_other_name() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 2).await;
+    let boss = &people[0];
+    let path = format!("/orgs/{}/users/{boss}/roles", tenant.slug);
+    assert_eq!(house.api("PUT", &tenant.org_key, &path, Some(json!(["owner"]))).await.0, 200);
+    let patch = async |id: &str, value: Value| {
+        let op = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                        "Operations": [{"op": "replace", "value": value}]});
+        house.scim("PATCH", &tenant.scim_token, &format!("/scim/v2/Users/{id}"), Some(op)).await
+    };
+    let ada = format!("ada@{}", tenant.domain);
+    for value in [
+        json!({"userName": ada}),
+        json!({"emails": [{"value": ada, "type": "work"}]}),
+        json!({"externalId": "somebody"}),
+    ] {
+        let (status, said) = patch(boss, value.clone()).await;
+        assert_eq!(status, 429, "{value}: {said}");
+        assert!(text(&said, "detail").contains("by hand"), "{said}");
+        assert_eq!(patch(&people[1], value).await.0, 200, "nobody gave that one a role");
+        let back = json!({"userName": format!("p1@{}", tenant.domain), "emails": [], "externalId": null});
+        assert_eq!(patch(&people[1], back).await.0, 200);
+    }
+    assert_eq!(patch(boss, json!({"title": "Boss"})).await.0, 200, "the rest is the directory's");
+    let hold = holds(house, &tenant).await[0].clone();
+    assert_eq!((&hold["reason"], &hold["people"]), (&json!("role_by_hand"), &json!(1)), "{hold}");
+    assert_eq!(decide(house, &tenant, text(&hold, "id"), "approve", json!({})).await.0, 200);
+    assert_eq!(patch(boss, json!({"userName": ada})).await.0, 200);
+}
+
+/// Two who administer, each by a group of their own, both taken out at one instant: one stays.
+#[tokio::test]
+async fn of_the_last_two_administrators_one_stays() {
+    let house = house();
+    for _ in 0..4 {
+        let tenant = house.tenant().await;
+        let people = people(house, &tenant, 2).await;
+        let mut groups = Vec::new();
+        for (n, id) in people.iter().enumerate() {
+            let group = json!({"displayName": format!("admins {n}"), "members": [{"value": id}]});
+            let (status, made) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(group)).await;
+            assert_eq!(status, 201, "{made}");
+            groups.push(text(&made, "id").to_owned());
+        }
+        let mappings: Vec<Value> =
+            groups.iter().map(|id| json!({"group_id": id, "roles": ["admin"]})).collect();
+        let path = format!("/orgs/{}/group-mappings", tenant.slug);
+        assert_eq!(house.api("PUT", &tenant.org_key, &path, Some(json!(mappings))).await.0, 200);
+        let out = async |group: &str| {
+            let op = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                            "Operations": [{"op": "replace", "path": "members", "value": []}]});
+            house.scim("PATCH", &tenant.scim_token, &format!("/scim/v2/Groups/{group}"), Some(op)).await.0
+        };
+        let (one, two) = tokio::join!(out(&groups[0]), out(&groups[1]));
+        assert!([one, two].contains(&429), "{one} {two}");
     }
 }
 
@@ -102,10 +204,14 @@ async fn a_refused_hold_stands_and_a_guard_that_is_off_holds_nobody() {
     let (status, said) = decide(house, &tenant, id, "refuse", json!({"for_secs": 59})).await;
     assert_eq!((status, &said["code"]), (400, &json!("directory.hold_secs")), "{said}");
     assert_eq!(decide(house, &tenant, id, "refuse", json!({})).await.0, 200);
-    let (status, said) = deactivate(house, &tenant, &people[2]).await;
+    let (status, said) = deactivate(house, &tenant, &people[1]).await;
     assert_eq!(status, 429);
     assert!(text(&said, "detail").contains("refused"), "{said}");
     assert_eq!(holds(house, &tenant).await.len(), 1);
+    let (status, said) = deactivate(house, &tenant, &people[2]).await;
+    assert_eq!(status, 429);
+    assert!(text(&said, "detail").contains("must approve"), "nobody has refused this one: {said}");
+    assert_eq!(holds(house, &tenant).await.len(), 2);
     for wrong in [json!({"percent": 0, "at_least": 1}), json!({"percent": 101, "at_least": 1}), json!("on")] {
         assert_eq!(guard(house, &tenant, wrong).await.0, 400);
     }

@@ -77,9 +77,10 @@ impl Guard {
 }
 
 /// How many a directory may take away within an hour: its share of those who were there, rounded up, and
-/// `at_least` in any case.
+/// `at_least` in any case. Whom it made itself within the hour was not there.
 fn most(facts: &GuardFacts, percent: u32) -> u32 {
-    let before = u64::try_from(facts.active.saturating_add(facts.gone)).unwrap_or(0);
+    let standing = facts.active.saturating_sub(facts.made);
+    let before = u64::try_from(standing.saturating_add(facts.gone)).unwrap_or(0);
     let share = before.saturating_mul(u64::from(percent)).div_ceil(100);
     u32::try_from(share).unwrap_or(u32::MAX).max(facts.at_least)
 }
@@ -102,24 +103,63 @@ pub struct Held {
     active: i64,
 }
 
-/// May this directory take this person away, now? The person is locked. What it answers is for `held`.
-pub async fn asks(
+/// What a directory does to a person that the guard looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// They are deactivated or removed.
+    Away,
+    /// They get another name or address: whoever signs in by it gets their seat.
+    Over,
+}
+
+/// The transaction, if the blast guard lets this be done to this person; else it is rolled back and the hold is
+/// kept. The person is locked.
+pub async fn unless_held(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    mut tx: TenantTx,
+    (user, taking): (UserId, Taking),
+) -> Result<TenantTx, FlowError> {
+    match asks(&mut tx, scope, user, taking).await? {
+        None => Ok(tx),
+        Some(why) => {
+            drop(tx);
+            Err(held(gw, scope, why, user).await?)
+        }
+    }
+}
+
+async fn asks(
     tx: &mut TenantTx,
     scope: &OrgScope<ScimClient>,
     user: UserId,
+    taking: Taking,
 ) -> Result<Option<Held>, FlowError> {
-    let facts = tx.guard_facts(scope.door().directory).await?;
-    if facts.percent.is_none() || facts.open_until.is_some_and(|until| until > tx.now()) {
+    let directory = scope.door().directory;
+    let facts = tx.guard_facts(directory).await?;
+    if facts.percent.is_none() {
         return Ok(None);
     }
-    if let Some(most) = beyond(&facts, tx.now()) {
-        return Ok(Some(Held { reason: HoldReason::Share, most, active: facts.active }));
+    let held = |reason, most| Held { reason, most, active: facts.active };
+    let (over, by_hand) = (beyond(&facts, tx.now()), HoldReason::RoleByHand);
+    match (taking, over) {
+        (Taking::Over, _) => {
+            let holds = tx.has_role_by_hand(user).await? && !tx.is_approved(directory, by_hand, user).await?;
+            return Ok(holds.then(|| held(by_hand, 0)));
+        }
+        (Taking::Away, Some(most)) if !tx.is_approved(directory, HoldReason::Share, user).await? => {
+            return Ok(Some(held(HoldReason::Share, most)));
+        }
+        (Taking::Away, _) => {}
     }
-    let administers = tx.has_role(user, &ADMINISTRATORS).await?;
-    if administers && !tx.others_have_role(&ADMINISTRATORS, Some(user)).await? {
-        return Ok(Some(Held { reason: HoldReason::LastAdministrator, most: 0, active: facts.active }));
+    if !tx.has_role(user, &ADMINISTRATORS).await? {
+        return Ok(None);
     }
-    Ok(None)
+    tx.stand_in_the_administrators_line().await?;
+    let (last, others) =
+        (HoldReason::LastAdministrator, tx.others_have_role(&ADMINISTRATORS, Some(user)).await?);
+    let holds = !others && !tx.is_approved(directory, last, user).await?;
+    Ok(holds.then(|| held(last, 0)))
 }
 
 /// Whom a change of groups left without a role: was the last who administered the org among them? Asked after
@@ -127,13 +167,20 @@ pub async fn asks(
 pub async fn asks_of_roles(
     tx: &mut TenantTx,
     scope: &OrgScope<ScimClient>,
-) -> Result<Option<Held>, FlowError> {
-    if tx.others_have_role(&ADMINISTRATORS, None).await? {
+    losers: &[UserId],
+) -> Result<Option<(UserId, Held)>, FlowError> {
+    let (directory, reason) = (scope.door().directory, HoldReason::LastAdministrator);
+    let facts = tx.guard_facts(directory).await?;
+    tx.stand_in_the_administrators_line().await?;
+    if facts.percent.is_none() || tx.others_have_role(&ADMINISTRATORS, None).await? {
         return Ok(None);
     }
-    let facts = tx.guard_facts(scope.door().directory).await?;
-    let off = facts.percent.is_none() || facts.open_until.is_some_and(|until| until > tx.now());
-    Ok((!off).then_some(Held { reason: HoldReason::LastAdministrator, most: 0, active: facts.active }))
+    for user in losers {
+        if !tx.is_approved(directory, reason, *user).await? {
+            return Ok(Some((*user, Held { reason, most: 0, active: facts.active })));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes down that the directory was held, in a transaction of its own: what it asked for was rolled back.
@@ -176,6 +223,10 @@ fn told(held: &Held, hold: Option<&Hold>) -> String {
             held.most, held.active
         ),
         HoldReason::LastAdministrator => "this is the last active person who administers the org".to_owned(),
+        HoldReason::RoleByHand => {
+            "this person was given a role by hand, and by another name or address somebody else might have it"
+                .to_owned()
+        }
     };
     match hold {
         Some(hold) if hold.state == HoldState::Refused => {
@@ -192,6 +243,10 @@ pub struct Decision {
     /// How long the decision holds, in seconds. Default: a day.
     #[schemars(range(min = 60, max = 2_592_000))]
     pub for_secs: Option<i64>,
+    /// Of an approval: let the directory take away whomever it likes meanwhile, and not only those whom the hold
+    /// names. For a mass departure that is meant; never the last administrator.
+    #[serde(default)]
+    pub everybody: bool,
 }
 
 pub async fn list(
@@ -218,7 +273,7 @@ pub async fn people(
     Ok(tx.held_people(id, SHOWN_MAX).await?)
 }
 
-/// Lets the directory through, or not. Errors: `directory.hold_secs`, `directory.hold_decided`.
+/// Lets those through whom the hold names, or not; a decision may be changed. Errors: `directory.hold_secs`, `directory.hold_decided`.
 pub async fn decide(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
@@ -234,8 +289,11 @@ pub async fn decide(
     let mut tx = gw.db.write(scope, "hold.decide").await?;
     find(tx.holds(Some(directory)).await?)?;
     let by = scope.door().key.to_string();
-    if !tx.decide_hold(id, state, &by, scope.now().plus_secs(secs)).await? {
-        return Err(FlowError::conflict("directory.hold_decided", "the hold has been decided already"));
+    let (until, everybody) =
+        (scope.now().plus_secs(secs), decision.everybody && state == HoldState::Approved);
+    if !tx.decide_hold(id, (state, everybody), &by, until).await? {
+        let so = format!("the hold is {} already", state.as_str());
+        return Err(FlowError::conflict("directory.hold_decided", so));
     }
     let hold = find(tx.holds(Some(directory)).await?)?;
     let action = match state {
@@ -246,6 +304,7 @@ pub async fn decide(
         .on("directory", directory)
         .value("hold", id.to_string())
         .value("people", hold.people)
+        .value("everybody", everybody)
         .value("until", json!(hold.until));
     tx.commit(Record::of(event)).await?;
     Ok(hold)
@@ -256,7 +315,7 @@ mod tests {
     use super::*;
 
     fn facts(percent: Option<u32>, gone: i64, active: i64) -> GuardFacts {
-        GuardFacts { percent, at_least: 10, open_until: None, gone, active }
+        GuardFacts { percent, at_least: 10, open_until: None, gone, active, made: 0 }
     }
 
     #[test]
@@ -276,7 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_opens_until_its_second_and_no_longer() {
+    fn whom_a_directory_made_just_now_adds_nothing_to_its_share() {
+        let made = GuardFacts { made: 150, ..facts(Some(20), 10, 190) };
+        assert_eq!(beyond(&made, Timestamp::from_secs(1_000)), Some(10));
+    }
+
+    #[test]
+    fn an_approval_of_everybody_opens_until_its_second_and_no_longer() {
         let end = Timestamp::from_secs(1_000);
         let open = GuardFacts { open_until: Some(end), ..facts(Some(20), 50, 50) };
         assert_eq!(beyond(&open, end.plus_secs(-1)), None);

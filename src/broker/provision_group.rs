@@ -258,11 +258,11 @@ async fn regroup(
     let administered = !moved.removed.is_empty() && tx.others_have_role(&ADMINISTRATORS, None).await?;
     let lost = tx.regroup(&people).await?;
     if administered
-        && let Some(last) = lost.first()
-        && let Some(held) = blast_guard::asks_of_roles(&mut tx, scope).await?
+        && !lost.is_empty()
+        && let Some((last, held)) = blast_guard::asks_of_roles(&mut tx, scope, &lost).await?
     {
         drop(tx);
-        return Err(blast_guard::held(gw, scope, held, *last).await?);
+        return Err(blast_guard::held(gw, scope, held, last).await?);
     }
     if lost.len() > ONE_BY_ONE_MAX {
         tx.revoke(Scope::Org, Action::Reassert, "group_changed").await?;

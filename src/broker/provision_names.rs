@@ -35,6 +35,19 @@ pub(crate) fn given_back(draft: &UserDraft) -> Vec<String> {
     names
 }
 
+/// Does somebody sign in to this seat by a name or an address that was not theirs before? A directory that
+/// takes over a sign-in's seat gives it the first key of its own.
+pub(crate) fn may_be_another((before, next): (&UserDocument, &UserDocument), adopts: bool) -> bool {
+    let known: Vec<String> =
+        before.emails().map(|email| email.value).chain([before.user_name.as_str()]).map(normalised).collect();
+    let has_new_key = next.external_id.is_some()
+        && before.external_id != next.external_id
+        && !(adopts && before.external_id.is_none());
+    has_new_key
+        || normalised(&before.user_name) != normalised(&next.user_name)
+        || next.emails().any(|email| !known.contains(&normalised(email.value)))
+}
+
 /// A name that was a person's key at a connection is theirs no more: whoever gets it next must not sign
 /// in to their seat.
 pub(crate) async fn unbind_old_name(

@@ -4,7 +4,8 @@
 //! is taken over where the org lets a directory do that, and else left alone. Never told from a missing one: a person of another org. RFC 7644 3.3 to 3.6.
 
 use crate::{
-    FlowError, Gateway, blast_guard,
+    FlowError, Gateway,
+    blast_guard::{Taking, unless_held},
     provision::{Asked, differences, or_taken, record, refused, taken},
     provision_group::MEMBERS_SHOWN_MAX,
     provision_names,
@@ -149,7 +150,9 @@ pub async fn delete(
     let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
     takes_over(&mut tx, &present, scope).await?;
     asked.agrees(present.version)?;
-    tx = unless_held(gw, scope, tx, &present).await?;
+    if present.active {
+        tx = unless_held(gw, scope, tx, (present.id, Taking::Away)).await?;
+    }
     tx.note_departed(&present).await?;
     let ended = revoke::end_person(gw, &mut tx, id, "scim_deleted", Some(scope.door().directory)).await?;
     tx.remove_user(id).await?;
@@ -193,8 +196,12 @@ async fn write(
     change: Change,
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
-    if change.outcome.turned_inactive {
-        tx = unless_held(gw, scope, tx, &change.present).await?;
+    let present = &change.present;
+    if change.outcome.turned_inactive && present.active {
+        tx = unless_held(gw, scope, tx, (present.id, Taking::Away)).await?;
+    }
+    if provision_names::may_be_another((&change.before, &change.next), change.adopts) {
+        tx = unless_held(gw, scope, tx, (present.id, Taking::Over)).await?;
     }
     let mut user = filled(change.present.clone(), &change.next);
     if change.adopts {
@@ -229,26 +236,6 @@ async fn seat_for(
         return Ok((tx, None));
     }
     quota::admit(gw, scope, tx).await.map(|(tx, room)| (tx, Some(room)))
-}
-
-/// The transaction, if the blast guard lets this person go; else it is rolled back and the hold is kept. Who
-/// is inactive already is gone.
-async fn unless_held(
-    gw: &Gateway,
-    scope: &OrgScope<ScimClient>,
-    mut tx: TenantTx,
-    present: &User,
-) -> Result<TenantTx, FlowError> {
-    if !present.active {
-        return Ok(tx);
-    }
-    match blast_guard::asks(&mut tx, scope, present.id).await? {
-        None => Ok(tx),
-        Some(held) => {
-            drop(tx);
-            Err(blast_guard::held(gw, scope, held, present.id).await?)
-        }
-    }
 }
 
 struct Ended {

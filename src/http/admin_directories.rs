@@ -151,11 +151,11 @@ pub const OPERATIONS: &[Operation] = &[
         Verb::Post,
         "/api/v1/orgs/{org}/directories/{dir}/holds/{hold}/approve",
         "directories:write",
-        "Let the directory go on, for a day unless it is said otherwise",
+        "Let those people through whom the hold names, for a day unless it is said otherwise",
         || to(approve),
     )
     .named("approve_hold")
-    .reading(body::<Decision>(&[r#"{"for_secs":3600}"#]))
+    .reading(body::<Decision>(&[r#"{"for_secs":3600,"everybody":false}"#]))
     .answering(200)
     .misreading(&["directory.hold_secs"])
     .conflicting(&["directory.hold_decided"]),

@@ -17,12 +17,14 @@ pub struct GuardFacts {
     /// None: the guard is off.
     pub percent: Option<u32>,
     pub at_least: u32,
-    /// An administrator let the directory through until then.
+    /// An administrator let the directory take away whomever it likes until then.
     pub open_until: Option<Timestamp>,
     /// People the directory took away within the last hour.
     pub gone: i64,
     /// Active people of the org.
     pub active: i64,
+    /// Of those, whom this very directory made within the last hour: they are no part of its share.
+    pub made: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -32,6 +34,8 @@ pub enum HoldReason {
     Share,
     /// Nobody would be left who administers the org.
     LastAdministrator,
+    /// Somebody who was given a role by hand would have another name or address, and so might be another.
+    RoleByHand,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -39,17 +43,19 @@ pub enum HoldReason {
 pub enum HoldState {
     /// Waits for an administrator.
     Open,
-    /// The directory may go on until `until`.
+    /// The directory may take away those it names until `until`.
     Approved,
     /// The directory may not, until `until`.
     Refused,
 }
 
 impl HoldReason {
+    pub const ALL: [Self; 3] = [Self::Share, Self::LastAdministrator, Self::RoleByHand];
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Share => "share",
             Self::LastAdministrator => "last_administrator",
+            Self::RoleByHand => "role_by_hand",
         }
     }
 }
@@ -103,11 +109,11 @@ struct StoredHold {
 impl From<StoredHold> for Hold {
     fn from(row: StoredHold) -> Self {
         let state = HoldState::ALL.into_iter().find(|state| state.as_str() == row.state);
-        let last = row.reason == HoldReason::LastAdministrator.as_str();
+        let reason = HoldReason::ALL.into_iter().find(|reason| reason.as_str() == row.reason);
         Self {
             id: HoldId::from_uuid(row.hold_id),
             directory_id: DirectoryId::from_uuid(row.dir_id),
-            reason: if last { HoldReason::LastAdministrator } else { HoldReason::Share },
+            reason: reason.unwrap_or(HoldReason::Share),
             state: state.unwrap_or(HoldState::Open),
             most: row.most,
             active: row.active,
@@ -187,6 +193,15 @@ impl TenantRead {
         .await?)
     }
 
+    /// Was the person given a role by hand, and not by a group?
+    pub async fn has_role_by_hand(&mut self, user: UserId) -> Result<bool> {
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM user_roles WHERE user_id = $1 AND source = $2)")
+            .bind(user.uuid())
+            .bind(crate::BY_API)
+            .fetch_one(self.sql())
+            .await?)
+    }
+
     pub async fn has_role(&mut self, user: UserId, roles: &[&str]) -> Result<bool> {
         Ok(sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM user_roles WHERE user_id = $1 AND role = ANY ($2))",
@@ -208,21 +223,58 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Waits for whoever else of the org may be about to take its administrators away; after the directory's
+    /// own line.
+    pub async fn stand_in_the_administrators_line(&mut self) -> Result<()> {
+        sqlx::query(
+            "SELECT pg_advisory_xact_lock(hashtextextended('administrators ' || current_org()::text, 0))",
+        )
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Did an administrator approve that this directory takes away this very person?
+    pub async fn is_approved(
+        &mut self,
+        directory: DirectoryId,
+        reason: HoldReason,
+        user: UserId,
+    ) -> Result<bool> {
+        let now = OffsetDateTime::from(self.now());
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1
+                              FROM holds h
+                              JOIN held_people p USING (org_id, hold_id)
+                             WHERE h.dir_id = $1 AND h.reason = $2 AND h.state = 'approved' AND h.until > $3
+                               AND p.user_id = $4)",
+        )
+        .bind(directory.uuid())
+        .bind(reason.as_str())
+        .bind(now)
+        .bind(user.uuid())
+        .fetch_one(self.sql())
+        .await?)
+    }
+
     /// Counts, one request of the directory after another.
     pub async fn guard_facts(&mut self, directory: DirectoryId) -> Result<GuardFacts> {
         self.stand_in_line(directory).await?;
         let since = OffsetDateTime::from(self.now().minus_secs(HOUR_SECS));
-        let (percent, at_least, open_until, gone, active): (
+        let (percent, at_least, open_until, gone, active, made): (
             Option<i32>,
             i32,
             Option<OffsetDateTime>,
+            i64,
             i64,
             i64,
         ) = sqlx::query_as(
             "SELECT guard_percent, guard_at_least, guard_open_until,
                         (SELECT count(DISTINCT user_id) FROM deprovisionings p
                           WHERE p.dir_id = d.dir_id AND p.received_at > $2),
-                        (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts)
+                        (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts),
+                        (SELECT count(*) FROM users u
+                          WHERE u.dir_id = d.dir_id AND u.created_at > $2 AND u.active)
                    FROM directories d
                   WHERE dir_id = $1",
         )
@@ -236,11 +288,12 @@ impl TenantTx {
             open_until: open_until.map(Timestamp::from),
             gone,
             active,
+            made,
         })
     }
 
-    /// The hold that stands in the directory's way now: one that is open, or refused and not over. True when
-    /// it was opened by this very call.
+    /// The hold that stands in the directory's way now: one that was refused for this person and is not over,
+    /// or one that is open. True when it was opened by this very call.
     pub async fn hold(
         &mut self,
         directory: DirectoryId,
@@ -252,14 +305,19 @@ impl TenantTx {
         let id = HoldId::new(self.now(), self.chance().as_ref());
         self.stand_in_line(directory).await?;
         let standing: Option<Uuid> = sqlx::query_scalar(
-            "SELECT hold_id FROM holds
-              WHERE dir_id = $1 AND reason = $2 AND (state = 'open' OR state = 'refused' AND until > $3)
-              ORDER BY hold_id DESC
+            "SELECT hold_id FROM holds h
+              WHERE dir_id = $1 AND reason = $2
+                AND (state = 'open'
+                     OR state = 'refused' AND until > $3
+                        AND EXISTS (SELECT 1 FROM held_people p
+                                     WHERE p.org_id = h.org_id AND p.hold_id = h.hold_id AND p.user_id = $4))
+              ORDER BY state DESC, hold_id DESC
               LIMIT 1",
         )
         .bind(directory.uuid())
         .bind(reason.as_str())
         .bind(now)
+        .bind(user.uuid())
         .fetch_optional(self.sql())
         .await?;
         let opened = standing.is_none();
@@ -294,31 +352,34 @@ impl TenantTx {
         Ok((hold.ok_or(crate::Error::Corrupt("hold"))?, opened))
     }
 
-    /// Decides an open hold; an approval opens the guard until then. False when there is none that is open.
+    /// Decides a hold, or decides it otherwise: about those whom it names. An approval of `everybody` lets the
+    /// directory take away whomever it likes until then. False when it stands so already.
     pub async fn decide_hold(
         &mut self,
         hold: HoldId,
-        state: HoldState,
+        (state, everybody): (HoldState, bool),
         by: &str,
         until: Timestamp,
     ) -> Result<bool> {
         let now = OffsetDateTime::from(self.now());
-        let directory: Option<Uuid> = sqlx::query_scalar(
+        let directory: Option<Option<Uuid>> = sqlx::query_scalar(
             "UPDATE holds SET state = $2, decided_at = $3, decided_by = $4, until = $5
-              WHERE hold_id = $1 AND state = 'open'
-          RETURNING dir_id",
+              WHERE hold_id = $1 AND (state <> $2 OR $6)
+          RETURNING CASE WHEN reason = 'share' THEN dir_id END",
         )
         .bind(hold.uuid())
         .bind(state.as_str())
         .bind(now)
         .bind(by)
         .bind(OffsetDateTime::from(until))
+        .bind(everybody)
         .fetch_optional(self.sql())
         .await?;
-        if let (Some(directory), HoldState::Approved) = (directory, state) {
+        let open = state == HoldState::Approved && everybody;
+        if let Some(Some(directory)) = directory {
             sqlx::query("UPDATE directories SET guard_open_until = $2 WHERE dir_id = $1")
                 .bind(directory)
-                .bind(OffsetDateTime::from(until))
+                .bind(open.then_some(OffsetDateTime::from(until)))
                 .execute(self.sql())
                 .await?;
         }
