@@ -150,7 +150,7 @@ impl Default for Database {
         Self {
             url: None,
             migrate_url: None,
-            pool_max: 16,
+            pool_max: 32,
             acquire_timeout_secs: 5,
             statement_timeout_secs: 10,
         }

@@ -153,3 +153,46 @@ async fn the_last_use_of_a_token_is_told() {
     house.on(async move { vestibule::jobs::uses::round(house.gw.clone()).await.unwrap() }).await;
     assert!(used().await.is_string());
 }
+
+/// A path is what it reads as, whichever way it is spelled: the scopes hold, and the log has it.
+#[tokio::test]
+async fn another_spelling_of_a_path_opens_nothing_more() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let tokens = format!("/orgs/{}/directories/{}/tokens", tenant.slug, tenant.directory);
+    let make = async |scopes: Value| {
+        let made = house.api("POST", &tenant.org_key, &tokens, Some(json!({"scopes": scopes}))).await;
+        text(&made.1, "token").to_owned()
+    };
+    let (groups, readers, writers) = (
+        make(json!(["groups:read"])).await,
+        make(json!(["users:read"])).await,
+        make(json!(["users:write"])).await,
+    );
+    let ada = json!({"userName": "ada@spelled.example"});
+    let (_, made) = house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(ada.clone())).await;
+    let id = text(&made, "id");
+    for (method, token, path, body) in [
+        ("GET", &groups, "/scim/v2/%55sers".to_owned(), None),
+        ("POST", &groups, "/scim/v2/%55sers".to_owned(), Some(ada)),
+        ("DELETE", &groups, format!("/scim/v2/User%73/{id}"), None),
+        ("DELETE", &readers, format!("/sc%69m/v2/Users/{id}"), None),
+        ("POST", &writers, "/scim/v2/Users/%2Esearch".to_owned(), Some(json!({"schemas": []}))),
+        ("POST", &writers, "/scim/v2/Users/.search".to_owned(), Some(json!({"schemas": []}))),
+    ] {
+        let (status, said) = house.scim(method, token, &path, body).await;
+        assert_eq!(status, 403, "{method} {path}: {said}");
+    }
+    assert_eq!(house.scim("GET", &readers, &format!("/sc%69m/v2/%55sers/{id}"), None).await.0, 200);
+    let log = format!("/orgs/{}/directories/{}/requests?limit=50", tenant.slug, tenant.directory);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let (_, list) = house.api("GET", &tenant.org_key, &log, None).await;
+        let logged = list["data"].as_array().unwrap();
+        if logged.iter().any(|entry| text(entry, "path").contains("%69m")) {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "not logged: {list}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}

@@ -35,6 +35,14 @@ pub(crate) fn given_back(draft: &UserDraft) -> Vec<String> {
     names
 }
 
+/// By what a sign-in finds this person.
+fn names_of(document: &UserDocument) -> Vec<String> {
+    let mut names = vec![normalised(&document.user_name)];
+    names.extend(document.external_id.as_deref().map(store::departed_external_id));
+    names.extend(document.emails().map(|email| normalised(email.value)));
+    names
+}
+
 /// Does somebody sign in to this seat by a name or an address that was not theirs before? A directory that
 /// takes over a sign-in's seat gives it the first key of its own.
 pub(crate) fn may_be_another((before, next): (&UserDocument, &UserDocument), adopts: bool) -> bool {
@@ -49,12 +57,23 @@ pub(crate) fn may_be_another((before, next): (&UserDocument, &UserDocument), ado
 }
 
 /// A name that was a person's key at a connection is theirs no more: whoever gets it next must not sign
-/// in to their seat.
+/// in to their seat, and who signs in by it meanwhile gets none of their own beside it.
 pub(crate) async fn unbind_old_name(
     tx: &mut TenantTx,
     user: UserId,
     (before, next): (&UserDocument, &UserDocument),
 ) -> Result<(), FlowError> {
+    let (had, has) = (names_of(before), names_of(next));
+    let without = |these: &[String], others: &[String]| -> Vec<String> {
+        these.iter().filter(|name| !others.contains(name)).cloned().collect()
+    };
+    let (lost, gained) = (without(&had, &has), without(&has, &had));
+    if !lost.is_empty() {
+        tx.note_departed_names(&lost).await?;
+    }
+    if !gained.is_empty() {
+        tx.forget_departed(&gained).await?;
+    }
     let old = normalised(&before.user_name);
     if old == normalised(&next.user_name) {
         return Ok(());

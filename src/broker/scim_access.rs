@@ -39,7 +39,6 @@ pub async fn fetch(
         if whole { door.scopes.clone() } else { asked.iter().map(|word| (*word).to_owned()).collect() };
     let token = org_bearer(OrgBoundKind::ScimAccess, scope.org(), gw.chance.as_ref());
     let id = KeyId::new(scope.now(), gw.chance.as_ref());
-    let expires_in_secs = gw.lifetimes.scim_token_secs;
     let mut tx = gw.db.write(scope, "scim.fetch_token").await?;
     let new = NewScimAccess {
         id,
@@ -47,9 +46,11 @@ pub async fn fetch(
         parent: door.key,
         digest: &TokenDigest::of(token.reveal()),
         scopes: &scopes,
-        expires_at: scope.now().plus_secs(expires_in_secs),
+        expires_at: scope.now().plus_secs(gw.lifetimes.scim_token_secs),
     };
-    tx.create_scim_access(&new, LIVING_MAX).await?;
+    // No later than its secret.
+    let ends = tx.create_scim_access(&new, LIVING_MAX).await?;
+    let expires_in_secs = ends.secs() - scope.now().secs();
     let event = AuditEvent::done(Act::DirectoryTokenFetched)
         .on("key", id)
         .value("directory", door.directory.to_string())

@@ -35,7 +35,9 @@ fn shut(error: GateError) -> FlowError {
 /// What a SCIM request is about: the scopes that its credential needs, by resource and method. What is
 /// about neither people nor groups (Bulk, /Me) asks for its own.
 fn needed(req: &HttpRequest) -> &'static [&'static str] {
-    let path = req.path();
+    // The route's own pattern: a path may be spelled in more than one way.
+    let pattern = req.match_pattern().unwrap_or_default();
+    let path = pattern.as_str();
     let reads = req.method() == Method::GET || path.ends_with("/.search");
     let below = path.split_once("/scim/v2/").map_or("", |(_, below)| below);
     match (below.split('/').next().unwrap_or_default(), reads) {

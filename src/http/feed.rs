@@ -18,10 +18,8 @@ use model::ids::AppId;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -59,24 +57,35 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const STREAM_MAX: Duration = Duration::from_secs(900);
 /// Whoever takes nothing for this long is gone.
 const TAKES_MAX: Duration = Duration::from_secs(10);
-/// Streams of one process: some 20 KB each.
-const STREAMS_MAX: usize = 4_096;
-static STREAMS: AtomicUsize = AtomicUsize::new(0);
+/// Who follows one process, by streams and by waiting: some 20 KB each. One app leaves room for others.
+const FOLLOWERS_MAX: usize = 4_096;
+const FOLLOWERS_OF_ONE_MAX: usize = 2_048;
+static FOLLOWERS: Mutex<BTreeMap<AppId, usize>> = Mutex::new(BTreeMap::new());
 
-/// One stream's place among `STREAMS_MAX`.
-struct Place;
+/// One follower's place among those.
+struct Place(AppId);
 
 impl Place {
-    fn take() -> Option<Self> {
-        let taken = STREAMS
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < STREAMS_MAX).then_some(n + 1));
-        taken.ok().map(|_| Self)
+    fn take(app: AppId) -> Option<Self> {
+        let mut followers = FOLLOWERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = followers.get(&app).copied().unwrap_or(0);
+        if own >= FOLLOWERS_OF_ONE_MAX || followers.values().sum::<usize>() >= FOLLOWERS_MAX {
+            return None;
+        }
+        followers.insert(app, own + 1);
+        Some(Self(app))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        STREAMS.fetch_sub(1, Ordering::Relaxed);
+        let mut followers = FOLLOWERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut own) = followers.entry(self.0) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
     }
 }
 
@@ -103,12 +112,16 @@ async fn revocations(ask: Ask) -> Reply<Followed> {
         Some(Ok(_) | Err(_)) => return Err(ask.wrong("wait_secs", "from 0 to 30")),
     };
     let gw = ask.gateway();
+    let place = Place::take(app).ok_or_else(|| ask.refuse(FlowError::Busy { retry_after_secs: 5 }))?;
     if !ask.header("accept").is_some_and(|kinds| kinds.contains("text/event-stream")) {
         let until = Instant::now() + Duration::from_secs(wait_secs);
-        let stretch = ask.told(async move { waited(&gw, app, after, until).await }).await?;
+        let waits = async move {
+            let _place = place;
+            waited(&gw, app, after, until).await
+        };
+        let stretch = ask.told(waits).await?;
         return Ok(Told::assertion(HttpResponse::Ok().insert_header(NOT_KEPT).json(&stretch)));
     }
-    let place = Place::take().ok_or_else(|| ask.refuse(FlowError::Busy { retry_after_secs: 5 }))?;
     let (reader, from) = (gw.clone(), after.clone());
     // What is wrong with the cursor is said before the stream begins.
     let first = ask.told(async move { feed::read(&reader, app, from.as_deref()).await }).await?;
@@ -171,7 +184,9 @@ async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) ->
             beats.reset();
         }
         if is_caught_up {
+            // What is new goes before the word that nothing is.
             tokio::select! {
+                biased;
                 _ = moves.changed() => {}
                 _ = beats.tick() => {
                     let beat = if gw.feed.is_current() {
@@ -186,20 +201,21 @@ async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) ->
         if gw.feed.is_closed() {
             return None;
         }
-        match feed::read(&gw, app, Some(&cursor)).await {
-            Ok(next) => {
-                cursor.clone_from(&next.cursor);
-                stretch = next;
+        stretch = loop {
+            match feed::read(&gw, app, Some(&cursor)).await {
+                Ok(next) => break next,
+                // The tail is behind: the reader hears no heartbeat, and knows.
+                Err(FlowError::Busy { .. }) => {
+                    write(&writer, ": not known to be current\n\n".to_owned()).await?;
+                    tokio::time::sleep(HEARTBEAT).await;
+                }
+                Err(error) => {
+                    tracing::info!(%app, %error, "a follower of the feed is let go");
+                    return None;
+                }
             }
-            // Postgres is away: the reader hears no heartbeat, and knows.
-            Err(FlowError::Busy { .. }) => {
-                stretch = Stretch { data: Vec::new(), gap: false, more: false, ..stretch };
-            }
-            Err(error) => {
-                tracing::info!(%app, %error, "a follower of the feed is let go");
-                return None;
-            }
-        }
+        };
+        cursor.clone_from(&stretch.cursor);
     }
 }
 

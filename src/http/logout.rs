@@ -63,8 +63,15 @@ async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
         }
     }
     let mut response = pages::signed_out();
-    drop_session(&gw, &mut response);
+    forget(&req, &gw, &mut response);
     response
+}
+
+/// Takes the session's cookie back, if it came: a form that another site posts brings none, and takes none away.
+fn forget(req: &HttpRequest, gw: &Gateway, response: &mut HttpResponse) {
+    if session(req, gw).is_some() {
+        drop_session(gw, response);
+    }
 }
 
 async fn leave(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
@@ -98,7 +105,7 @@ async fn try_leave(req: &HttpRequest, body: &Body, gw: &Data<Gateway>) -> Result
                 Some(uri) => see_other(&with_state(&uri, get("state").as_deref())),
                 None => pages::signed_out(),
             };
-            drop_session(gw, &mut response);
+            forget(req, gw, &mut response);
             response
         }
     })

@@ -38,6 +38,7 @@ pub mod witness;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, http::Method, web::ServiceConfig};
 use broker::FlowError;
+use std::borrow::Cow;
 
 /// Who may pass: what the test of every route × {no credential, another org's, wrong door} expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ pub const METHOD: &str = "api.method_not_allowed";
 
 /// No such path (404), or not by this method (405): said as whoever asks there is spoken to.
 fn nowhere(req: &HttpRequest) -> HttpResponse {
-    match methods::allowed(req.path()) {
+    match methods::allowed(&plain(req.path())) {
         None => answered(req, FlowError::Missing),
         Some(allowed) => {
             let not_so = FlowError::invalid(METHOD, "method", format!("by {allowed}"));
@@ -108,7 +109,34 @@ fn nowhere(req: &HttpRequest) -> HttpResponse {
 }
 
 /// Is it the provisioning service's, in one form or the other?
+/// A path as the router reads it: an unreserved character stands for itself, written plainly or not (RFC 3986
+/// 6.2.2.2). Whatever is decided by a path is decided by this.
+fn plain(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let mut said = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        said.push_str(before);
+        let letter = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).map(char::from);
+        match letter.filter(|c| c.is_ascii_alphanumeric() || "-._~".contains(*c)) {
+            Some(letter) => {
+                said.push(letter);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                said.push('%');
+                rest = after;
+            }
+        }
+    }
+    said.push_str(rest);
+    said.into()
+}
+
 fn of_scim(path: &str) -> bool {
+    let path = plain(path);
     let of_org = path.strip_prefix("/orgs/").and_then(|rest| rest.split_once('/'));
     path.starts_with("/scim/") || of_org.is_some_and(|(_, rest)| rest.starts_with("scim/"))
 }
@@ -117,8 +145,8 @@ fn of_scim(path: &str) -> bool {
 const BROWSERS: [&str; 2] = ["/oauth2/authorize", "/oauth2/logout"];
 
 fn answered(req: &HttpRequest, error: FlowError) -> HttpResponse {
-    let path = req.path();
-    if of_scim(path) {
+    let path = plain(req.path());
+    if of_scim(&path) {
         scim_error::Refused::from(error).error_response()
     } else if path.starts_with("/api/") {
         problem::Problem::of(req, error).response()

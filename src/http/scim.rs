@@ -108,11 +108,11 @@ impl Caller {
         let scope = doors::scim(req, &gw, slug).await?;
         let base = base(&gw, slug);
         // A route of one resource would take it for an id.
-        if req.path().ends_with("/.search") && req.method() != Method::POST {
+        let is_search = super::plain(req.path()).ends_with("/.search");
+        if is_search && req.method() != Method::POST {
             return Err(ScimError::of(Problem::MethodNotAllowed, ".search is asked by POST").into());
         }
-        let rehearses =
-            scope.door().dry_run && req.method() != Method::GET && !req.path().ends_with("/.search");
+        let rehearses = scope.door().dry_run && req.method() != Method::GET && !is_search;
         Ok(Self { gw, scope, base, rehearses, about: resource(req) })
     }
     /// Runs a story to its end, in the org's span. A rehearsal that comes back would have changed nothing.

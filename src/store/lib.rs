@@ -3,6 +3,7 @@
 //! transaction ends in `commit(Record)` or in nothing. No query here carries an org filter:
 //! the policy is the filter (migrations/0002_enclosure.sql).
 
+mod administrators;
 mod apps;
 mod apps_write;
 mod codes;

@@ -146,7 +146,7 @@ impl TenantTx {
             Scope::App(id) => (Some(id.uuid()), None),
             Scope::Connection(id) => (None, Some(id.uuid())),
         };
-        let spelled = sqlx::query(
+        let named: i64 = sqlx::query_scalar(
             "WITH ended AS (
                  SELECT DISTINCT f.ses_id, f.user_id, f.app_id
                    FROM refresh_families f
@@ -164,9 +164,11 @@ impl TenantTx {
                  SELECT $1, gen_random_uuid(), ses_id, user_id, app_id, $2, $3, $3 FROM ended
                  ON CONFLICT DO NOTHING
                  RETURNING out_id
+             ), due AS (
+                 INSERT INTO pending (kind, org_id, item_id, due_at)
+                 SELECT 'logout', $1, out_id, $3 FROM told
              )
-             INSERT INTO pending (kind, org_id, item_id, due_at)
-             SELECT 'logout', $1, out_id, $3 FROM told",
+             SELECT count(*) FROM ended",
         )
         .bind(org)
         .bind(seq)
@@ -174,9 +176,10 @@ impl TenantTx {
         .bind(app)
         .bind(connection)
         .bind(BITE)
-        .execute(self.sql())
+        .fetch_one(self.sql())
         .await?;
-        Ok(i64::try_from(spelled.rows_affected()).is_ok_and(|rows| rows == BITE))
+        // Found, not written: somebody else may have named one of them meanwhile.
+        Ok(named == BITE)
     }
 
     /// All apps of this revocation are named.

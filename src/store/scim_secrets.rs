@@ -21,9 +21,9 @@ pub struct NewScimAccess<'a> {
 
 impl TenantTx {
     /// Keeps a fetched token; of those that this secret fetched, the newest `most` live on.
-    pub async fn create_scim_access(&mut self, new: &NewScimAccess<'_>, most: i64) -> Result<()> {
+    pub async fn create_scim_access(&mut self, new: &NewScimAccess<'_>, most: i64) -> Result<Timestamp> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        sqlx::query(
+        let ends: OffsetDateTime = sqlx::query_scalar(
             "WITH ended AS (
                  UPDATE credentials
                     SET revoked_at = $8
@@ -34,7 +34,9 @@ impl TenantTx {
              )
              INSERT INTO credentials (org_id, key_id, kind, holder_id, parent_id, name, digest, scopes, created_at,
                                       expires_at)
-             VALUES ($1, $2, 'scim_access', $3, $4, 'fetched', $5, $6, $8, $7)",
+             VALUES ($1, $2, 'scim_access', $3, $4, 'fetched', $5, $6, $8,
+                     LEAST($7, (SELECT expires_at FROM credentials WHERE key_id = $4)))
+             RETURNING expires_at",
         )
         .bind(org)
         .bind(new.id.uuid())
@@ -45,9 +47,9 @@ impl TenantTx {
         .bind(OffsetDateTime::from(new.expires_at))
         .bind(now)
         .bind(most.saturating_sub(1))
-        .execute(self.sql())
+        .fetch_one(self.sql())
         .await?;
-        Ok(())
+        Ok(ends.into())
     }
 
     /// Ends what this secret fetched, once nobody is inside by it. The secret's own door is shut before.

@@ -181,7 +181,6 @@ impl TenantTx {
     /// Remembers that a directory took this person away: a later sign-in under any of their names makes
     /// no new seat. Only a directory's own create forgets it again.
     pub async fn note_departed(&mut self, user: &User) -> Result<()> {
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let mut names: Vec<String> =
             sqlx::query_scalar("SELECT DISTINCT value_norm FROM user_emails WHERE user_id = $1")
                 .bind(user.id.uuid())
@@ -193,13 +192,19 @@ impl TenantTx {
         for identity in self.identities_of(user.id).await? {
             names.push(departed_identity(identity.connection_id, &identity.subject));
         }
+        self.note_departed_names(&names).await
+    }
+
+    /// Remembers that a directory took these names away from somebody: a later sign-in by one makes no new seat.
+    pub async fn note_departed_names<T: AsRef<str>>(&mut self, names: &[T]) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         sqlx::query(
             "INSERT INTO departed (org_id, name_norm, at)
              SELECT $1, name, $3 FROM UNNEST($2::text[]) AS name
              ON CONFLICT DO NOTHING",
         )
         .bind(org)
-        .bind(norms(&names))
+        .bind(norms(names))
         .bind(now)
         .execute(self.sql())
         .await?;

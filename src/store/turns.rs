@@ -26,6 +26,8 @@ pub(crate) struct Turns {
     each: usize,
     patience: Duration,
     orgs: Mutex<BTreeMap<OrgId, Arc<Semaphore>>>,
+    /// For those who leave one turn of each org to others: all but one.
+    lower: Option<Arc<Self>>,
 }
 
 /// A connection's worth of an org's share, until dropped.
@@ -34,12 +36,25 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     org: OrgId,
     permit: Option<OwnedSemaphorePermit>,
+    below: Option<Box<Self>>,
 }
 
 impl Turns {
     pub(crate) fn new(pool_max: u32, patience: Duration) -> Arc<Self> {
         let each = usize::try_from((pool_max / SHARE).max(LEAST)).unwrap_or(2);
-        Arc::new(Self { each, patience, orgs: Mutex::default() })
+        let lower = Self { each: each - 1, patience, orgs: Mutex::default(), lower: None };
+        Arc::new(Self { each, patience, orgs: Mutex::default(), lower: Some(Arc::new(lower)) })
+    }
+
+    /// The same, for a directory: its searches must not keep out whoever would stop it.
+    pub(crate) async fn take_leaving_one(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+        let below = match &self.lower {
+            Some(lower) => Some(Box::new(lower.take(org).await?)),
+            None => None,
+        };
+        let mut turn = self.take(org).await?;
+        turn.below = below;
+        Ok(turn)
     }
 
     /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
@@ -55,7 +70,7 @@ impl Turns {
             semaphore.clone()
         };
         // Made before the wait: whoever hangs up is forgotten as well.
-        let mut turn = Turn { turns: self.clone(), org, permit: None };
+        let mut turn = Turn { turns: self.clone(), org, permit: None, below: None };
         let permit = timeout(self.patience, semaphore.acquire_owned()).await;
         turn.permit = Some(permit.map_err(|_| Error::Crowded)?.map_err(|_| Error::Crowded)?);
         Ok(turn)
@@ -95,6 +110,19 @@ mod tests {
         held.pop();
         assert!(turns.take(org(1)).await.is_ok());
         assert_eq!(Turns::new(3, Duration::ZERO).each, 2);
+    }
+
+    #[tokio::test]
+    async fn a_directory_leaves_one_turn_to_others() {
+        let turns = Turns::new(16, Duration::from_millis(20));
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(turns.take_leaving_one(org(1)).await.unwrap());
+        }
+        assert!(matches!(turns.take_leaving_one(org(1)).await, Err(Error::Crowded)));
+        assert!(turns.take(org(1)).await.is_ok());
+        held.pop();
+        assert!(turns.take_leaving_one(org(1)).await.is_ok());
     }
 
     #[tokio::test]

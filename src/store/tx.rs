@@ -88,9 +88,8 @@ impl Db {
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>) -> Result<Option<Turn>> {
         match D::PASSAGE {
             Passage::Operate => Ok(None),
-            Passage::SignIn | Passage::Provision | Passage::Administer => {
-                Ok(Some(self.turns.take(scope.org()).await?))
-            }
+            Passage::Provision => Ok(Some(self.turns.take_leaving_one(scope.org()).await?)),
+            Passage::SignIn | Passage::Administer => Ok(Some(self.turns.take(scope.org()).await?)),
         }
     }
 }
