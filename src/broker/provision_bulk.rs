@@ -10,9 +10,8 @@ use crate::{
 use model::Refusal;
 use scim::{
     Kind, Problem, Projection,
-    bulk::{Bulk, Made, Method, Operation, Waits},
+    bulk::{Bulk, Line, Method, Operation, Turn},
 };
-use std::collections::{BTreeSet, VecDeque};
 use store::{OrgScope, ScimClient};
 
 /// What became of one operation.
@@ -33,40 +32,22 @@ pub struct Outcome {
 
 /// Does every operation that can be done, in the order of the request as far as references allow.
 pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Vec<Done> {
-    let mut to_come: BTreeSet<String> = bulk
-        .operations
-        .iter()
-        .filter(|one| one.method == Method::Post)
-        .filter_map(|one| one.bulk_id.clone())
-        .collect();
-    let (mut made, mut done, mut errors) = (Made::new(), Vec::new(), 0_usize);
-    let mut line: VecDeque<Operation> = bulk.operations.into();
-    // How many in a row had to wait: when all did, they wait for each other.
-    let mut waited = 0;
-    while let Some(operation) = line.pop_front() {
-        let outcome = match operation.waits(&made, &to_come) {
-            Waits::For(_) if waited < line.len() => {
-                waited += 1;
-                line.push_back(operation);
-                continue;
-            }
-            Waits::For(name) => Err(unresolved(Problem::Circular, &name)),
-            Waits::Never(name) => Err(unresolved(Problem::Unresolved, &name)),
-            Waits::Ready { id, body } => perform(gw, scope, &operation, id, &body).await,
+    let (mut line, mut done, mut errors) = (Line::new(bulk.operations), Vec::new(), 0_usize);
+    while let Some((operation, turn)) = line.advance() {
+        let outcome = match turn {
+            Turn::Circular(name) => Err(unresolved(Problem::Circular, &name)),
+            Turn::Never(name) => Err(unresolved(Problem::Unresolved, &name)),
+            Turn::Ready { id, body } => perform(gw, scope, &operation, id, &body).await,
         };
-        waited = 0;
-        if operation.method == Method::Post
-            && let Some(name) = &operation.bulk_id
-        {
-            to_come.remove(name);
-            made.insert(name.clone(), outcome.as_ref().ok().map(|outcome| outcome.id.clone()));
-        }
+        line.done(&operation, outcome.as_ref().ok().map(|outcome| outcome.id.clone()));
         errors += usize::from(outcome.as_ref().is_err_and(|error| !matches!(error, FlowError::Rehearsed(_))));
         let (method, kind) = (operation.method, operation.kind);
         done.push(Done { method, kind, bulk_id: operation.bulk_id, outcome });
         if bulk.fail_on_errors.is_some_and(|most| errors >= most) {
             break;
         }
+        // A thousand refusals in a row ask nobody: others have their turn between them.
+        tokio::task::yield_now().await;
     }
     done
 }

@@ -42,8 +42,10 @@ pub struct Operation {
     pub version: Option<String>,
     pub kind: Kind,
     /// Which resource: none for a POST. May be `bulkId:…`.
-    pub id: Option<String>,
+    id: Option<String>,
     data: Option<Object>,
+    /// Every `bulkId:` in the two that is not known to be made.
+    names: BTreeSet<String>,
 }
 
 /// A request whose every operation can be read.
@@ -54,19 +56,45 @@ pub struct Bulk {
     pub fail_on_errors: Option<usize>,
 }
 
-/// Why an operation cannot be done yet.
+/// What can be done with the operation whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Waits {
-    /// For nothing: here is its resource and its body.
+pub enum Turn {
+    /// It can be done: here is its resource and its body.
     Ready { id: Option<String>, body: Vec<u8> },
-    /// For one that is still to be done.
-    For(String),
+    /// It waits for this one, and nobody who is left can go first.
+    Circular(String),
     /// It never can: no operation makes this, or the one that should have has failed.
     Never(String),
 }
 
 /// What became of the operations that make something, by `bulkId`: the id, or none.
-pub type Made = BTreeMap<String, Option<String>>;
+type Made = BTreeMap<String, Option<String>>;
+
+/// Those still to be done, in rounds: each round goes through the request in its order and takes whoever waits
+/// for nobody by then. An operation is looked at once, and once more for each name that it waits for, so that a
+/// request costs as many looks as it has operations and references: these are bounded by its body.
+#[derive(Debug)]
+pub struct Line {
+    /// By place in the request, from 1.
+    left: BTreeMap<usize, Operation>,
+    /// The `bulkId`s of what is left and makes something.
+    to_come: BTreeSet<String>,
+    made: Made,
+    /// Places, by the one name that each waits for at present.
+    waiting: BTreeMap<String, Vec<usize>>,
+    ready: BTreeSet<Position>,
+    at: Position,
+    #[cfg(test)]
+    looks: usize,
+}
+
+/// Round and place.
+type Position = (usize, usize);
+
+/// When the place's turn comes round again.
+const fn after((round, at): Position, place: usize) -> Position {
+    if place > at { (round, place) } else { (round.saturating_add(1), place) }
+}
 
 fn wrong(at: usize, what: &str) -> ScimError {
     ScimError::of(Problem::ValueWrong, format!("Operations[{at}]: {what}"))
@@ -144,29 +172,92 @@ fn operation(at: usize, one: Value) -> Result<Operation, ScimError> {
         (None | Some(Value::Null), _) => return Err(wrong(at, "data is missing")),
         (Some(_), _) => return Err(wrong(at, "data is an object")),
     };
-    Ok(Operation { method, bulk_id, version: word("version")?, kind, id, data })
+    let mut names = BTreeSet::new();
+    names.extend(id.as_deref().and_then(|id| id.strip_prefix(PREFIX)).map(str::to_owned));
+    data.iter().flat_map(Object::values).for_each(|value| named(value, &mut names));
+    Ok(Operation { method, bulk_id, version: word("version")?, kind, id, data, names })
 }
 
 impl Operation {
-    /// Can it be done, when these have been made of all that are to be?
-    pub fn waits(&self, made: &Made, to_come: &BTreeSet<String>) -> Waits {
-        let mut names = BTreeSet::new();
-        names.extend(self.id.as_deref().and_then(|id| id.strip_prefix(PREFIX)).map(str::to_owned));
-        if let Some(data) = &self.data {
-            data.values().for_each(|value| named(value, &mut names));
+    /// What it makes, for others to refer to.
+    fn makes(&self) -> Option<&String> {
+        self.bulk_id.as_ref().filter(|_| self.method == Method::Post)
+    }
+}
+
+impl Line {
+    /// All of a request that `parse` has read: no two of them make the same `bulkId`.
+    pub fn new(operations: Vec<Operation>) -> Self {
+        let to_come = operations.iter().filter_map(Operation::makes).cloned().collect();
+        let left: BTreeMap<usize, Operation> = (1..).zip(operations).collect();
+        let places: Vec<usize> = left.keys().copied().collect();
+        let mut line = Self {
+            left,
+            to_come,
+            made: Made::new(),
+            waiting: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            at: (0, 0),
+            #[cfg(test)]
+            looks: 0,
+        };
+        places.into_iter().for_each(|place| line.look(place));
+        line
+    }
+
+    /// Whose turn it is; none when all are done. When all who are left wait, it is whoever is asked last in the
+    /// round, and is refused. Before the next turn, `done` says what became of it.
+    pub fn advance(&mut self) -> Option<(Operation, Turn)> {
+        let (_, at) = self.at;
+        let position = self.ready.pop_first().or_else(|| {
+            let last = self.left.range(..at).next_back().or_else(|| self.left.last_key_value());
+            last.map(|(place, _)| after(self.at, *place))
+        })?;
+        self.at = position;
+        let mut operation = self.left.remove(&position.1)?;
+        let turn = match operation.names.first() {
+            Some(name) if self.to_come.contains(name) => Turn::Circular(name.clone()),
+            Some(name) => Turn::Never(name.clone()),
+            None => {
+                let id = operation.id.take().map(|id| resolved(id, &self.made));
+                let mut data = Value::Object(operation.data.take().unwrap_or_default());
+                replace(&mut data, &self.made);
+                Turn::Ready { id, body: data.to_string().into_bytes() }
+            }
+        };
+        Some((operation, turn))
+    }
+
+    /// The operation is done and has made this, or has failed.
+    pub fn done(&mut self, operation: &Operation, id: Option<String>) {
+        let Some(name) = operation.makes() else { return };
+        self.to_come.remove(name);
+        self.made.insert(name.clone(), id);
+        for place in self.waiting.remove(name).unwrap_or_default() {
+            self.look(place);
         }
-        for name in &names {
-            match made.get(name) {
-                Some(Some(_)) => {}
-                Some(None) => return Waits::Never(name.clone()),
-                None if to_come.contains(name) => return Waits::For(name.clone()),
-                None => return Waits::Never(name.clone()),
+    }
+
+    /// Lets it wait for the first of its names that is still to come, or be ready: to be done, or to be refused.
+    fn look(&mut self, place: usize) {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
+        let Some(operation) = self.left.get_mut(&place) else { return };
+        while let Some(name) = operation.names.first()
+            && matches!(self.made.get(name), Some(Some(_)))
+        {
+            operation.names.pop_first();
+        }
+        match operation.names.first() {
+            Some(name) if self.to_come.contains(name) => {
+                self.waiting.entry(name.clone()).or_default().push(place);
+            }
+            _ => {
+                self.ready.insert(after(self.at, place));
             }
         }
-        let id = self.id.clone().map(|id| resolved(id, made));
-        let mut data = Value::Object(self.data.clone().unwrap_or_default());
-        replace(&mut data, made);
-        Waits::Ready { id, body: data.to_string().into_bytes() }
     }
 }
 
@@ -195,59 +286,4 @@ fn replace(value: &mut Value, made: &Made) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn bulk(operations: Value) -> Result<Bulk, ScimError> {
-        parse(json!({"schemas": [REQUEST_URN], "Operations": operations}).to_string().as_bytes())
-    }
-
-    #[test]
-    fn what_refers_waits_for_what_is_to_come_and_gives_up_on_what_is_not() {
-        let read = bulk(json!([
-            {"method": "post", "path": "/Groups", "bulkId": "g", "data": {"members": [{"value": "bulkId:u"}]}},
-            {"method": "PATCH", "path": "Users/bulkId:u", "data": {"x": 1}},
-        ]))
-        .unwrap();
-        let [group, user] = read.operations.as_slice() else { panic!("two") };
-        let to_come = BTreeSet::from(["u".to_owned()]);
-        assert_eq!(group.waits(&Made::new(), &to_come), Waits::For("u".into()));
-        assert_eq!(group.waits(&Made::new(), &BTreeSet::new()), Waits::Never("u".into()));
-        assert_eq!(user.waits(&Made::from([("u".into(), None)]), &to_come), Waits::Never("u".into()));
-        let made = Made::from([("u".into(), Some("usr_1".into()))]);
-        let Waits::Ready { id, body } = group.waits(&made, &to_come) else { panic!("ready") };
-        assert_eq!((id, body), (None, br#"{"members":[{"value":"usr_1"}]}"#.to_vec()));
-        let Waits::Ready { id, .. } = user.waits(&made, &to_come) else { panic!("ready") };
-        assert_eq!(id.as_deref(), Some("usr_1"));
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_refused_with_its_place() {
-        let data = json!({"userName": "a"});
-        for wrong in [
-            json!([1]),
-            json!([{"path": "/Users", "bulkId": "a", "data": data}]),
-            json!([{"method": "GET", "path": "/Users/x"}]),
-            json!([{"method": "POST", "path": "/Users", "data": data}]),
-            json!([{"method": "POST", "path": "/Users/x", "bulkId": "a", "data": data}]),
-            json!([{"method": "POST", "path": "/Teams", "bulkId": "a", "data": data}]),
-            json!([{"method": "DELETE", "path": "/Users"}]),
-            json!([{"method": "PUT", "path": "/Users/x"}]),
-            json!([{"method": "PUT", "path": "/Users/x", "data": []}]),
-            json!([{"method": "POST", "path": "/Users", "bulkId": 1, "data": data}]),
-            json!([{"method": "POST", "path": "/Users", "bulkId": "a", "data": data},
-                   {"method": "POST", "path": "/Users", "bulkId": "a", "data": data}]),
-        ] {
-            let said = bulk(wrong.clone()).expect_err(&wrong.to_string());
-            assert!(said.detail.contains("Operations["), "{wrong}: {said:?}");
-        }
-        let many = |count: usize| json!(vec![json!({"method": "DELETE", "path": "/Users/x"}); count]);
-        assert!(bulk(many(OPERATIONS_MAX)).is_ok());
-        assert_eq!(bulk(many(OPERATIONS_MAX + 1)).unwrap_err().status, 413);
-        for count in [json!(0), json!(-1), json!("1")] {
-            let body = json!({"failOnErrors": count, "Operations": []});
-            assert!(parse(body.to_string().as_bytes()).is_err());
-        }
-    }
-}
+mod tests;
