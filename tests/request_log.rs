@@ -221,6 +221,17 @@ async fn what_a_guard_refused_says_so() {
     let (_, of_b) =
         house.api("GET", &tenant.org_key, &format!("{}?user={}", place(&tenant), people[1]), None).await;
     assert_eq!(of_b["data"].as_array().unwrap().len(), 3, "made, held twice: {of_b}");
+    // Answered 200, and yet an operation of it failed.
+    assert_eq!(bulk["code"], "scim.held");
+    for (query, wanted) in
+        [("failed=true", vec![lacking, bulk, held]), ("failed=false", log[3..].iter().collect())]
+    {
+        let list = page(house, &tenant, query).await;
+        assert_eq!(list["data"].as_array().unwrap().iter().collect::<Vec<_>>(), wanted, "{query}");
+        let of_b = page(house, &tenant, &format!("{query}&user={}", people[1])).await;
+        let has_bulk = of_b["data"].as_array().unwrap().iter().any(|one| one["id"] == bulk["id"]);
+        assert_eq!(has_bulk, query == "failed=true");
+    }
 }
 
 #[tokio::test]
@@ -323,10 +334,26 @@ async fn no_secret_is_kept_and_nothing_personal_lies_open() {
     assert_eq!(raw(house, token, ("GET", &filter), PLAIN, "").await, 200);
     let search = json!({"filter": format!("password eq \"{secret}\"")});
     assert_eq!(house.scim("POST", token, "/scim/v2/Users/.search", Some(search)).await.0, 200);
+    // Malformed, so that the refusal quotes what came.
+    let filter = format!("{users}?filter=password+eq+{secret}");
+    assert_eq!(raw(house, token, ("GET", &filter), PLAIN, "").await, 400);
+    let search = json!({"filter": format!("password eq {secret}")});
+    assert_eq!(house.scim("POST", token, "/scim/v2/Users/.search", Some(search)).await.0, 400);
+    for operation in [
+        json!({"op": "replace", "value": secret}),
+        json!({"op": "replace", "path": ["password"], "value": secret}),
+        json!({"op": "remove", "path": format!("emails[password eq {secret}]")}),
+    ] {
+        let body = json!({"schemas": [PATCH], "Operations": [operation]});
+        assert_eq!(house.scim("PATCH", token, &one, Some(body.clone())).await.0, 400, "{body}");
+        let bulk =
+            json!({"Operations": [{"method": "PATCH", "path": one.replace("/scim/v2", ""), "data": body}]});
+        assert_eq!(house.scim("POST", token, "/scim/v2/Bulk", Some(bulk)).await.0, 200);
+    }
     let filter = format!("{users}?filter=userName+eq+%22{name}%22&access_token={token}");
     assert_eq!(raw(house, token, ("GET", &filter), PLAIN, "").await, 200);
     assert_eq!(raw(house, token, ("GET", &format!("{users}/{token}")), ("user-agent", token), "").await, 404);
-    let log = logged(house, &tenant, 7).await;
+    let log = logged(house, &tenant, 15).await;
     let mut shown = json!(log).to_string();
     for entry in &log {
         shown.push_str(&whole(house, &tenant, entry).await.to_string());
@@ -340,7 +367,7 @@ async fn no_secret_is_kept_and_nothing_personal_lies_open() {
     .fetch_all(&mut sql)
     .await
     .unwrap();
-    assert_eq!(stored.len(), 7);
+    assert_eq!(stored.len(), 15);
     for canary in [&secret, &name, token, "userName"] {
         assert!(stored.iter().all(|row| !row.contains(canary)), "{canary} lies open");
     }
@@ -401,10 +428,16 @@ async fn the_log_is_its_own_orgs() {
         assert_eq!((status, &said["code"]), (404, &json!("not_found")), "{path}");
     }
     let keys = format!("/orgs/{}/keys", tenant.slug);
-    let lesser = json!({"name": "k", "scopes": ["users:read", "directories:write"]});
-    let (_, lesser) = house.api("POST", &tenant.org_key, &keys, Some(lesser)).await;
-    for path in [&place(&tenant), &one] {
-        assert_eq!(house.api("GET", text(&lesser, "key"), path, None).await.0, 403);
+    for (scopes, status) in [
+        (["users:read", "directories:write"], 403),
+        (["directories:read", "audit:read"], 403),
+        (["directories:read", "users:read"], 200),
+    ] {
+        let key = json!({"name": "k", "scopes": scopes});
+        let (_, key) = house.api("POST", &tenant.org_key, &keys, Some(key)).await;
+        for path in [&place(&tenant), &one] {
+            assert_eq!(house.api("GET", text(&key, "key"), path, None).await.0, status, "{scopes:?} {path}");
+        }
     }
     assert_eq!(house.api("GET", &house.platform_key, &one, None).await.0, 200);
 }

@@ -14,6 +14,7 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +23,9 @@ use tokio::sync::OnceCell;
 /// A case may take so many time limits of a single request, and this long at least.
 const CASE_REQUESTS: u32 = 20;
 const CASE_SECS_MIN: u64 = 120;
+
+/// How often it is looked whether a case waits.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Most resources of one kind that the last sweep takes away.
 const SWEPT_MAX: usize = 200;
@@ -88,9 +92,16 @@ pub async fn run(
         progress.step(number + 1, total, &case.label.id);
         let mut stage = Stage::new(bench.clone(), number + 1);
         let case_begun = Instant::now();
-        let outcome = tokio::select! {
-            outcome = tokio::time::timeout(limit, perform(&mut stage, &case, people)) => Some(outcome),
-            _ = tokio::signal::ctrl_c() => None,
+        let outcome = {
+            let mut performed = pin!(tokio::time::timeout(limit, perform(&mut stage, &case, people)));
+            let mut stopped = pin!(tokio::signal::ctrl_c());
+            loop {
+                tokio::select! {
+                    outcome = &mut performed => break Some(outcome),
+                    _ = &mut stopped => break None,
+                    () = tokio::time::sleep(LOOK_EVERY) => progress.waits(bench.wire.waiting()),
+                }
+            }
         };
         let outcome = match outcome {
             Some(Ok(outcome)) => outcome,

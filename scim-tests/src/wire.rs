@@ -1,17 +1,23 @@
 //! The runner's only socket. Every request has a time limit, every answer a size limit, and what is
 //! kept of either for the report has the tokens taken out. No redirect is followed: where a server
 //! sends a client is part of what it answers. A 429 is obeyed, a few times, so that a server that
-//! protects itself is not taken for a wrong one.
+//! protects itself is not taken for a wrong one; where it asks for a long wait, it is the answer.
 
 use reqwest::{Certificate, Method, redirect::Policy};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 /// Longest body that is read; what is longer is cut, and then is no JSON.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How often a 429 is waited out before it counts as the answer.
 const PATIENCE: u32 = 4;
-/// Longest wait for one `Retry-After`.
+/// A `Retry-After` beyond this is not waited for.
 const WAIT_SECS_MAX: u64 = 30;
 
 pub const MEDIA_TYPE: &str = "application/scim+json";
@@ -110,6 +116,8 @@ pub struct Settings {
 pub struct Wire {
     http: reqwest::Client,
     settings: Settings,
+    /// Seconds of the wait that goes on, or 0.
+    waiting: Arc<AtomicU64>,
 }
 
 impl Wire {
@@ -132,7 +140,7 @@ impl Wire {
             }
         }
         let http = builder.build().map_err(|why| why.to_string())?;
-        Ok(Self { http, settings })
+        Ok(Self { http, settings, waiting: Arc::default() })
     }
 
     pub const fn settings(&self) -> &Settings {
@@ -143,14 +151,23 @@ impl Wire {
     pub async fn send(&self, request: &Request) -> Result<Answer, String> {
         let mut tries = 0;
         loop {
+            // Also of a wait that a case's end cut short.
+            self.waiting.store(0, Relaxed);
             let answer = self.send_once(request).await?;
             tries += 1;
-            if answer.status != 429 || tries > PATIENCE {
+            let asked = answer.header("retry-after").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+            if answer.status != 429 || tries > PATIENCE || asked > WAIT_SECS_MAX {
                 return Ok(answer);
             }
-            let asked = answer.header("retry-after").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-            tokio::time::sleep(Duration::from_secs(asked.clamp(1, WAIT_SECS_MAX))).await;
+            let secs = asked.max(1);
+            self.waiting.store(secs, Relaxed);
+            tokio::time::sleep(Duration::from_secs(secs)).await;
         }
+    }
+
+    /// How long a wait was asked for that goes on now.
+    pub fn waiting(&self) -> Option<u64> {
+        Some(self.waiting.load(Relaxed)).filter(|secs| *secs > 0)
     }
 
     async fn send_once(&self, request: &Request) -> Result<Answer, String> {
@@ -288,6 +305,7 @@ pub fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn wire(base: &str) -> Wire {
         let (token, other_token) = (Some("secret-one".into()), Some("secret-two".into()));
@@ -310,6 +328,31 @@ mod tests {
         }
         assert_eq!(wire.hide("x secret-one y secret-two"), "x [token] y [token]");
         assert_eq!(wire.hide("secret-on SECRET-ONE"), "[token] [token]", "nor in the forms it is altered to");
+    }
+
+    #[tokio::test]
+    async fn a_short_wait_is_waited_and_told_and_a_long_one_is_the_answer() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wire = wire(&format!("http://{}", server.local_addr().unwrap()));
+        tokio::spawn(async move {
+            for head in ["429 Slow\r\nRetry-After: 2", "200 OK", "429 Slow\r\nRetry-After: 31"] {
+                let (mut socket, _) = server.accept().await.unwrap();
+                let mut asked = [0; 4096];
+                assert!(socket.read(&mut asked).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let request = Request::new("GET", "/Users");
+        let look = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            wire.waiting()
+        };
+        let (answer, waiting) = tokio::join!(wire.send(&request), look);
+        assert_eq!((answer.unwrap().status, waiting, wire.waiting()), (200, Some(2), None));
+        let begun = Instant::now();
+        assert_eq!(wire.send(&request).await.unwrap().status, 429);
+        assert!(begun.elapsed() < Duration::from_secs(2));
     }
 
     #[test]

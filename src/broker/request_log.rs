@@ -2,7 +2,11 @@
 //! held in memory, bounded in rows and bytes for each org and for all. Who asks more than that loses its own
 //! oldest, never another's, and the next of its entries says how many. The org's administrator reads it.
 
-use crate::{FlowError, Gateway, administer::Page, counted::REQUESTS_LOGGED};
+use crate::{
+    FlowError, Gateway,
+    administer::{Page, holds_all},
+    counted::REQUESTS_LOGGED,
+};
 use model::ids::{DirectoryId, Logged, LoggedId, OrgId};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -139,26 +143,34 @@ impl RequestLog {
     }
 }
 
-/// One page of a directory's requests, newest first. Errors: `Missing`, where there is no such directory.
+/// What is logged shows people: who reads it may read them. Errors: `api.scope_missing`.
+fn may_read(scope: &OrgScope<Administrator>) -> Result<(), FlowError> {
+    holds_all(scope.door(), ["users:read"])
+}
+
+/// One page of a directory's requests, newest first. Errors: `api.scope_missing`; `Missing`, where there is no
+/// such directory.
 pub async fn list(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
     directory: DirectoryId,
     (filter, page): (LoggedFilter, Page<Logged>),
 ) -> Result<Vec<LoggedRequest>, FlowError> {
+    may_read(scope)?;
     let filter = LoggedFilter { before: page.after, ..filter };
     let mut tx = gw.db.read(scope, "requests.list").await?;
     tx.directory(directory).await?.ok_or(FlowError::Missing)?;
     Ok(tx.logged_requests(directory, &filter, page.rows(), gw.db.seals()).await?)
 }
 
-/// One request with its bodies. Errors: `Missing`.
+/// One request with its bodies. Errors: `api.scope_missing`, `Missing`.
 pub async fn read(
     gw: &Gateway,
     scope: &OrgScope<Administrator>,
     directory: DirectoryId,
     id: LoggedId,
 ) -> Result<LoggedRequestWhole, FlowError> {
+    may_read(scope)?;
     let mut tx = gw.db.read(scope, "requests.read").await?;
     tx.directory(directory).await?.ok_or(FlowError::Missing)?;
     tx.logged_request(directory, id, gw.db.seals()).await?.ok_or(FlowError::Missing)

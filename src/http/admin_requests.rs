@@ -16,7 +16,7 @@ pub const OPERATIONS: &[Operation] = &[
         Verb::Get,
         "/api/v1/orgs/{org}/directories/{dir}/requests",
         "directories:read",
-        "List what the directory asked, newest first; an entry is there a second after its answer",
+        "List what the directory asked, newest first; an entry is there a second after its answer; takes users:read too",
         || to(requests),
     )
     .named("list_directory_requests")
@@ -25,7 +25,7 @@ pub const OPERATIONS: &[Operation] = &[
         Verb::Get,
         "/api/v1/orgs/{org}/directories/{dir}/requests/{req}",
         "directories:read",
-        "Read one of its requests, with the bodies",
+        "Read one of its requests, with the bodies; takes users:read too",
         || to(request),
     )
     .named("get_directory_request"),

@@ -217,10 +217,9 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
         FlowError::Missing | FlowError::Closed(_) => {
             (StatusCode::NOT_FOUND, "There is nothing to sign in to at this address.")
         }
-        FlowError::Refused(refusal) if refusal.code.starts_with("login.attempt") => (
-            StatusCode::BAD_REQUEST,
-            "This sign-in was begun in another browser or too long ago. Go back to the app and sign in again.",
-        ),
+        FlowError::Refused(refusal) if refusal.code.starts_with("login.attempt") => {
+            (StatusCode::BAD_REQUEST, "This sign-in was begun in another browser or too long ago.")
+        }
         FlowError::Refused(refusal)
             if refusal.code == "login.user_inactive" || refusal.code == "login.not_provisioned" =>
         {
@@ -245,7 +244,8 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
     };
     tracing::info!(%reference, code = error.code(), "page: refused");
     let main = format!(
-        "<h1>You are not signed in</h1>\n<p>{}</p>\n<dl><dt>Reference</dt><dd><code>{}</code></dd></dl>",
+        "<h1>You are not signed in</h1>\n<p>{}</p>\n<p>To begin again, go back to the app.</p>\n\
+         <dl><dt>Reference</dt><dd><code>{}</code></dd></dl>",
         escape(what),
         escape(&reference)
     );

@@ -201,17 +201,24 @@ impl Seen {
             [whole] => whole.clone(),
             chunks => Bytes::from(chunks.concat()),
         };
-        let bulk = answered.and_then(|answered| answered.bulk.clone());
+        let query = redact::query(&self.query, QUERY_KEPT_BYTES);
+        let request = (heard.bytes > 0).then(|| redact::body(&sent, BODY_KEPT_BYTES));
+        let quotable = query.quotable || request.as_ref().is_some_and(|request| request.quotable);
+        let shown = |said: &str| redact::detail(said, LINE_KEPT_BYTES, quotable);
+        let mut bulk = answered.and_then(|answered| answered.bulk.clone());
+        for failure in bulk.iter_mut().flat_map(|bulk| &mut bulk.failures) {
+            failure.detail = shown(&failure.detail);
+        }
         // What a bulk request made is named in its answer; what another did, by its location.
         let told = answered.filter(|_| bulk.is_some()).map(|answered| answered.body.as_ref());
         let location = answered.map(|answered| answered.location.as_bytes());
         let naming = [self.path.as_bytes(), self.query.as_bytes(), &sent].into_iter();
         let naming: Vec<&[u8]> = naming.chain(told).chain(location).collect();
         let refusal = answered.and_then(|answered| answered.refusal.as_ref());
-        let code = refusal.map(|refusal| refusal.code);
+        let failures = || bulk.iter().flat_map(|bulk| &bulk.failures).map(|one| one.code.as_str());
+        let code = refusal.map(|refusal| refusal.code).or_else(|| failures().next()).map(str::to_owned);
         let is_held = |code: &str| code == Problem::Held.code();
-        let failures = bulk.iter().flat_map(|bulk| &bulk.failures);
-        let request = (heard.bytes > 0).then(|| kept(&sent, heard.bytes));
+        let held = code.as_deref().into_iter().chain(failures()).any(is_held);
         NewLogged {
             id: LoggedId::new(self.call.at, self.gw.chance.as_ref()),
             at: self.call.at,
@@ -223,28 +230,32 @@ impl Seen {
             request_id: self.call.request_id.clone(),
             duration_ms: i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX),
             dry_run: self.dry_run,
-            held: code.into_iter().chain(failures.map(|one| one.code.as_str())).any(is_held),
+            held,
             lost_before: 0,
             users: named(&naming),
             head: RequestHead {
                 path: redact::line(&self.path, PATH_KEPT_BYTES),
-                query: (!self.query.is_empty()).then(|| redact::query(&self.query, QUERY_KEPT_BYTES).text),
+                query: (!self.query.is_empty()).then_some(query.text),
                 user_agent: self.call.user_agent.as_deref().map(|text| redact::line(text, LINE_KEPT_BYTES)),
                 scim_type: refusal.and_then(|refusal| refusal.scim_type).map(str::to_owned),
-                detail: refusal.map(|refusal| redact::line(&refusal.said(), LINE_KEPT_BYTES)),
+                detail: refusal.map(|refusal| shown(&refusal.said())),
                 groups: named(&naming),
                 found: answered.and_then(|answered| answered.found),
                 bulk,
             },
-            bodies: RequestBodies { request, answer: answered.and_then(|answered| self.answer(answered)) },
+            bodies: RequestBodies {
+                request: request.map(|request| kept(request, heard.bytes)),
+                answer: answered.and_then(|answered| self.answer(answered, quotable)),
+            },
         }
     }
 
     /// What a read shows is the directory itself: only its refusal is kept.
-    fn answer(&self, answered: &Answered) -> Option<KeptBody> {
+    fn answer(&self, answered: &Answered, quotable: bool) -> Option<KeptBody> {
         let reads = self.method == Method::GET || self.path.ends_with("/.search");
         let is_told = !answered.body.is_empty() && (answered.status >= 400 || !reads);
-        is_told.then(|| kept(&answered.body, answered.body.len()))
+        let excerpt = || redact::answer(&answered.body, BODY_KEPT_BYTES, quotable);
+        is_told.then(|| kept(excerpt(), answered.body.len()))
     }
 }
 
@@ -258,9 +269,8 @@ impl Drop for Seen {
 }
 
 /// `bytes` is what was sent, of which this is the beginning.
-fn kept(body: &[u8], bytes: usize) -> KeptBody {
-    let redact::Excerpt { text, cut } = redact::body(body, BODY_KEPT_BYTES);
-    KeptBody { text, bytes: u32::try_from(bytes).unwrap_or(u32::MAX), cut }
+fn kept(body: redact::Excerpt, bytes: usize) -> KeptBody {
+    KeptBody { text: body.text, bytes: u32::try_from(bytes).unwrap_or(u32::MAX), cut: body.cut }
 }
 
 /// The ids of a kind in these texts, in their order.

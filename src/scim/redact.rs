@@ -14,15 +14,32 @@ pub struct Excerpt {
     pub text: String,
     /// Is something left out, at the end, beside the secrets?
     pub cut: bool,
+    /// Is a filter, a path or a value without a name left out? A refusal may quote it in any words.
+    pub quotable: bool,
 }
 
 /// A JSON body, up to `bytes_max` bytes of it and as far as it is JSON. A value is redacted whose name is a
-/// secret's, which a PATCH puts where one is kept, or which looks like a credential of ours.
+/// secret's, which a PATCH puts where one is kept or names no place for, or which looks like a credential of
+/// ours.
 pub fn body(raw: &[u8], bytes_max: usize) -> Excerpt {
-    let mut reader = Reader { raw, at: 0, secrets: Vec::new() };
+    excerpt(Reader::of(raw), bytes_max)
+}
+
+/// The same of an answer, whose refusals quote what is left out of its request if that is `quotable`.
+pub fn answer(raw: &[u8], bytes_max: usize, quotable: bool) -> Excerpt {
+    excerpt(Reader { answers: Some(quotable), ..Reader::of(raw) }, bytes_max)
+}
+
+/// The words of a refusal, up to `bytes_max` bytes of them.
+pub fn detail(said: &str, bytes_max: usize, quotable: bool) -> String {
+    if quotable || shows_secret(said) { REDACTED.to_owned() } else { line(said, bytes_max) }
+}
+
+fn excerpt(mut reader: Reader<'_>, bytes_max: usize) -> Excerpt {
+    let raw = reader.raw;
     let whole = reader.value(0).is_ok();
     let end = if whole { reader.at } else { reader.at.min(raw.len()) };
-    let mut secrets = reader.secrets;
+    let Reader { mut secrets, quotable, .. } = reader;
     secrets.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
     let (mut kept, mut at, mut cut) = (Vec::new(), 0, false);
     let mut put = |bytes: &[u8]| {
@@ -42,21 +59,24 @@ pub fn body(raw: &[u8], bytes_max: usize) -> Excerpt {
     put(raw.get(at..end).unwrap_or_default());
     let rest = raw.get(end..).unwrap_or_default();
     let cut = cut || !whole || rest.iter().any(|byte| !byte.is_ascii_whitespace());
-    Excerpt { text: text_of(&kept), cut }
+    Excerpt { text: text_of(&kept), cut, quotable }
 }
 
 /// The query of a URL, as it was sent. A parameter is redacted whose name is a secret's, and a filter that
 /// compares one.
 pub fn query(raw: &str, bytes_max: usize) -> Excerpt {
+    let mut quotable = false;
     let part = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let plain = plain(value);
-        let is_secret = is_secret(&self::plain(name)) || compares_secret(&plain) || is_credential(&plain);
+        let compares = compares_secret(&plain);
+        quotable |= compares;
+        let is_secret = is_secret(&self::plain(name)) || compares || is_credential(&plain);
         if is_secret { format!("{name}={REDACTED}") } else { part.to_owned() }
     };
     let text = raw.split('&').map(part).collect::<Vec<_>>().join("&");
     let kept = text_of(text.as_bytes().get(..bytes_max).unwrap_or(text.as_bytes()));
-    Excerpt { cut: text.len() > bytes_max, text: kept }
+    Excerpt { cut: text.len() > bytes_max, text: kept, quotable }
 }
 
 /// A short text of the caller's, such as a path: up to `bytes_max` bytes, nothing of it if it shows a
@@ -97,9 +117,16 @@ fn is_secret(name: &str) -> bool {
     words.iter().any(|word| name.contains(word))
 }
 
-/// `password eq "…"`, in a filter or in a path.
+/// `password eq "…"`, in a filter or in a path, well formed or not: all but a secret's name alone.
 fn compares_secret(text: &str) -> bool {
-    text.contains('"') && is_secret(text)
+    let is_path = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":._-".contains(&byte));
+    let is_name = text.rsplit([':', '.']).next().is_some_and(|name| name.eq_ignore_ascii_case("password"));
+    is_secret(text) && !(is_path && is_name)
+}
+
+/// A refusal's words show a value, and name a secret.
+fn shows_secret(said: &str) -> bool {
+    said.contains("received ") && is_secret(said)
 }
 
 /// The beginning of every credential of ours.
@@ -114,9 +141,16 @@ struct Reader<'a> {
     raw: &'a [u8],
     at: usize,
     secrets: Vec<Range<usize>>,
+    quotable: bool,
+    /// Of an answer: is what its request left out quotable?
+    answers: Option<bool>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    const fn of(raw: &'a [u8]) -> Self {
+        Self { raw, at: 0, secrets: Vec::new(), quotable: false, answers: None }
+    }
+
     fn next(&mut self) -> Option<u8> {
         while self.raw.get(self.at).is_some_and(u8::is_ascii_whitespace) {
             self.at += 1;
@@ -169,9 +203,11 @@ impl Reader<'_> {
         let mut seen = Members::default();
         let done = self.members(depth, &mut seen);
         // A PATCH's value may come before its path, and the path not at all.
-        let harmless = seen.path.map_or(done.is_ok(), |secret| !secret);
-        if !harmless {
+        if seen.path.unwrap_or(done.is_err()) {
             self.secrets.append(&mut seen.values);
+        } else if seen.path.is_none() && seen.is_operation && !seen.bare.is_empty() {
+            self.secrets.append(&mut seen.bare);
+            self.quotable = true;
         }
         done
     }
@@ -203,17 +239,37 @@ impl Reader<'_> {
         let text = (done.is_ok() && first == Some(b'"')).then(|| self.text_at(span.clone()));
         match (name.to_ascii_lowercase().as_str(), text.flatten()) {
             (name, _) if is_secret(name) => self.secrets.push(span),
-            ("value", _) => seen.values.push(span),
-            ("path", Some(text)) => {
-                seen.path = Some(is_secret(&text) || seen.path == Some(true));
-                if compares_secret(&text) {
+            ("value", _) => {
+                if first != Some(b'{') {
+                    seen.bare.push(span.clone());
+                }
+                seen.values.push(span);
+            }
+            ("op", _) => seen.is_operation = true,
+            ("path", Some(text)) if text.trim().is_empty() => {}
+            ("path", None) if done.is_ok() && first == Some(b'n') => {}
+            ("path", text) => {
+                let leads = text.as_deref().is_none_or(is_secret);
+                seen.path = Some(leads || seen.path == Some(true));
+                self.hide_if(text.as_deref().is_none_or(compares_secret), span);
+            }
+            ("filter", text) => self.hide_if(text.as_deref().is_none_or(compares_secret), span),
+            ("detail", Some(text)) => {
+                if self.answers.is_some_and(|quotable| quotable || shows_secret(&text)) {
                     self.secrets.push(span);
                 }
             }
-            ("filter", Some(text)) if compares_secret(&text) => self.secrets.push(span),
             _ => {}
         }
         done
+    }
+
+    /// What a refusal may quote.
+    fn hide_if(&mut self, is_secret: bool, span: Range<usize>) {
+        if is_secret {
+            self.secrets.push(span);
+            self.quotable = true;
+        }
     }
 
     /// A string, with its escapes undone.
@@ -261,114 +317,13 @@ impl Reader<'_> {
 struct Members {
     /// Where its `value` stands.
     values: Vec<Range<usize>>,
-    /// Does its `path` lead to a secret?
+    /// Those of them that are no object, so that nothing in them has a name.
+    bare: Vec<Range<usize>>,
+    /// Is it a PATCH's operation?
+    is_operation: bool,
+    /// Does its `path` lead to a secret? One that is no text may.
     path: Option<bool>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kept(raw: &str) -> String {
-        body(raw.as_bytes(), 1_000).text
-    }
-
-    #[test]
-    fn a_password_is_redacted_by_its_name_wherever_it_stands() {
-        for (raw, wanted) in [
-            (r#"{"userName":"ada","password":"hunter2"}"#, r#"{"userName":"ada","password":"[redacted]"}"#),
-            (r#"{"PassWord" : "hunter2", "a": 1}"#, r#"{"PassWord" : "[redacted]", "a": 1}"#),
-            (r#"{"pass\u0077ord":"hunter2"}"#, r#"{"pass\u0077ord":"[redacted]"}"#),
-            (r#"{"password":{"a":["hunter2"]},"b":2}"#, r#"{"password":"[redacted]","b":2}"#),
-            (r#"{"password":12345}"#, r#"{"password":"[redacted]"}"#),
-            (r#"{"urn:acme:2.0:User:password":"hunter2"}"#, r#"{"urn:acme:2.0:User:password":"[redacted]"}"#),
-            (r#"{"urn:acme:User":{"apiToken":"hunter2"}}"#, r#"{"urn:acme:User":{"apiToken":"[redacted]"}}"#),
-            (r#"{"password":"a","password":"b"}"#, r#"{"password":"[redacted]","password":"[redacted]"}"#),
-            (
-                r#"{"Operations":[{"data":{"password":"x"}}]}"#,
-                r#"{"Operations":[{"data":{"password":"[redacted]"}}]}"#,
-            ),
-        ] {
-            assert_eq!(kept(raw), wanted);
-        }
-    }
-
-    #[test]
-    fn a_patch_of_a_password_is_redacted_in_any_order() {
-        for raw in [
-            r#"{"op":"replace","path":"password","value":"hunter2"}"#,
-            r#"{"value":"hunter2","op":"replace","path":"password"}"#,
-            r#"{"op":"add","path":"urn:ietf:params:scim:schemas:core:2.0:User:password","value":["hunter2"]}"#,
-            r#"{"path":"password","path":"title","value":"hunter2"}"#,
-            r#"{"op":"replace","value":{"password":"hunter2"}}"#,
-            r#"{"filter":"password eq \"hunter2\""}"#,
-            r#"{"op":"remove","path":"x[password eq \"hunter2\"]"}"#,
-        ] {
-            let kept = kept(raw);
-            assert!(!kept.contains("hunter2") && kept.contains(REDACTED), "{kept}");
-            assert!(serde_json::from_str::<serde_json::Value>(&kept).is_ok(), "{kept}");
-        }
-        let kept = kept(r#"{"op":"replace","path":"title","value":"Dr"}"#);
-        assert!(kept.contains("\"Dr\""), "{kept}");
-    }
-
-    /// Cut anywhere, as a request that broke off is, or followed by what is no JSON.
-    #[test]
-    fn what_broke_off_gives_away_no_secret() {
-        for raw in [
-            r#"{"userName":"ada","password":"hunter2","x":1}"#,
-            r#"{"password":{"deep":["hunter2"]},"x":1}"#,
-            r#"{"Operations":[{"op":"replace","value":"hunter2","path":"password"}]}"#,
-            r#"{"value":{"a":{"b":"hunter2"}},"path":"password"}"#,
-        ] {
-            for at in 0..raw.len() {
-                let kept = body(&raw.as_bytes()[..at], 1_000);
-                assert!(!kept.text.contains("hunt"), "{at}: {}", kept.text);
-                assert!(kept.cut);
-                let kept = body(format!("{}~password=hunter2", &raw[..at]).as_bytes(), 1_000);
-                assert!(!kept.text.contains("password=hunt"), "{at}: {}", kept.text);
-            }
-        }
-        for raw in ["password=hunter2", "<password>hunter2</password>", "{'password':'hunter2'}", "{}hunter2"]
-        {
-            let kept = body(raw.as_bytes(), 1_000);
-            assert!(!kept.text.contains("hunt") && kept.cut, "{kept:?}");
-        }
-    }
-
-    #[test]
-    fn a_body_is_kept_to_its_bound_and_says_when_more_came() {
-        let raw = format!("[\"{}\"]", "x".repeat(96));
-        assert_eq!(body(raw.as_bytes(), 100), Excerpt { text: raw.clone(), cut: false });
-        let cut = body(raw.as_bytes(), 99);
-        assert_eq!((cut.text.len(), cut.cut), (99, true));
-        let wide = body("[\"ää\"]".as_bytes(), 3);
-        assert_eq!((wide.text.as_str(), wide.cut), ("[\"", true), "no half a character");
-        let late = format!(r#"{{"value":"{}hunter2","path":"password"}}"#, "x".repeat(90));
-        assert!(!body(late.as_bytes(), 100).text.contains("xx"), "the path stands behind the cut");
-        let deep = "[".repeat(100_000);
-        assert!(body(deep.as_bytes(), 100).cut);
-        assert_eq!(body(b"", 100), Excerpt { text: String::new(), cut: true });
-    }
-
-    #[test]
-    fn a_query_keeps_its_filter_and_no_secret() {
-        let of = |raw: &str| query(raw, 100).text;
-        let asked = "filter=userName+eq+%22ada%22&count=1";
-        assert_eq!(of(asked), asked);
-        for raw in [
-            "filter=password%20eq%20%22hunter2%22",
-            "access_token=hunter2",
-            "p%61ssword=hunter2",
-            "x=vst_scim_hunter2",
-            "x=%76st_scim_hunter2",
-        ] {
-            assert!(!of(raw).contains("hunter2"), "{}", of(raw));
-        }
-        assert_eq!(query("a=1234", 6), Excerpt { text: "a=1234".into(), cut: false });
-        assert!(query("a=1234", 5).cut);
-        assert_eq!(line("/scim/v2/Users", 100), "/scim/v2/Users");
-        assert_eq!((line("/scim/v2", 5), line("/Users/vst_scim_x", 100)), ("/scim".into(), REDACTED.into()));
-        assert!(!body(br#"{"title":"vst_scim_hunter2"}"#, 100).text.contains("hunter2"));
-    }
-}
+mod tests;

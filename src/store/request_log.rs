@@ -81,7 +81,7 @@ pub struct NewLogged {
     pub key: KeyId,
     pub method: String,
     pub status: Option<u16>,
-    pub code: Option<&'static str>,
+    pub code: Option<String>,
     pub request_id: String,
     pub duration_ms: i64,
     pub dry_run: bool,
@@ -102,7 +102,7 @@ pub struct LoggedRequest {
     pub method: String,
     /// `null`: the connection broke before its answer; what it asked may have been done.
     pub status: Option<u16>,
-    /// Of a refusal: its row in docs/REFUSALS.md says what to do.
+    /// Of a refusal, or of a bulk request's first operation that failed: a row in docs/REFUSALS.md.
     pub code: Option<String>,
     /// The `X-Request-Id` of its answer.
     pub request_id: String,
@@ -164,7 +164,7 @@ macro_rules! page {
               AND r.req_id >= $3
               AND ($4::timestamptz IS NULL OR r.at >= $4)
               AND ($5::timestamptz IS NULL OR r.at < $5)
-              AND ($6::boolean IS NULL OR $6 = (r.status IS NULL OR r.status >= 400))
+              AND ($6::boolean IS NULL OR $6 = (r.status IS NULL OR r.status >= 400 OR r.code IS NOT NULL))
               AND ($7::integer IS NULL OR r.status = $7)
               AND ($8::text IS NULL OR r.method = $8)
             ORDER BY r.req_id DESC
@@ -228,7 +228,7 @@ const fn page_sql(filter: &LoggedFilter) -> &'static str {
         (None, None | Some(false)) => page!(" FROM scim_requests r WHERE r.dir_id = $1"),
         (None, Some(true)) => page!(
             " FROM scim_requests r WHERE r.dir_id = $1
-              AND (r.status IS NULL OR r.status >= 400)"
+              AND (r.status IS NULL OR r.status >= 400 OR r.code IS NOT NULL)"
         ),
         (Some(_), _) => page!(
             " FROM scim_request_people p
@@ -306,7 +306,7 @@ struct Rows {
     at: Vec<OffsetDateTime>,
     method: Vec<String>,
     status: Vec<Option<i32>>,
-    code: Vec<Option<&'static str>>,
+    code: Vec<Option<String>>,
     key: Vec<Uuid>,
     request_id: Vec<String>,
     duration_ms: Vec<i64>,
@@ -334,7 +334,7 @@ impl TenantTx {
             rows.at.push(one.at.into());
             rows.method.push(one.method.clone());
             rows.status.push(one.status.map(i32::from));
-            rows.code.push(one.code);
+            rows.code.push(one.code.clone());
             rows.key.push(one.key.uuid());
             rows.request_id.push(one.request_id.clone());
             rows.duration_ms.push(one.duration_ms);
