@@ -156,7 +156,7 @@ async fn the_operators_page_holds_what_the_runbook_says() {
         "vestibule_requests_total{method=\"GET\",route=\"/healthz\",status=\"2xx\"} ",
         "vestibule_up{store=\"postgres\"} 1",
         "vestibule_up{store=\"redis\"} 1",
-        "vestibule_pool_connections{state=\"max\"} 16",
+        "vestibule_pool_connections{state=\"max\"} 32",
         "vestibule_waiting_items{kind=\"revocation\"} 0",
         "vestibule_job_success_timestamp_seconds{job=\"sweep\"} ",
         "vestibule_redis_seconds_count{command=\"ping\"} ",

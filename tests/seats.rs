@@ -226,7 +226,11 @@ async fn a_user_name_that_was_a_subject_signs_in_to_its_old_seat_no_more() {
     assert_eq!(seat(&walk::tokens(house, &tenant).await), id);
     patch(house, &tenant, &id, json!({"userName": format!("lovelace@{}", tenant.domain)})).await;
     let page = to_the_acs(house, &tenant).await.post().await;
-    assert_eq!(page.header("x-vestibule-code"), Some("login.not_provisioned"), "no seat beside the directory's");
+    assert_eq!(
+        page.header("x-vestibule-code"),
+        Some("login.not_provisioned"),
+        "no seat beside the directory's"
+    );
     let newcomer = provision(house, &tenant, r#"{"userName": "ada@D"}"#).await;
     assert_eq!(seat(&walk::tokens(house, &tenant).await), newcomer, "the name is the newcomer's now");
     let renamed =
