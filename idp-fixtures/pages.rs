@@ -26,8 +26,8 @@ td{padding:8px 0}tr+tr{border-top:1px solid var(--line)}\
 
 const CONTINUE: &str = "document.forms[0].submit();";
 /// Looks every two seconds whether the session still stands, and shows the page anew when that changed.
-const LIVE: &str = "let was;setInterval(async()=>{try{const r=await fetch('/session.json');const s=await r.json();\
-if(was!==undefined&&was!==s.active)location.reload();was=s.active}catch{}},2000);";
+const LIVE: &str = "const was=document.querySelector('[data-active]').dataset.active==='true';setInterval(async()=>{try{\
+const r=await fetch('/session.json');const s=await r.json();if(was!==(s.active===true))location.reload()}catch{}},2000);";
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 

@@ -258,8 +258,9 @@ const SIGN_IN: &str = "<h1>Demo app</h1><p>An app that leaves signing in to its 
 fn signed_in(tokens: &Tokens, live: &Result<Option<Value>, String>) -> HttpResponse {
     let name =
         ["name", "email", "sub"].iter().find_map(|n| tokens.id_claims.get(n)?.as_str()).unwrap_or("you");
+    let active = matches!(live, Ok(Some(answer)) if answer.get("active") == Some(&json!(true)));
     let verdict = match live {
-        Ok(Some(answer)) if answer.get("active") == Some(&json!(true)) => {
+        Ok(Some(_)) if active => {
             "<p class=\"good\" role=\"status\">✓ Active: the gateway stands by this session.</p>".to_owned()
         }
         Ok(Some(_)) => {
@@ -282,7 +283,7 @@ fn signed_in(tokens: &Tokens, live: &Result<Option<Value>, String>) -> HttpRespo
         ),
     };
     let body = format!(
-        "<h1>Signed in as {}</h1><div data-idle>{verdict}</div><h2>Access token, verified</h2>{access}\
+        "<h1>Signed in as {}</h1><div data-idle data-active=\"{active}\">{verdict}</div><h2>Access token, verified</h2>{access}\
          <h2>ID token, verified</h2>{}<form method=\"post\" action=\"/sign-out\">\
          <button type=\"submit\">Sign out of this app</button></form><script src=\"/live.js\" defer></script>",
         html(name),

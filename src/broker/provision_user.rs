@@ -6,7 +6,7 @@
 use crate::{
     FlowError, Gateway,
     blast_guard::{Taking, unless_held},
-    provision::{Asked, differences, or_taken, record, refused, taken},
+    provision::{Asked, differences, or_taken, record, refused},
     provision_group::MEMBERS_SHOWN_MAX,
     provision_names,
     quota::{self, Seat as Room},
@@ -58,7 +58,8 @@ pub async fn create(
     if let Some(present) = provision_names::taken_by(&mut tx, &draft).await? {
         if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
             if normalised(&present.user_name) == normalised(&draft.user_name) {
-                return Err(taken("userName", &draft.user_name));
+                let by = format!("userName is taken by {}; received \"{}\"", present.id, draft.user_name);
+                return Err(refused(Problem::Taken, &by));
             }
             return Err(refused(
                 Problem::Taken,
