@@ -254,10 +254,10 @@ impl<'a> Reader<'a> {
                 self.hide_if(text.as_deref().is_none_or(compares_secret), span);
             }
             ("filter", text) => self.hide_if(text.as_deref().is_none_or(compares_secret), span),
-            ("detail", Some(text)) => {
-                if self.answers.is_some_and(|quotable| quotable || shows_secret(&text)) {
-                    self.secrets.push(span);
-                }
+            ("detail", Some(text))
+                if self.answers.is_some_and(|quotable| quotable || shows_secret(&text)) =>
+            {
+                self.secrets.push(span);
             }
             _ => {}
         }
