@@ -27,7 +27,8 @@ CREATE TABLE vst.scim_requests (
 );
 -- Sealed, so it does not compress; a list does not read it.
 ALTER TABLE vst.scim_requests ALTER COLUMN bodies SET STORAGE EXTERNAL;
-CREATE INDEX scim_requests_failed ON vst.scim_requests (org_id, dir_id, req_id) WHERE status IS NULL OR status >= 400;
+CREATE INDEX scim_requests_failed ON vst.scim_requests (org_id, dir_id, req_id)
+    WHERE status IS NULL OR status >= 400 OR code IS NOT NULL;
 
 -- By whom they name. A row goes with the request's, by the same statement.
 CREATE TABLE vst.scim_request_people (
