@@ -225,14 +225,20 @@ impl TenantTx {
             i64,
             i64,
         ) = sqlx::query_as(
-            "SELECT guard_percent, guard_at_least, guard_open_until,
-                        (SELECT count(DISTINCT user_id) FROM deprovisionings p
-                          WHERE p.dir_id = d.dir_id AND p.received_at > $2),
-                        (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts),
-                        (SELECT count(*) FROM users u
-                          WHERE u.dir_id = d.dir_id AND u.created_at > $2 AND u.active)
-                   FROM directories d
-                  WHERE dir_id = $1",
+            // A guard that is off counts nothing, and whom the directory made only matters near the bound.
+            "SELECT guard_percent, guard_at_least, guard_open_until, gone,
+                    (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts),
+                    CASE WHEN gone >= guard_at_least
+                         THEN (SELECT count(*) FROM users u
+                                WHERE u.dir_id = $1 AND u.created_at > $2 AND u.active)
+                         ELSE 0 END
+               FROM (SELECT guard_percent, guard_at_least, guard_open_until,
+                            CASE WHEN guard_percent IS NULL THEN 0
+                                 ELSE (SELECT count(DISTINCT user_id) FROM deprovisionings p
+                                        WHERE p.dir_id = d.dir_id AND p.received_at > $2) END AS gone
+                       FROM directories d
+                      WHERE dir_id = $1
+                     OFFSET 0) guarded",
         )
         .bind(directory.uuid())
         .bind(since)
