@@ -162,7 +162,7 @@ async fn a_failed_one_comes_again_later_and_later_until_it_is_dead_and_is_replay
     // The first attempt is by the machine's clock, read before the request and after it.
     assert!((5..=7).contains(&pauses[0]), "{pauses:?}");
     assert_eq!(pauses[1..], wanted[1..]);
-    assert_eq!((text(&waiting, "state"), text(&waiting, "last_error")), ("dead", "answered 500"));
+    assert_eq!((text(&waiting, "state"), text(&waiting, "last_error")), ("dead", "answered with status 500"));
     let dead = hook.deliveries(house, "?state=dead").await;
     assert_eq!((dead.len(), &dead[0]["last_status"]), (1, &json!(500)));
     let ids: BTreeSet<_> = receiver.seen().iter().map(|a| a.header("webhook-id").to_owned()).collect();

@@ -2,16 +2,16 @@
 //! again later and later; after the last the delivery is dead, and can be seen and replayed. No order
 //! is kept: each message goes by itself, so that one that fails holds up no other.
 
-use super::couriers::{AT_ONCE, BATCH, CLAIM_SECS, CONNECTIONS, Couriers, ERROR_CHARS_MAX};
+use super::couriers::{Attempt, BATCH, CLAIM_SECS, CONNECTIONS, Couriers, each};
 use audit::webhook::WebhookSecret;
 use broker::{FlowError, Gateway, OutboundRequest, counted::DELIVERIES};
-use model::{Timestamp, ids::OrgId};
+use model::ids::OrgId;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
 };
 use store::{DueDelivery, Job, OrgScope, WebhookTarget};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::sync::Semaphore;
 
 /// Seconds before the next attempt: 14 attempts over about two days.
 const BACKOFF_SECS: [i64; 13] =
@@ -36,36 +36,29 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
         let _held = connections.acquire().await;
         claim(gw, org).await?
     };
-    let (mut sends, sockets) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-    for (due, target) in claimed {
+    each(claimed, |(due, target), sockets| {
         let (gw, scope, connections) = (gw.clone(), scope.clone(), connections.clone());
-        let sockets = sockets.clone();
-        sends.spawn(async move {
+        async move {
             let socket = sockets.acquire().await;
-            let never = |why: &str| Attempt { status: None, error: Some(why.to_owned()) };
             let DueDelivery { delivery, message } = due;
-            let (attempted, tries) = match (&target, message) {
+            let attempted = match (&target, message) {
                 (Some(target), Some(message)) => {
-                    (attempt(&gw, &delivery.id.to_string(), message, target).await, delivery.attempts)
+                    attempt(&gw, &delivery.id.to_string(), message, target).await
                 }
-                (None, _) => (never("the webhook was disabled or removed"), i32::MAX),
-                (Some(_), None) => (never("the record does not have it any more"), i32::MAX),
+                (None, _) => Attempt::never("the webhook was disabled or removed"),
+                (Some(_), None) => Attempt::never("the record does not have it any more"),
             };
             drop(socket);
-            let (state, next) = outcome(attempted.error.is_none(), tries, gw.now());
+            let (state, next) = attempted.outcome(("delivered", &BACKOFF_SECS), delivery.attempts, gw.now());
             let _held = connections.acquire().await;
             let mut tx = gw.db.write(&scope, "deliver.note").await?;
             tx.note_delivery(delivery.id, state, next, attempted.status, attempted.error.as_deref()).await?;
             tx.commit_housekeeping().await?;
             DELIVERIES.add([state], 1);
-            Ok::<_, FlowError>(())
-        });
-    }
-    let mut all = Ok(());
-    while let Some(done) = sends.join_next().await {
-        all = all.and(done.unwrap_or_else(|panicked| Err(FlowError::Fault(panicked.to_string()))));
-    }
-    all
+            Ok(())
+        }
+    })
+    .await
 }
 
 type Claimed = Vec<(DueDelivery, Option<WebhookTarget>)>;
@@ -89,12 +82,6 @@ async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), Flo
     Ok((scope, batch.into_iter().map(with_target).collect()))
 }
 
-/// How the receiver answered: no error is a 2xx.
-struct Attempt {
-    status: Option<i32>,
-    error: Option<String>,
-}
-
 async fn attempt(gw: &Gateway, id: &str, message: String, target: &WebhookTarget) -> Attempt {
     let at = gw.now();
     let signed = |secret: &model::Secret<String>| {
@@ -102,7 +89,7 @@ async fn attempt(gw: &Gateway, id: &str, message: String, target: &WebhookTarget
         Some(secret.sign(id, at, message.as_bytes()))
     };
     let Some(signatures) = target.secrets.iter().map(signed).collect::<Option<Vec<_>>>() else {
-        return Attempt { status: None, error: Some("the stored secret is unreadable".to_owned()) };
+        return Attempt::failed("the stored secret is unreadable");
     };
     let headers = vec![
         ("webhook-id", id.to_owned()),
@@ -110,38 +97,5 @@ async fn attempt(gw: &Gateway, id: &str, message: String, target: &WebhookTarget
         ("webhook-signature", signatures.join(" ")),
     ];
     let body = Some(("application/json", message.into_bytes()));
-    match gw.outbound.send(OutboundRequest { url: target.url.clone(), headers, body }).await {
-        Ok(answer) => {
-            let status = Some(i32::from(answer.status));
-            let taken = (200..300).contains(&answer.status);
-            Attempt { status, error: (!taken).then(|| format!("answered {}", answer.status)) }
-        }
-        Err(fault) => {
-            Attempt { status: None, error: Some(fault.to_string().chars().take(ERROR_CHARS_MAX).collect()) }
-        }
-    }
-}
-
-/// What follows an attempt: `attempts` counts it.
-fn outcome(delivered: bool, attempts: i32, now: Timestamp) -> (&'static str, Timestamp) {
-    if delivered {
-        return ("delivered", now);
-    }
-    let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(0);
-    BACKOFF_SECS.get(step).map_or(("dead", now), |secs| ("waiting", now.plus_secs(*secs)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tries_later_and_later_and_then_gives_up() {
-        let now = Timestamp::from_secs(1_000);
-        assert_eq!(outcome(true, 1, now), ("delivered", now));
-        assert_eq!(outcome(false, 1, now), ("waiting", now.plus_secs(5)));
-        assert_eq!(outcome(false, 13, now), ("waiting", now.plus_secs(43_200)));
-        assert_eq!(outcome(false, 14, now), ("dead", now));
-        assert_eq!(outcome(false, i32::MAX, now), ("dead", now));
-    }
+    Attempt::of(gw, OutboundRequest { url: target.url.clone(), headers, body }).await
 }

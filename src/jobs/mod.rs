@@ -21,10 +21,12 @@ use broker::{
     counted::{JOB_FAILURES, JOB_SUCCEEDED_AT},
 };
 use couriers::Couriers;
+use model::ids::OrgId;
 use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
+use store::{Call, GateError, Job, OrgScope};
 use sweep::Retention;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -86,6 +88,20 @@ async fn errands(name: &'static str, mut couriers: Couriers, gw: Gateway, mut st
         rest(OFTEN, &mut stop).await;
     }
     couriers.finish().await;
+}
+
+/// The org, for a job; none when it is purged: nothing of it is left to work on.
+async fn entered(
+    gw: &Gateway,
+    name: &'static str,
+    org: OrgId,
+    call: &Call,
+) -> Result<Option<OrgScope<Job>>, FlowError> {
+    match gw.db.job(name, org, call).await {
+        Ok(scope) => Ok(Some(scope)),
+        Err(GateError::Unknown | GateError::Closed(_)) => Ok(None),
+        Err(GateError::Store(error)) => Err(error.into()),
+    }
 }
 
 fn note(gw: &Gateway, name: &'static str, done: Result<(), FlowError>) {

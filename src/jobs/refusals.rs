@@ -1,7 +1,9 @@
 //! Writes down, once a minute, what strangers were refused: one commit an org.
 
+use super::entered;
 use broker::{FlowError, Gateway};
-use store::{GateError, Job, NewRefusals, OrgScope};
+use model::ids::OrgId;
+use store::{Call, NewRefusals};
 
 /// Writes every minute that is over by the gateway's clock.
 ///
@@ -11,13 +13,7 @@ pub async fn round(gw: Gateway) -> Result<(), FlowError> {
     let call = gw.own_call();
     let mut done = Ok(());
     for (org, counts) in gw.strangers.take(call.at) {
-        let kept = match gw.db.job("refusals", org, &call).await {
-            Ok(scope) => keep(&gw, &scope, &counts).await,
-            // Purged meanwhile: there is nobody to read it.
-            Err(GateError::Unknown | GateError::Closed(_)) => Ok(()),
-            Err(GateError::Store(error)) => Err(error.into()),
-        };
-        if let Err(error) = kept {
+        if let Err(error) = keep(&gw, org, &counts, &call).await {
             counts.into_iter().for_each(|counted| gw.strangers.add(org, counted));
             done = Err(error);
         }
@@ -25,8 +21,9 @@ pub async fn round(gw: Gateway) -> Result<(), FlowError> {
     done
 }
 
-async fn keep(gw: &Gateway, scope: &OrgScope<Job>, counts: &[NewRefusals]) -> Result<(), FlowError> {
-    let mut tx = gw.db.write(scope, "refusals.keep").await?;
+async fn keep(gw: &Gateway, org: OrgId, counts: &[NewRefusals], call: &Call) -> Result<(), FlowError> {
+    let Some(scope) = entered(gw, "refusals", org, call).await? else { return Ok(()) };
+    let mut tx = gw.db.write(&scope, "refusals.keep").await?;
     for counted in counts {
         tx.count_refusals(counted).await?;
     }

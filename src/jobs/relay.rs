@@ -1,10 +1,10 @@
 //! Brings to Redis every revocation that its own process did not, and all of an org's when Redis has lost
 //! what it held. The watermarks only grow, so bringing one twice is harmless.
 
-use super::ORGS_A_ROUND;
+use super::{ORGS_A_ROUND, entered};
 use broker::{FlowError, Gateway};
 use model::revocation::Scope;
-use store::{GateError, Job, OrgScope, live::Live};
+use store::{Job, OrgScope, live::Live};
 
 /// Rows of one read.
 const ROWS: i64 = 1_000;
@@ -15,12 +15,7 @@ pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
     // Younger ones are still in the hands of the process that wrote them.
     let due = call.at.minus_secs(1);
     for org in gw.db.orgs_with_due("revocation", due, ORGS_A_ROUND).await? {
-        let scope = match gw.db.job("relay", org, &call).await {
-            Ok(scope) => scope,
-            // Purged: nobody of it is left to be signed in.
-            Err(GateError::Unknown | GateError::Closed(_)) => continue,
-            Err(GateError::Store(error)) => return Err(error.into()),
-        };
+        let Some(scope) = entered(&gw, "relay", org, &call).await? else { continue };
         let mut tx = gw.db.read(&scope, "relay.read").await?;
         let waiting = tx.waiting_for_redis(due, ROWS).await?;
         let seqs: Option<Vec<i64>> = waiting.iter().map(|(_, seq)| *seq).collect();

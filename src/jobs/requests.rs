@@ -1,8 +1,9 @@
 //! Writes down what directories asked: a second's requests of an org in one commit, which waits for no disk.
 
+use super::entered;
 use broker::{FlowError, Gateway, counted::REQUESTS_LOGGED};
 use model::ids::OrgId;
-use store::{Call, GateError, NewLogged};
+use store::{Call, NewLogged};
 
 /// Writes what waits.
 ///
@@ -33,12 +34,7 @@ pub async fn round(gw: Gateway) -> Result<(), FlowError> {
 }
 
 async fn keep(gw: &Gateway, org: OrgId, entries: &[NewLogged], call: &Call) -> Result<(), FlowError> {
-    let scope = match gw.db.job("requests", org, call).await {
-        Ok(scope) => scope,
-        // Purged meanwhile: there is nobody to read it.
-        Err(GateError::Unknown | GateError::Closed(_)) => return Ok(()),
-        Err(GateError::Store(error)) => return Err(error.into()),
-    };
+    let Some(scope) = entered(gw, "requests", org, call).await? else { return Ok(()) };
     let mut tx = gw.db.write(&scope, "requests.keep").await?;
     tx.keep_requests(entries).await?;
     Ok(tx.commit_housekeeping().await?)

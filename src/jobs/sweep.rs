@@ -2,10 +2,10 @@
 //! there was nothing. Small bites in transactions of their own, so that no sign-in waits for one; an
 //! org with more than a turn's worth comes again in the next round, after the others.
 
-use super::ORGS_A_ROUND;
+use super::{ORGS_A_ROUND, entered};
 use broker::{FlowError, Gateway};
 use model::{Timestamp, ids::OrgId};
-use store::{BITE, Call, GateError, Job, OrgScope, SWEPT, Shelf};
+use store::{BITE, Call, Job, OrgScope, SWEPT, Shelf};
 
 /// How long things are kept after their end, and how often an org has its turn; in seconds.
 #[derive(Clone, Debug)]
@@ -48,11 +48,9 @@ pub async fn turn(gw: &Gateway, keep: &Retention, org: OrgId, call: &Call) -> Re
     let scope = if org.uuid().is_nil() {
         gw.db.shelf("sweep", call)
     } else {
-        match gw.db.job("sweep", org, call).await {
-            Ok(scope) => scope,
-            // Purged: nothing of it is left to take away.
-            Err(GateError::Unknown | GateError::Closed(_)) => return Ok(0),
-            Err(GateError::Store(error)) => return Err(error.into()),
+        match entered(gw, "sweep", org, call).await? {
+            Some(scope) => scope,
+            None => return Ok(0),
         }
     };
     let mut tx = gw.db.write(&scope, "sweep.turn").await?;
