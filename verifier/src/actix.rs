@@ -1,6 +1,6 @@
 //! A middleware and an extractor for actix-web 4: each request behind it has a verified caller.
 
-use crate::{Claims, Denied, Require, Verified, Verifier, bearer, verifier::now_secs};
+use crate::{Denied, Require, Verified, Verifier, door::Door};
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, EitherBody, MessageBody},
@@ -18,29 +18,19 @@ use std::{
 /// Verifies the bearer token of each request, for [`Verified`] to be extracted; what does not pass is
 /// answered with an empty body, `WWW-Authenticate` and `Retry-After`.
 #[derive(Clone, Debug)]
-pub struct Verify {
-    verifier: Verifier,
-    require: Require,
-}
+pub struct Verify(Door);
 
 impl Verify {
     /// A good token is asked for, and nothing more.
     pub fn new(verifier: Verifier) -> Self {
-        Self { verifier, require: Require::new() }
+        Self(Door::new(verifier))
     }
 
     /// And this too.
     #[must_use]
     pub fn require(mut self, require: Require) -> Self {
-        self.require = require;
+        self.0.require = require;
         self
-    }
-
-    async fn judge(&self, request: &HttpRequest) -> Result<Claims, Denied> {
-        let headers = request.headers().get_all(header::AUTHORIZATION);
-        let claims = self.verifier.verify(bearer(headers.map(header::HeaderValue::as_bytes))?).await?;
-        self.require.check(&claims, now_secs())?;
-        Ok(claims)
     }
 }
 
@@ -56,7 +46,7 @@ where
     type Future = Ready<Result<Verifying<S>, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(Verifying { service: Rc::new(service), verify: Rc::new(self.clone()) }))
+        ready(Ok(Verifying { service: Rc::new(service), door: Rc::new(self.0.clone()) }))
     }
 }
 
@@ -64,7 +54,7 @@ where
 #[derive(Debug)]
 pub struct Verifying<S> {
     service: Rc<S>,
-    verify: Rc<Verify>,
+    door: Rc<Door>,
 }
 
 impl<S, B> Service<ServiceRequest> for Verifying<S>
@@ -81,9 +71,11 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let (service, verify) = (self.service.clone(), self.verify.clone());
+        let (service, door) = (self.service.clone(), self.door.clone());
         Box::pin(async move {
-            match verify.judge(request.request()).await {
+            let headers = request.headers().get_all(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
+            let admitted = door.admit(headers).await;
+            match admitted {
                 Ok(claims) => {
                     request.extensions_mut().insert(Verified(claims));
                     service.call(request).await.map(ServiceResponse::map_into_left_body)

@@ -6,6 +6,8 @@ pub mod actix;
 mod cache;
 mod claims;
 mod denied;
+#[cfg(any(feature = "actix", feature = "tower"))]
+mod door;
 mod feed;
 mod json;
 mod jws;

@@ -1,6 +1,6 @@
 //! A layer for tower, and so for axum, tonic and hyper: each request below it has a verified caller.
 
-use crate::{Denied, Require, Verified, Verifier, bearer, verifier::now_secs};
+use crate::{Denied, Require, Verified, Verifier, door::Door};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use std::{
     future::Future,
@@ -13,21 +13,18 @@ use tower_service::Service;
 /// Verifies the bearer token of each request and puts [`Verified`] among its extensions; what does not
 /// pass is answered with an empty body, `WWW-Authenticate` and `Retry-After`.
 #[derive(Clone, Debug)]
-pub struct VerifyLayer {
-    verifier: Verifier,
-    require: Require,
-}
+pub struct VerifyLayer(Door);
 
 impl VerifyLayer {
     /// A good token is asked for, and nothing more.
     pub fn new(verifier: Verifier) -> Self {
-        Self { verifier, require: Require::new() }
+        Self(Door::new(verifier))
     }
 
     /// And this too.
     #[must_use]
     pub fn require(mut self, require: Require) -> Self {
-        self.require = require;
+        self.0.require = require;
         self
     }
 }
@@ -36,7 +33,7 @@ impl<S> Layer<S> for VerifyLayer {
     type Service = Verify<S>;
 
     fn layer(&self, inner: S) -> Verify<S> {
-        Verify { inner, layer: self.clone() }
+        Verify { inner, door: self.0.clone() }
     }
 }
 
@@ -44,7 +41,7 @@ impl<S> Layer<S> for VerifyLayer {
 #[derive(Clone, Debug)]
 pub struct Verify<S> {
     inner: S,
-    layer: VerifyLayer,
+    door: Door,
 }
 
 impl<S, In, Out> Service<Request<In>> for Verify<S>
@@ -66,17 +63,11 @@ where
         // The one that is ready is called, and its copy stays.
         let copy = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, copy);
-        let layer = self.layer.clone();
+        let door = self.door.clone();
         Box::pin(async move {
-            let token =
-                bearer(request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes));
-            let verified = match token {
-                Ok(token) => layer.verifier.verify(token).await,
-                Err(denied) => Err(denied),
-            };
-            let passed =
-                verified.and_then(|claims| layer.require.check(&claims, now_secs()).map(|()| claims));
-            match passed {
+            let headers = request.headers().get_all(header::AUTHORIZATION);
+            let admitted = door.admit(headers.iter().map(HeaderValue::as_bytes)).await;
+            match admitted {
                 Ok(claims) => {
                     request.extensions_mut().insert(Verified(claims));
                     ready.call(request).await
