@@ -45,6 +45,10 @@ async fn a_directory_is_renamed() {
     assert_eq!((status, text(&named, "name")), (200, "Okta EU"), "{named}");
     let (status, said) = operate(house, "PATCH", &one, Some(json!({"name": ""}))).await;
     assert_eq!((status, text(&said, "code")), (400, "api.name_malformed"));
+    for guard in [json!("of"), json!({"percent": 5}), json!({"percent": 0, "at_least": 1}), json!(7)] {
+        let (status, said) = operate(house, "PATCH", &one, Some(json!({"blast_guard": guard}))).await;
+        assert_eq!((status, text(&said, "code")), (400, "directory.guard"), "{guard}: {said}");
+    }
     assert_eq!(operate(house, "GET", &one, None).await.1, named);
 }
 

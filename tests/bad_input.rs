@@ -179,7 +179,7 @@ fn bad_headers(plain: &Raw) -> Vec<Raw> {
         ("Idempotency-Key", "\u{e9}"),
         ("If-Match", "\u{e9}"),
         ("If-None-Match", "W/\"99999999999999999999\""),
-        ("Cookie", "vst_session=%00; vst_session=\"; ="),
+        ("Cookie", "vst_session_org_0=%00; vst_session_=\"; ="),
         ("X-Request-Id", "\u{e9}\u{e9}\u{e9}\u{e9}"),
         ("Accept", "*/*;q=nan"),
     ];

@@ -322,4 +322,13 @@ async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
     let same = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"active": true}}]});
     let (status, told, said) = dry("PATCH", &path, Some(same)).await;
     assert_eq!((status, told, &said["changes"]), (200, applied, &json!([])), "{said}");
+    // Whoever misspells it has nothing done, and is told; what others prefer is passed over.
+    for (prefer, wanted) in [("vestibule-dryrun", 400), ("dry-run", 400), ("return=minimal, wait=5", 204)] {
+        let request = house.http.delete(house.url(&path)).bearer_auth(&tenant.scim_token);
+        assert_eq!(
+            request.header("prefer", prefer).send().await.unwrap().status().as_u16(),
+            wanted,
+            "{prefer}"
+        );
+    }
 }

@@ -95,8 +95,9 @@ async fn mints(house: &'static House, tenant: Arc<Tenant>, code: String) -> Vec<
     seen
 }
 
-async fn signs_out(house: &'static House, cookie: String) -> Vec<u16> {
-    let request = house.http.post(house.url("/logout")).header("cookie", format!("vst_session={cookie}"));
+async fn signs_out(house: &'static House, tenant: Arc<Tenant>, cookie: String) -> Vec<u16> {
+    let cookie = format!("vst_session_{}={cookie}", tenant.org);
+    let request = house.http.post(house.url("/logout")).header("cookie", cookie);
     vec![request.send().await.unwrap().status().as_u16()]
 }
 
@@ -113,7 +114,7 @@ async fn life(house: &'static House, tenant: Arc<Tenant>, n: usize, group: &str)
     };
     act("mint", Box::pin(mints(house, tenant.clone(), first.code)));
     act("mint", Box::pin(mints(house, tenant.clone(), second.code)));
-    act("sign-out", Box::pin(signs_out(house, first.cookie)));
+    act("sign-out", Box::pin(signs_out(house, tenant.clone(), first.cookie)));
     let org = format!("/orgs/{}", tenant.slug);
     for (name, method, path) in [
         ("session", "DELETE", format!("{org}/sessions/{}", second.id)),

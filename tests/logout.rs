@@ -74,7 +74,8 @@ async fn an_app_sends_its_person_to_sign_out_and_gets_them_back() {
         (303, Some("http://localhost:1/bye?a=1&state=a+b%26c"))
     );
     let gone = page.header("set-cookie").unwrap();
-    assert!(gone.starts_with("vst_session=;") && gone.contains("Max-Age=0"), "{gone}");
+    let named = format!("vst_session_{}=;", tenant.org);
+    assert!(gone.starts_with(&named) && gone.contains("Max-Age=0"), "{gone}");
     assert!(!is_active(house, &tenant, text(&tokens, "access_token")).await);
     assert_eq!(refresh(house, &tenant, text(&tokens, "refresh_token")).await.0, 400);
     let heard = ears.wait_for(1).await;

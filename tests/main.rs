@@ -9,6 +9,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod accounts;
 mod administer;
 mod administer_calls;
 mod administer_directory;

@@ -57,7 +57,7 @@ async fn administrator(house: &'static House, tenant: &Tenant) -> OrgScope<Admin
 
 /// A person of no address.
 const fn bare(user: &User) -> NewUser<'_> {
-    NewUser { user, emails: &[], given_back: &[] }
+    NewUser { user, emails: &[], given_back: &[], unclaimed: &[] }
 }
 
 fn someone(scope: &OrgScope<Administrator>, name: &str) -> User {
@@ -91,7 +91,7 @@ async fn far_from_the_bound_nobody_waits_and_near_it_everybody_is_counted() {
         .on(async move {
             let mut tx = house.gw.db.write(&far, "test.far").await.unwrap();
             let room = tx.room().await.unwrap().unwrap();
-            tx.create_user(&bare(&someone(&far, "far")), Some(room)).await.unwrap();
+            assert!(tx.create_user(&bare(&someone(&far, "far")), Some(room)).await.unwrap());
             tx
         })
         .await;
@@ -187,11 +187,11 @@ async fn seats_are_counted_at_the_commit_and_nobody_waits_for_a_count_before() {
         .on(async move {
             let mut first = house.gw.db.write(&scope, "test.first").await.unwrap();
             let room = first.room().await.unwrap().unwrap();
-            first.create_user(&bare(&one), Some(room)).await.unwrap();
+            assert!(first.create_user(&bare(&one), Some(room)).await.unwrap());
             let beside = async {
                 let mut second = house.gw.db.write(&scope, "test.second").await.unwrap();
                 let room = second.room().await.unwrap().unwrap();
-                second.create_user(&bare(&other), Some(room)).await.unwrap();
+                assert!(second.create_user(&bare(&other), Some(room)).await.unwrap());
             };
             tokio::time::timeout(Duration::from_secs(1), beside).await.expect("it waits for nobody");
         })
@@ -210,7 +210,7 @@ async fn no_seat_is_taken_without_having_asked_for_it() {
             let done = tx.create_user(&bare(&user), None).await;
             assert!(matches!(done, Err(store::Error::NoRoom)), "{done:?}");
             user.active = false;
-            tx.create_user(&bare(&user), None).await.unwrap();
+            assert!(tx.create_user(&bare(&user), None).await.unwrap());
             user.active = true;
             let done = tx.save_user(&user, None).await;
             assert!(matches!(done, Err(store::Error::NoRoom)), "{done:?}");

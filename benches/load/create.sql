@@ -4,17 +4,23 @@
 SELECT key_id FROM gate_credential('\x{digest}'::bytea, 'scim') \gset
 BEGIN;
 SELECT set_config('app.org_id', '{org}', true), set_config('app.reach', 'org', true);
-SELECT hold_door(:key_id::uuid);
-SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name, dir_id, attributes, version, created_at, modified_at FROM users WHERE user_name_norm = :n || '@pg.example' FOR UPDATE;
-SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name, dir_id, attributes, version, created_at, modified_at FROM users WHERE email_norm = ANY (ARRAY[:n || '@pg.example']) AND dir_id IS NULL ORDER BY user_id LIMIT 3 FOR UPDATE;
-INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm, display_name, given_name, family_name, attributes, dir_id, version, created_at, modified_at, display_name_norm)
-VALUES ('{org}', ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, :n || '@pg.example', :n || '@pg.example', NULL, true, :n || '@pg.example', :n || '@pg.example', NULL, NULL, NULL,
-        '{"active": true, "emails": [{"type": "work", "value": "user@acme.example", "primary": true}], "userName": "user@acme.example"}',
-        '{dir}', 1, now(), now(), NULL);
-INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
-SELECT '{org}'::uuid, ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, n.value, n.kind FROM UNNEST(ARRAY[:n || '@pg.example'], ARRAY['work']) AS n(value, kind)
-ON CONFLICT DO NOTHING;
-DELETE FROM departed WHERE name_norm = ANY (ARRAY[:n || '@pg.example']);
+SELECT * FROM enter(:key_id::uuid);
+WITH made AS (
+    INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm, display_name, given_name, family_name, attributes, dir_id, version, created_at, modified_at, display_name_norm)
+    SELECT '{org}'::uuid, ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, :n || '@pg.example', :n || '@pg.example', NULL, true, :n || '@pg.example', :n || '@pg.example', NULL, NULL, NULL,
+           '{"active": true, "emails": [{"type": "work", "value": "user@acme.example", "primary": true}], "userName": "user@acme.example"}'::jsonb,
+           '{dir}'::uuid, 1, now(), now(), NULL
+     WHERE NOT EXISTS (SELECT 1 FROM users WHERE email_norm = ANY (ARRAY[:n || '@pg.example']) AND dir_id IS NULL)
+    ON CONFLICT (org_id, user_name_norm) DO NOTHING
+    RETURNING user_id
+), reached AS (
+    INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
+    SELECT '{org}'::uuid, made.user_id, n.value, n.kind FROM made, UNNEST(ARRAY[:n || '@pg.example'], ARRAY['work']) AS n(value, kind)
+    ON CONFLICT DO NOTHING
+), back AS (
+    DELETE FROM departed WHERE name_norm = ANY (ARRAY[:n || '@pg.example']) AND EXISTS (SELECT 1 FROM made)
+)
+SELECT EXISTS (SELECT 1 FROM made);
 WITH kept AS (
     INSERT INTO audit_events (org_id, evt_id, at, actor_kind, actor_id, action, outcome, target_kind, target_id, request_id, session_id, leaf)
     SELECT '{org}'::uuid, ('00000001-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, now(), 'directory', 'dir_01m7zjq0qpft18eck4kz5kwveb', 'user.created', 'done', 'user', 'usr_' || :n, 'evt_' || :n, NULL, decode(repeat('7b', 700), 'hex')

@@ -4,7 +4,7 @@
 use crate::{
     FlowError, Gateway,
     administer::{KEY_SCOPES, PRINTABLE, Page, holds_all, name_of, one_of, room},
-    blast_guard::Guard,
+    blast_guard::AskedGuard,
     quota,
 };
 use model::{
@@ -28,7 +28,7 @@ pub struct NewDirectory {
     pub provider: Option<String>,
     /// How many people it may take away within an hour; left out, 20 percent and at least 10. `"off"` switches
     /// the guard off.
-    pub blast_guard: Option<Guard>,
+    pub blast_guard: Option<AskedGuard>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -74,7 +74,7 @@ pub async fn create(
 ) -> Result<Directory, FlowError> {
     let name = name_of("name", &body.name)?;
     let provider = body.provider.as_deref().map(|p| name_of("provider", p)).transpose()?;
-    let guard = body.blast_guard.map(Guard::checked).transpose()?;
+    let guard = body.blast_guard.map(AskedGuard::checked).transpose()?;
     let id = DirectoryId::new(scope.now(), gw.chance.as_ref());
     let tx = gw.db.write(scope, "directory.create").await?;
     let (mut tx, room) = quota::admit(gw, scope, tx).await?;

@@ -4,7 +4,7 @@
 use crate::{
     FlowError, Gateway,
     administer::{PRINTABLE, Page, name_of},
-    blast_guard::Guard,
+    blast_guard::{AskedGuard, Guard},
     revoke,
 };
 use model::{
@@ -22,7 +22,7 @@ pub struct DirectoryPatch {
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
     /// How many people it may take away within an hour, or `"off"`.
-    pub blast_guard: Option<Guard>,
+    pub blast_guard: Option<AskedGuard>,
 }
 
 /// What becomes of the active people of a directory that ends.
@@ -41,7 +41,7 @@ pub async fn change(
     patch: DirectoryPatch,
 ) -> Result<Directory, FlowError> {
     let name = patch.name.as_deref().map(|name| name_of("name", name)).transpose()?;
-    let guard = patch.blast_guard.map(Guard::checked).transpose()?;
+    let guard = patch.blast_guard.map(AskedGuard::checked).transpose()?;
     let mut tx = gw.db.write(scope, "directory.change").await?;
     let before = tx.directory(id).await?.ok_or(FlowError::Missing)?;
     if let Some(name) = &name {

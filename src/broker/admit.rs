@@ -4,6 +4,7 @@
 
 use crate::{
     FlowError, Gateway,
+    accounts::meets,
     attempt::{AppRequest, LoginAttempt},
     find_seat::{SeatRule, find_seat},
     quota,
@@ -32,9 +33,24 @@ pub struct Admitted {
     pub cookie: Option<(Secret<String>, i64)>,
 }
 
+/// How a sign-in whose answer was accepted ends.
+#[derive(Debug)]
+pub enum Outcome {
+    Admitted(Box<Admitted>),
+    /// Not what the app asked for: it is told so (`oauth.login_required`, `oauth.unmet_authentication`).
+    Declined {
+        asked: Box<AppRequest>,
+        refusal: Refusal,
+    },
+}
+
 /// What the sign-in was begun with, as `admit` needs it.
 pub struct Terms {
     pub asked: AppRequest,
+    /// Of these contexts one must have been used; none named: any will do.
+    acr_values: Vec<String>,
+    /// The person whom the app means.
+    expected: Option<UserId>,
     pub protocol: &'static str,
     pub seats: SeatRule,
     /// The attempt's own stamp: dead if the org, connection or person was terminated since.
@@ -46,7 +62,16 @@ pub struct Terms {
 impl Terms {
     pub fn of(attempt: LoginAttempt, protocol: &'static str, seats: SeatRule) -> Self {
         let once = (attempt.id, attempt.expires_at);
-        Self { asked: attempt.asked, protocol, seats, rs: attempt.rs, attempt: once }
+        let (asked, rs) = (attempt.asked, attempt.rs);
+        Self {
+            asked,
+            acr_values: attempt.acr_values,
+            expected: attempt.expected,
+            protocol,
+            seats,
+            rs,
+            attempt: once,
+        }
     }
 }
 
@@ -57,14 +82,17 @@ pub async fn admit(
     scope: &OrgScope<Visitor>,
     identity: AcceptedIdentity,
     terms: Terms,
-) -> Result<Admitted, FlowError> {
+) -> Result<Outcome, FlowError> {
     let connection = identity.connection;
     for _ in 0..ATTEMPTS {
         match try_admit(gw, scope, &identity, &terms).await {
-            Ok(Some(admitted)) => return Ok(admitted),
+            Ok(Some(admitted)) => return Ok(Outcome::Admitted(Box::new(admitted))),
             Ok(None) => {}
             Err(FlowError::Refused(refusal)) => {
                 record_refusal(gw, scope, connection, &refusal, Some(&identity.subject)).await?;
+                if refusal.code == LOGIN_REQUIRED || refusal.code == UNMET {
+                    return Ok(Outcome::Declined { asked: Box::new(terms.asked), refusal });
+                }
                 let error = refusal.into();
                 quota::refused(gw, scope, &error).await;
                 return Err(error);
@@ -74,6 +102,9 @@ pub async fn admit(
     }
     Err(FlowError::Busy { retry_after_secs: 1 })
 }
+
+const LOGIN_REQUIRED: &str = "oauth.login_required";
+const UNMET: &str = "oauth.unmet_authentication";
 
 /// Two first sign-ins of one person, at one instant: the one that lost looks again, and finds the seat.
 const ATTEMPTS: usize = 3;
@@ -96,7 +127,15 @@ async fn try_admit(
     if tx.first_use(&[answer, (format!("att:{attempt}"), attempt_until)]).await?.is_none() {
         return Err(Refusal::proven("login.replayed").with("id", &identity.single_use_key).into());
     }
+    // What was asked for upstream is what must have come back (RFC 9470 5).
+    if !meets(&terms.acr_values, identity.acr.as_deref()) {
+        let said = identity.acr.clone().unwrap_or_else(|| "nothing".to_owned());
+        return Err(Refusal::proven(UNMET).with("acr", said).into());
+    }
     let Some((user, adopted)) = find_seat(&mut tx, gw, identity, terms.seats).await? else { return Ok(None) };
+    if terms.expected.is_some_and(|expected| expected != user.id) {
+        return Err(Refusal::proven(LOGIN_REQUIRED).with("user", user.id).into());
+    }
     if !user.active {
         return Err(Refusal::proven("login.user_inactive").with("user", user.id).into());
     }

@@ -6,7 +6,7 @@ use crate::{FlowError, Gateway};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
     Refusal, Timestamp,
-    ids::{AppId, AttemptId, ConnectionId, OrgId},
+    ids::{AppId, AttemptId, ConnectionId, OrgId, UserId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,12 @@ pub struct LoginAttempt {
     pub asked: AppRequest,
     /// How recent a sign-in the app asked for (OIDC Core 3.1.2.1).
     pub max_age_secs: Option<i64>,
+    /// Authentication contexts of which the app asked for one (RFC 9470).
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    /// The person whom the app means, by an `id_token_hint`.
+    #[serde(default)]
+    pub expected: Option<UserId>,
     /// The app asked that the person sign in anew (`prompt=login`).
     pub anew: bool,
     /// The org's revocation head when it began: a revocation meanwhile ends it too.

@@ -3,6 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
+    accounts::{self, Account, Enough, Picked},
     admit::{self, Admitted},
     attempt::{AppRequest, LoginAttempt, SealedAttempt},
     find_seat::SeatRule,
@@ -10,12 +11,13 @@ use crate::{
 };
 use model::{
     Refusal,
-    ids::{AttemptId, ConnectionId, random32},
+    ids::{AttemptId, ConnectionId, UserId, random32},
 };
 use saml::request::{AuthnRequestParams, build, post_form_value, redirect_url};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{App, Call, Connection, ConnectionKind, GateError, OrgRef, OrgScope, Visitor};
+use token::logout::read_hint;
 
 /// What the request for sign-in named, besides what the app needs back.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +28,16 @@ pub struct Wishes {
     pub domain_hint: Option<String>,
     pub prompt: Option<String>,
     pub max_age_secs: Option<i64>,
-    pub acr_values: Option<String>,
+    /// Any of these is enough.
+    pub acr_values: Vec<String>,
+    pub ui_locales: Option<String>,
+    /// An ID token of ours, of the person whom the app means.
+    pub id_token_hint: Option<String>,
 }
+
+/// Contexts that one request asks for, and how long one is.
+const ACR_VALUES_MAX: usize = 8;
+const ACR_BYTES_MAX: usize = 256;
 
 impl Wishes {
     /// `prompt` is a list (OIDC Core 3.1.2.1).
@@ -46,6 +56,8 @@ pub enum Begun {
     AskEmail { unknown: Option<String> },
     /// The org has several ways in, and nobody has said which: ask, in the order they were made.
     Choose { connections: Vec<(ConnectionId, String)> },
+    /// Several sessions live, or the app wants the person to say which: ask.
+    Accounts { accounts: Vec<Account> },
     /// A session lives already: straight back to the app.
     Answered(Box<Admitted>),
 }
@@ -158,17 +170,44 @@ fn as_unknown(error: FlowError) -> FlowError {
     error
 }
 
-/// `app` and `asked` are checked before: the redirect URI is one of the app's.
+/// The person whom the hint means, and their org. It may have expired: it proves nothing, and opens nothing.
+fn hinted(gw: &Gateway, app: &App, wishes: &mut Wishes) -> Result<Option<UserId>, FlowError> {
+    let Some(jwt) = wishes.id_token_hint.take() else { return Ok(None) };
+    let hint = read_hint(&jwt, &gw.keys, gw.links.issuer()).ok().filter(|hint| hint.client_id == app.id);
+    let invalid = |detail| FlowError::invalid("oauth.invalid_request", "id_token_hint", detail);
+    let hint = hint.ok_or_else(|| invalid("not an ID token that we gave to this app"))?;
+    wishes.organization.get_or_insert_with(|| hint.org.to_string());
+    Ok(Some(hint.user))
+}
+
+/// What is said twice over, or too long.
+fn checked(wishes: &Wishes) -> Result<(), FlowError> {
+    let invalid = |field, detail| Err(FlowError::invalid("oauth.invalid_request", field, detail));
+    if wishes.prompts("none") && wishes.prompt.as_deref() != Some("none") {
+        return invalid("prompt", "none goes with no other");
+    }
+    let long = wishes.acr_values.iter().any(|acr| acr.len() > ACR_BYTES_MAX);
+    if long || wishes.acr_values.len() > ACR_VALUES_MAX {
+        return invalid("acr_values", "at most 8, of 256 bytes each");
+    }
+    Ok(())
+}
+
+/// `app` and `asked` are checked before: the redirect URI is one of the app's. `sessions` are the browser's, one an
+/// org.
 pub async fn begin(
     gw: &Gateway,
     app: &App,
     asked: AppRequest,
-    wishes: Wishes,
+    mut wishes: Wishes,
     host_org: Option<&OrgRef>,
-    session: Option<&BrowserSession>,
+    sessions: &[BrowserSession],
     call: &Call,
 ) -> Result<Begun, FlowError> {
+    checked(&wishes)?;
+    let expected = hinted(gw, app, &mut wishes)?;
     let named = host_org.is_some() || wishes.organization.is_some() || wishes.connection.is_some();
+    let (silent, choosing) = (wishes.prompts("none"), wishes.prompts("select_account"));
     let mut found = find_org(gw, host_org, &wishes, call).await.map_err(as_unknown)?;
     if let Some(scope) = &found
         && !gw.db.app_serves(app, scope.org()).await?
@@ -176,19 +215,38 @@ pub async fn begin(
         tracing::info!(org = %scope.org(), app = %app.id, "the app does not serve this org");
         found = None;
     }
+    if found.is_none() && !named && wishes.login_hint.is_none() && !wishes.prompts("login") {
+        match accounts::pick(gw, sessions, app, (silent, choosing), call).await? {
+            Picked::Nobody => {}
+            Picked::One(org) => found = Some(gw.db.visitor(&OrgRef::Id(org), call).await?),
+            Picked::Several(accounts) => return Ok(Begun::Accounts { accounts }),
+        }
+    }
     let scope = match found {
         Some(scope) => scope,
         None if named => return Err(FlowError::Missing),
-        None if wishes.prompts("none") => return Err(Refusal::stranger("oauth.login_required").into()),
+        None if silent => return Err(Refusal::stranger("oauth.login_required").into()),
         None => return Ok(Begun::AskEmail { unknown: wishes.login_hint }),
     };
+    let session = sessions.iter().find(|session| session.org == scope.org());
     if !wishes.prompts("login")
         && let Some(session) = session
-        && let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await?
     {
-        return Ok(Begun::Answered(Box::new(admit::answer_again(gw, &scope, &asked, &live).await?)));
+        let enough =
+            Enough { max_age_secs: wishes.max_age_secs, acr_values: &wishes.acr_values, user: expected };
+        if choosing {
+            let accounts = accounts::living(gw, std::slice::from_ref(session), Some(app), call).await?;
+            if !accounts.is_empty() {
+                return Ok(Begun::Accounts { accounts });
+            }
+        } else if let Some(live) = inspect::living(gw, &scope, session).await?
+            && enough.is(&live.session, call.at)
+        {
+            let admitted = admit::answer_again(gw, &scope, &asked, &live.session).await?;
+            return Ok(Begun::Answered(Box::new(admitted)));
+        }
     }
-    if wishes.prompts("none") {
+    if silent {
         return Err(Refusal::stranger("oauth.login_required").into());
     }
     let (mut ways, rs) = gw.db.ways_in(&scope, wishes.connection).await?;
@@ -205,6 +263,8 @@ pub async fn begin(
         pkce_verifier: None,
         asked,
         max_age_secs: wishes.max_age_secs,
+        acr_values: wishes.acr_values.clone(),
+        expected,
         anew: wishes.prompts("login"),
         rs,
         begun_at: call.at,
@@ -241,7 +301,7 @@ fn begin_saml(
             destination,
             issue_instant: attempt.begun_at,
             force_authn: force,
-            authn_context: wishes.acr_values.as_deref(),
+            authn_contexts: &wishes.acr_values,
         })
     };
     let sealed = attempt.seal(gw)?;

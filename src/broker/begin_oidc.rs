@@ -63,18 +63,22 @@ pub async fn begin(
     attempt.state = Some(ties.state.reveal().clone());
     attempt.pkce_verifier = Some(ties.pkce_verifier.reveal().clone());
     let redirect_uri = gw.links.oidc_callback(connection.id);
-    let acr_values: Vec<String> =
-        wishes.acr_values.iter().flat_map(|v| v.split(' ')).map(str::to_owned).collect();
     // A provider that is asked for an age has to say when the sign-in was (OIDC Core 2, `auth_time`).
     let max_age_secs = if attempt.anew { Some(0) } else { attempt.max_age_secs };
+    let prompt = match () {
+        () if attempt.anew => Some(Prompt::Login),
+        () if wishes.prompts("select_account") => Some(Prompt::SelectAccount),
+        () => None,
+    };
     let ask = Ask {
         client_id: &config.client_id,
         redirect_uri: &redirect_uri,
         scopes: SCOPES,
         login_hint: wishes.login_hint.as_deref(),
-        prompt: attempt.anew.then_some(Prompt::Login),
+        prompt,
         max_age_secs: max_age_secs.and_then(|secs| u32::try_from(secs).ok()),
-        acr_values: &acr_values,
+        acr_values: &wishes.acr_values,
+        ui_locales: wishes.ui_locales.as_deref(),
     };
     let url = authorization_url(&provider, &ask, &ties)?;
     Ok(Begun::Redirect { url: url.into(), attempt: attempt.seal(gw)? })

@@ -11,7 +11,7 @@ use model::{
 use schemars::JsonSchema;
 use scim::Problem;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{
     Administrator, Directory, GuardFacts, HeldPerson, Hold, HoldReason, HoldState, OrgScope, ScimClient,
     TenantTx,
@@ -49,19 +49,28 @@ pub enum Off {
     Off,
 }
 
-impl Guard {
+/// A guard as it was asked for, whatever that is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct AskedGuard(#[schemars(with = "Guard")] Value);
+
+impl AskedGuard {
     /// Errors: `directory.guard`.
-    pub fn checked(self) -> Result<Self, FlowError> {
-        match self {
-            Self::Off(_) => Ok(self),
-            Self::On { percent: 1..=100, at_least: 1..=1_000_000 } => Ok(self),
-            Self::On { .. } => Err(FlowError::invalid(
+    pub fn checked(self) -> Result<Guard, FlowError> {
+        match serde_json::from_value(self.0) {
+            Ok(guard @ (Guard::Off(_) | Guard::On { percent: 1..=100, at_least: 1..=1_000_000 })) => {
+                Ok(guard)
+            }
+            Ok(Guard::On { .. }) | Err(_) => Err(FlowError::invalid(
                 "directory.guard",
                 "blast_guard",
                 "percent from 1 to 100 and at_least from 1 to 1000000, or \"off\"",
             )),
         }
     }
+}
+
+impl Guard {
     pub const fn of(directory: &Directory) -> Self {
         match directory.guard {
             (None, _) => Self::Off(Off::Off),

@@ -26,19 +26,19 @@ pub struct Leaving {
 pub enum Left {
     /// Nobody proved which session is meant, or it is not this browser's: ask the person.
     Ask,
-    /// It is over. Back to the app, if it named a place of its own.
-    Over { back: Option<String> },
+    /// What this browser has in these orgs is over. Back to the app, if it named a place of its own.
+    Over { back: Option<String>, orgs: Vec<OrgId> },
 }
 
 /// Judges what the app said, then ends the session it means: the hint's at once, where this browser has it or
-/// none, and otherwise this browser's, when the person confirms.
+/// none in its org, and otherwise all of this browser's, when the person confirms.
 ///
 /// # Errors
 /// `logout.hint`, `logout.client`, `logout.redirect_uri`: the person goes nowhere, and no session ends.
 pub async fn leave(
     gw: &Gateway,
     leaving: &Leaving,
-    cookie: Option<&BrowserSession>,
+    cookies: &[BrowserSession],
     call: &Call,
 ) -> Result<Left, FlowError> {
     let hint = leaving.id_token_hint.as_deref().map(|jwt| read_hint(jwt, &gw.keys, gw.links.issuer()));
@@ -55,22 +55,25 @@ pub async fn leave(
         None => None,
     };
     let back = back(leaving.post_logout_redirect_uri.as_deref(), app.as_ref())?;
-    let here = match cookie {
-        Some(cookie) => session_of(gw, cookie, call).await?,
-        None => None,
-    };
-    match (hint, here) {
-        (Some(hint), None) => end_hinted(gw, hint, call).await?,
-        (Some(hint), Some((org, _, session))) if (hint.org, hint.session) == (org, session) => {
-            end_hinted(gw, hint, call).await?;
-        }
-        (_, Some((org, user, session))) if leaving.confirmed => {
-            end_session(gw, (org, user, session), call).await?;
-        }
-        (None, None) if leaving.confirmed => {}
-        (None | Some(_), Some(_)) | (None, None) => return Ok(Left::Ask),
+    let mut here = Vec::new();
+    for cookie in cookies {
+        here.extend(session_of(gw, cookie, call).await?);
     }
-    Ok(Left::Over { back })
+    if let Some(hint) = hint {
+        let of_org = here.iter().find(|(org, _, _)| *org == hint.org);
+        if of_org.is_none_or(|(_, _, session)| *session == hint.session) {
+            end_hinted(gw, hint, call).await?;
+            return Ok(Left::Over { back, orgs: vec![hint.org] });
+        }
+    }
+    if !leaving.confirmed {
+        return Ok(Left::Ask);
+    }
+    let orgs = here.iter().map(|(org, _, _)| *org).collect();
+    for found in here {
+        end_session(gw, found, call).await?;
+    }
+    Ok(Left::Over { back, orgs })
 }
 
 /// Byte for byte one of the app's own.

@@ -6,7 +6,7 @@
 use crate::{
     FlowError, Gateway,
     begin::domain_of,
-    provision_user::{addresses_of, document_of},
+    provision_document::{addresses_of, document_of},
     quota,
 };
 use model::{Refusal, ids::UserId, user::AcceptedIdentity};
@@ -127,8 +127,8 @@ async fn make(
         };
     }
     let seat = quota::ask(tx).await?;
-    let new = NewUser { user: &user, emails: &addresses_of(&document), given_back: &[] };
-    if unless_raced(tx.create_user(&new, Some(seat)).await)?.is_none() {
+    let new = NewUser { user: &user, emails: &addresses_of(&document), given_back: &[], unclaimed: &[] };
+    if !tx.create_user(&new, Some(seat)).await? {
         return Ok(None);
     }
     let bound = tx.bind_identity(identity.connection, &identity.subject, user.id).await;

@@ -4,7 +4,7 @@
 
 use crate::{
     FlowError, Gateway, OutboundRequest,
-    admit::{self, Admitted, Terms},
+    admit::{self, Outcome, Terms},
     attempt::LoginAttempt,
     begin_oidc::{OidcConfig, SCOPES},
     providers::unreachable,
@@ -31,7 +31,7 @@ pub struct CallbackAnswer<'a> {
     pub host_org: Option<&'a OrgRef>,
 }
 
-pub async fn finish(gw: &Gateway, callback: CallbackAnswer<'_>, call: &Call) -> Result<Admitted, FlowError> {
+pub async fn finish(gw: &Gateway, callback: CallbackAnswer<'_>, call: &Call) -> Result<Outcome, FlowError> {
     let scope = gw.db.visitor_by_connection(callback.connection, call).await?;
     if let Some(host_org) = callback.host_org
         && gw.db.visitor(host_org, call).await?.org() != scope.org()
@@ -49,7 +49,7 @@ async fn judged(
     scope: &OrgScope<Visitor>,
     callback: CallbackAnswer<'_>,
     call: &Call,
-) -> Result<Admitted, FlowError> {
+) -> Result<Outcome, FlowError> {
     let answer = Answer::parse(callback.query)?;
     let attempt = answer
         .state

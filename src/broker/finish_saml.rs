@@ -4,7 +4,7 @@
 
 use crate::{
     FlowError, Gateway,
-    admit::{self, Admitted, Terms},
+    admit::{self, Outcome, Terms},
     arrive::{self, Arrival},
     attempt::LoginAttempt,
     begin::SamlConfig,
@@ -35,7 +35,7 @@ const JUDGED_HERE_BYTES: usize = 32 * 1024;
 /// Where a Response leads.
 #[derive(Debug)]
 pub enum Finished {
-    Admitted(Box<Admitted>),
+    Judged(Outcome),
     /// Nobody asked for it, and the connection allows that: no session, but a way on.
     Arrived(Arrival),
 }
@@ -98,7 +98,7 @@ async fn judged(
     match (judged, attempt) {
         (Ok(identity), Some(attempt)) => {
             let terms = Terms::of(attempt, "saml", seats);
-            Ok(Finished::Admitted(Box::new(admit::admit(gw, scope, identity, terms).await?)))
+            Ok(Finished::Judged(admit::admit(gw, scope, identity, terms).await?))
         }
         (Ok(identity), None) => Ok(Finished::Arrived(arrive::by_saml(gw, scope, &identity).await?)),
         (Err(refusal), _) => {

@@ -3,7 +3,7 @@
 
 use crate::{FlowError, Gateway, redeem::given};
 use model::{Refusal, TokenDigest, ids::OrgId};
-use store::{Call, Client, Door, GateError, MintRow, OrgScope, SessionRow, Visitor, live::Seen, scopes_of};
+use store::{Call, Client, Door, GateError, MintRow, OrgScope, Visitor, live::Seen, scopes_of};
 use token::{
     access::{self, AccessClaims},
     credential::{CredentialKind, CredentialText},
@@ -47,14 +47,13 @@ pub fn over(row: &MintRow, watermark: i64, born: i64, now: model::Timestamp) -> 
     }
 }
 
-/// The browser's session at this org, if it lives, was used within the idle time, and is young enough
-/// for `max_age`.
-pub async fn browser_session(
+/// The browser's session at this org, if it lives and was used within the idle time, and all that a token of it
+/// would say.
+pub async fn living(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
     cookie: &BrowserSession,
-    max_age_secs: Option<i64>,
-) -> Result<Option<SessionRow>, FlowError> {
+) -> Result<Option<MintRow>, FlowError> {
     if cookie.org != scope.org() {
         return Ok(None);
     }
@@ -72,8 +71,7 @@ pub async fn browser_session(
     let alive = over(&row, row.terminated, row.session.rs, now).is_none();
     let idle_secs = row.idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);
     let idle = now.secs() - row.session.seen_at.secs() >= idle_secs;
-    let fresh = max_age_secs.is_none_or(|max| now.secs() - row.session.auth_time.secs() <= max);
-    Ok((alive && fresh && !idle).then_some(row.session))
+    Ok((alive && !idle).then_some(row))
 }
 
 /// What a token of ours says of itself: its signature and times hold, and no more.

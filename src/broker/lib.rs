@@ -2,6 +2,7 @@
 //! is one named transaction that cannot commit without its record. No actix, no SQL, no Redis
 //! command here; never a transaction open while somebody else's server thinks.
 
+pub mod accounts;
 pub mod administer;
 pub mod administer_app;
 pub mod administer_connection;
@@ -34,6 +35,7 @@ pub mod inspect;
 pub mod providers;
 pub mod provision;
 pub mod provision_bulk;
+mod provision_document;
 pub mod provision_group;
 mod provision_names;
 pub mod provision_search;

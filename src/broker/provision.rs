@@ -44,7 +44,7 @@ pub(crate) fn refused(problem: Problem, detail: &str) -> FlowError {
 }
 
 /// Another resource has this.
-fn taken(attribute: &str, value: &str) -> FlowError {
+pub(crate) fn taken(attribute: &str, value: &str) -> FlowError {
     refused(Problem::Taken, &format!("{attribute} is taken; received \"{value}\""))
 }
 

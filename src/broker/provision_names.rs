@@ -13,8 +13,7 @@ use store::{TenantTx, User};
 /// addresses. Beside that one the directory's seat would be another person, and its word about its own
 /// would not end the other.
 pub(crate) async fn taken_by(tx: &mut TenantTx, draft: &UserDraft) -> Result<Option<User>, FlowError> {
-    let addresses: Vec<&str> = draft.emails().map(|email| email.value).collect();
-    let mut found = tx.lock_in_the_way(&draft.user_name, &addresses).await?;
+    let mut found = tx.lock_in_the_way(&draft.user_name, &addresses(draft)).await?;
     let name = normalised(&draft.user_name);
     if let Some(named) = found.iter().position(|seat| normalised(&seat.user_name) == name) {
         return Ok(Some(found.swap_remove(named)));
@@ -27,11 +26,15 @@ pub(crate) async fn taken_by(tx: &mut TenantTx, draft: &UserDraft) -> Result<Opt
     }
 }
 
+pub(crate) fn addresses(draft: &UserDraft) -> Vec<String> {
+    draft.emails().map(|email| email.value.to_owned()).collect()
+}
+
 /// The names that a directory gives to somebody: no departure keeps them from a sign-in any more.
 pub(crate) fn given_back(draft: &UserDraft) -> Vec<String> {
     let mut names = vec![draft.user_name.clone()];
     names.extend(draft.external_id.as_deref().map(store::departed_external_id));
-    names.extend(draft.emails().map(|email| email.value.to_owned()));
+    names.extend(addresses(draft));
     names
 }
 

@@ -6,8 +6,9 @@
 use crate::{
     FlowError, Gateway,
     provision::refused,
+    provision_document::document_of,
     provision_group::{GroupView, shown},
-    provision_user::{Seat, document_of, memberships},
+    provision_user::{Seat, memberships},
     provision_walk::{Footing, Walk},
 };
 use model::ids::{GroupId, UserId};

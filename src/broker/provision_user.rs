@@ -6,7 +6,8 @@
 use crate::{
     FlowError, Gateway,
     blast_guard::{Taking, unless_held},
-    provision::{Asked, differences, or_taken, record, refused},
+    provision::{Asked, differences, or_taken, record, refused, taken},
+    provision_document::{addresses_of, document_of, filled},
     provision_group::MEMBERS_SHOWN_MAX,
     provision_names,
     quota::{self, Seat as Room},
@@ -19,11 +20,11 @@ use model::{
     user::normalised,
 };
 use scim::{
-    Object, Problem, Projection, ScimError,
+    Problem, Projection, ScimError,
     patch::{self, PatchOutcome},
-    user::{self, UserDocument},
+    user::{self, UserDocument, UserDraft},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Membership, NewUser, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User};
 
 /// A person as a directory reads one.
@@ -54,26 +55,14 @@ pub async fn create(
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
     let draft = user::parse(body)?;
+    let document = draft.clone().create()?;
     let mut tx = gw.db.write(scope, "scim.user.create").await?;
-    if let Some(present) = provision_names::taken_by(&mut tx, &draft).await? {
-        if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
-            if normalised(&present.user_name) == normalised(&draft.user_name) {
-                let by = format!("userName is taken by {}; received \"{}\"", present.id, draft.user_name);
-                return Err(refused(Problem::Taken, &by));
-            }
-            return Err(refused(
-                Problem::Taken,
-                "emails: a seat that a sign-in made has one of the addresses",
-            ));
-        }
-        tx.forget_departed(&provision_names::given_back(&draft)).await?;
-        let before = document_of(&present)?;
-        // A seat that an administrator closed stays closed unless the directory says otherwise.
-        let (next, outcome) = draft.replace(&before)?;
-        return write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await;
+    // Most are new, and told so by being made. In an org whose seats are counted whoever is in the way is told
+    // before a seat is asked for.
+    let is_counted = document.active && !tx.has_unbounded_seats();
+    if is_counted && let Some(present) = provision_names::taken_by(&mut tx, &draft).await? {
+        return take_over(gw, scope, (tx, present), draft, asked).await;
     }
-    let given_back = provision_names::given_back(&draft);
-    let document = draft.create()?;
     let now = tx.now();
     let blank = User {
         id: UserId::new(now, gw.chance.as_ref()),
@@ -93,14 +82,47 @@ pub async fn create(
     let user = filled(blank, &document);
     let room;
     (tx, room) = seat_for(gw, scope, tx, (false, user.active)).await?;
-    let new = NewUser { user: &user, emails: &addresses_of(&document), given_back: &given_back };
-    tx.create_user(&new, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
+    let new = NewUser {
+        user: &user,
+        emails: &addresses_of(&document),
+        given_back: &provision_names::given_back(&draft),
+        unclaimed: &provision_names::addresses(&draft),
+    };
+    if !tx.create_user(&new, room).await? {
+        let present = provision_names::taken_by(&mut tx, &draft).await?;
+        let present = present.ok_or_else(|| taken("userName", &draft.user_name))?;
+        return take_over(gw, scope, (tx, present), draft, asked).await;
+    }
     let event = AuditEvent::done(Act::UserCreated)
         .on("user", user.id)
         .value("after", Value::Object(document.attributes.clone()))
         .value("active", user.active);
     tx.commit(record(gw, now, event)).await?;
     Ok(Seat { user, document, groups: Vec::new() })
+}
+
+/// The seat that is in the way of a new person becomes that person's, if a sign-in made it and the org lets a
+/// directory take it over. Errors: `scim.taken`.
+async fn take_over(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    (mut tx, present): (TenantTx, User),
+    draft: UserDraft,
+    asked: &Asked,
+) -> Result<Seat, FlowError> {
+    if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
+        let detail = if normalised(&present.user_name) == normalised(&draft.user_name) {
+            format!("userName is taken by {}; received \"{}\"", present.id, draft.user_name)
+        } else {
+            "emails: a seat that a sign-in made has one of the addresses".to_owned()
+        };
+        return Err(refused(Problem::Taken, &detail));
+    }
+    tx.forget_departed(&provision_names::given_back(&draft)).await?;
+    let before = document_of(&present)?;
+    // A seat that an administrator closed stays closed unless the directory says otherwise.
+    let (next, outcome) = draft.replace(&before)?;
+    write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await
 }
 
 pub async fn get(
@@ -342,43 +364,4 @@ pub(crate) async fn memberships(
     let detail =
         format!("more than {MEMBERS_SHOWN_MAX} groups; ask for fewer users or excludedAttributes=groups");
     Err(refused(Problem::TooManyMembers, &detail))
-}
-
-/// The stored document; of a seat that no directory wrote, and where it was not read, the one its columns
-/// make.
-pub(crate) fn document_of(user: &User) -> Result<UserDocument, FlowError> {
-    let mut attributes = user.attributes.as_object().cloned().unwrap_or_default();
-    if !attributes.contains_key("userName") {
-        let mut name = Object::new();
-        for (key, part) in [("givenName", &user.given_name), ("familyName", &user.family_name)] {
-            name.extend(part.as_ref().map(|part| (key.to_owned(), json!(part))));
-        }
-        attributes.insert("userName".to_owned(), json!(user.user_name));
-        attributes.extend(user.external_id.as_ref().map(|id| ("externalId".to_owned(), json!(id))));
-        attributes.extend((!name.is_empty()).then_some(("name".to_owned(), Value::Object(name))));
-        attributes.extend(user.display_name.as_ref().map(|name| ("displayName".to_owned(), json!(name))));
-        let primary = |email| ("emails".to_owned(), json!([{"value": email, "primary": true}]));
-        attributes.extend(user.email.as_ref().map(primary));
-    }
-    UserDocument::stored(user.active, attributes).map_err(|error| {
-        FlowError::Fault(format!("the stored document of {} does not open: {error}", user.id))
-    })
-}
-
-fn filled(user: User, document: &UserDocument) -> User {
-    User {
-        user_name: document.user_name.clone(),
-        external_id: document.external_id.clone(),
-        active: document.active,
-        email: document.email.clone(),
-        display_name: document.display_name.clone(),
-        given_name: document.given_name.clone(),
-        family_name: document.family_name.clone(),
-        attributes: Value::Object(document.attributes.clone()),
-        ..user
-    }
-}
-
-pub(crate) fn addresses_of(document: &UserDocument) -> Vec<(&str, Option<&str>)> {
-    document.emails().map(|email| (email.value, email.kind)).collect()
 }

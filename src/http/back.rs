@@ -9,14 +9,16 @@ use actix_web::{
 };
 use broker::{
     FlowError, Gateway,
-    admit::Admitted,
-    attempt::{self, SealedAttempt},
+    accounts::SESSIONS_MAX,
+    admit::{Admitted, Outcome},
+    attempt::{self, AppRequest, SealedAttempt},
     inspect::BrowserSession,
 };
-use model::ids::AttemptId;
+use model::ids::{AttemptId, OrgId};
 use std::collections::BTreeMap;
 
-const SESSION_COOKIE: &str = "vst_session";
+/// A session's cookie: this, and its org's id.
+const SESSION_COOKIE: &str = "vst_session_";
 
 /// The way back to the app.
 pub(super) struct Back {
@@ -27,6 +29,11 @@ pub(super) struct Back {
 }
 
 impl Back {
+    pub(super) fn of(gw: &Gateway, asked: AppRequest) -> Self {
+        let AppRequest { redirect_uri, state, form_post, .. } = asked;
+        Self { redirect_uri, state, form_post, issuer: gw.links.issuer().to_owned() }
+    }
+
     pub(super) fn error(&self, error: &FlowError) -> HttpResponse {
         let description = match error {
             FlowError::Invalid { detail, .. } => detail.clone(),
@@ -62,16 +69,15 @@ pub(super) fn see_other(url: &str) -> HttpResponse {
         .finish()
 }
 
-pub(super) fn answered(gw: &Gateway, admitted: Admitted) -> HttpResponse {
-    let back = Back {
-        redirect_uri: admitted.asked.redirect_uri,
-        state: admitted.asked.state,
-        form_post: admitted.asked.form_post,
-        issuer: gw.links.issuer().to_owned(),
-    };
-    let mut response = back.send(vec![("code", admitted.code.reveal().clone())]);
+pub(super) fn answered(req: &HttpRequest, gw: &Gateway, admitted: Admitted) -> HttpResponse {
+    let org = admitted.org;
+    let mut response = Back::of(gw, admitted.asked).send(vec![("code", admitted.code.reveal().clone())]);
     if let Some((value, lives_secs)) = admitted.cookie {
-        let cookie = Cookie::build(cookie_name(gw, SESSION_COOKIE), value.reveal().clone())
+        let mut held: Vec<OrgId> = sessions(req, gw).iter().map(|session| session.org).collect();
+        held.retain(|other| *other != org);
+        let over = (held.len() + 1).saturating_sub(SESSIONS_MAX);
+        held.iter().take(over).for_each(|other| drop_session(gw, &mut response, *other));
+        let cookie = Cookie::build(cookie_name(gw, &session_cookie(org)), value.reveal().clone())
             .path("/")
             .http_only(true)
             .secure(gw.links.is_https())
@@ -123,9 +129,21 @@ fn drop_attempt(gw: &Gateway, response: &mut HttpResponse, id: AttemptId) {
     add_cookie(response, &gone);
 }
 
-/// Takes the session's cookie back.
-pub(super) fn drop_session(gw: &Gateway, response: &mut HttpResponse) {
-    let mut gone = Cookie::build(cookie_name(gw, SESSION_COOKIE), "")
+/// How an answer that was accepted goes back: with a code, or with what is missing.
+pub(super) fn ended(req: &HttpRequest, gw: &Gateway, outcome: Outcome) -> HttpResponse {
+    match outcome {
+        Outcome::Admitted(admitted) => answered(req, gw, *admitted),
+        Outcome::Declined { asked, refusal } => Back::of(gw, *asked).error(&refusal.into()),
+    }
+}
+
+fn session_cookie(org: OrgId) -> String {
+    format!("{SESSION_COOKIE}{org}")
+}
+
+/// Takes the cookie of the session in this org back.
+pub(super) fn drop_session(gw: &Gateway, response: &mut HttpResponse, org: OrgId) {
+    let mut gone = Cookie::build(cookie_name(gw, &session_cookie(org)), "")
         .path("/")
         .http_only(true)
         .secure(gw.links.is_https())
@@ -161,7 +179,12 @@ pub(super) fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, Strin
     seen.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// This browser's session cookie, if it is well-formed.
-pub(super) fn session(req: &HttpRequest, gw: &Gateway) -> Option<BrowserSession> {
-    cookies(req, gw).get(SESSION_COOKIE).and_then(|value| BrowserSession::read(value))
+/// This browser's sessions, one an org: cookies that are well-formed, each under the name of the org that it says.
+pub(super) fn sessions(req: &HttpRequest, gw: &Gateway) -> Vec<BrowserSession> {
+    let jar = cookies(req, gw);
+    let named = jar.iter().filter_map(|(name, value)| Some((name.strip_prefix(SESSION_COOKIE)?, value)));
+    let read = named.filter_map(|(org, value)| {
+        BrowserSession::read(value).filter(|session| session.org.to_string() == org)
+    });
+    read.take(SESSIONS_MAX).collect()
 }

@@ -11,6 +11,7 @@ use actix_web::{
 };
 use broker::{FlowError, Gateway};
 use model::{Refusal, ids::DirectoryId};
+use scim::{Problem, ScimError};
 use store::{AdminKind, Administrator, GateError, Operator, OrgRef, OrgScope, ScimClient, ScimForm};
 use token::credential::{CredentialKind, CredentialText};
 
@@ -112,23 +113,43 @@ pub async fn scim(
         let said = format!("this token is held to other scopes than {lacking}: use one that has it");
         return Err(Refusal::proven("scim.scope_missing").with("detail", said).into());
     }
+    // Whoever misspells it would have done what was only to be tried.
+    if let Some(unknown) = preferences(req).find(|name| is_ours(name) && !name.eq_ignore_ascii_case(DRY_RUN))
+    {
+        let said = format!("Prefer: {unknown} is none of ours; {DRY_RUN} is");
+        return Err(ScimError::of(Problem::PreferenceUnknown, said).into());
+    }
     Ok(if wants_rehearsal(req) { scope.rehearsing() } else { scope })
 }
 
 /// `Prefer: vestibule-dry-run` (RFC 7240): judge it, and keep nothing.
 pub const DRY_RUN: &str = "vestibule-dry-run";
 
+/// The names of the caller's preferences.
+fn preferences(req: &HttpRequest) -> impl Iterator<Item = &str> {
+    let lists = req.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).filter_map(|one| one.split([';', '=']).next()).map(str::trim)
+}
+
+/// Preferences of others are passed over (RFC 7240 2).
+fn is_ours(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("vestibule") || name.contains("dry-run") || name.contains("dryrun")
+}
+
 pub(super) fn wants_rehearsal(req: &HttpRequest) -> bool {
-    let preferred = req.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
-    preferred
-        .flat_map(|list| list.split(','))
-        .any(|one| one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(DRY_RUN)))
+    preferences(req).any(|name| name.eq_ignore_ascii_case(DRY_RUN))
 }
 
 /// The platform's operator.
 pub async fn platform(req: &HttpRequest, gw: &Gateway) -> Result<Operator, FlowError> {
     let text = bearer(req).ok_or_else(unauthorized)?;
-    let credential = CredentialText::parse(CredentialKind::Platform, text).map_err(|_| unauthorized())?;
+    let kinds = [CredentialKind::Platform, CredentialKind::OrgKey];
+    let credential = CredentialText::parse_any(&kinds, text).map_err(|_| unauthorized())?;
+    if credential.kind == CredentialKind::OrgKey {
+        let said = "An org's key opens what is that org's alone; this asks for a platform key.";
+        return Err(Refusal::stranger("api.unauthorized").with("detail", said).into());
+    }
     gw.db.platform_key(&credential.digest).await.map_err(shut)
 }
 

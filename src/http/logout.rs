@@ -4,7 +4,7 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    back::{drop_session, see_other, session},
+    back::{drop_session, see_other, sessions},
     guard::facts,
     pages, shielded,
     token::{Body, form, pairs},
@@ -18,6 +18,7 @@ use broker::{
     FlowError, Gateway,
     end::{self, Leaving, Left},
 };
+use model::ids::OrgId;
 use std::collections::BTreeMap;
 
 pub const ROUTES: &[Entry] = &[
@@ -54,24 +55,25 @@ async fn logout_page() -> HttpResponse {
     pages::sign_out("/logout", &BTreeMap::new())
 }
 
+/// Ends what this browser has, in every org.
 async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
-    if let Some(cookie) = session(&req, &gw) {
-        let (story, call) = (gw.get_ref().clone(), facts(&req).call);
-        match shielded(async move { end::end(&story, &cookie, &call).await }).await {
-            Ok(()) | Err(FlowError::Missing | FlowError::Closed(_)) => {}
-            Err(error) => return pages::refused(&req, &error),
+    let cookies = sessions(&req, &gw);
+    let (story, call, held) = (gw.get_ref().clone(), facts(&req).call, cookies.clone());
+    let ended = shielded(async move {
+        for cookie in &held {
+            match end::end(&story, cookie, &call).await {
+                Ok(()) | Err(FlowError::Missing | FlowError::Closed(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
+    });
+    if let Err(error) = ended.await {
+        return pages::refused(&req, &error);
     }
     let mut response = pages::signed_out();
-    forget(&req, &gw, &mut response);
+    cookies.iter().for_each(|cookie| drop_session(&gw, &mut response, cookie.org));
     response
-}
-
-/// Takes the session's cookie back, if it came: a form that another site posts brings none, and takes none away.
-fn forget(req: &HttpRequest, gw: &Gateway, response: &mut HttpResponse) {
-    if session(req, gw).is_some() {
-        drop_session(gw, response);
-    }
 }
 
 async fn leave(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
@@ -96,16 +98,20 @@ async fn try_leave(req: &HttpRequest, body: &Body, gw: &Data<Gateway>) -> Result
         post_logout_redirect_uri: get("post_logout_redirect_uri"),
         confirmed: *req.method() == Method::POST && get(pages::CONFIRMED).is_some(),
     };
-    let (story, call, cookie) = (gw.get_ref().clone(), facts(req).call, session(req, gw));
-    let left = shielded(async move { end::leave(&story, &leaving, cookie.as_ref(), &call).await }).await?;
+    let (story, call, cookies) = (gw.get_ref().clone(), facts(req).call, sessions(req, gw));
+    let held: Vec<OrgId> = cookies.iter().map(|cookie| cookie.org).collect();
+    let left = shielded(async move { end::leave(&story, &leaving, &cookies, &call).await }).await?;
     Ok(match left {
         Left::Ask => pages::sign_out("/oauth2/logout", &asked),
-        Left::Over { back } => {
+        Left::Over { back, orgs } => {
             let mut response = match back {
                 Some(uri) => see_other(&with_state(&uri, get("state").as_deref())),
                 None => pages::signed_out(),
             };
-            forget(req, gw, &mut response);
+            // A form that another site posts brings no cookie, and takes none away.
+            held.iter()
+                .filter(|org| orgs.contains(org))
+                .for_each(|org| drop_session(gw, &mut response, *org));
             response
         }
     })

@@ -12,6 +12,8 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.invalid_grant" => "invalid_grant",
             "oauth.invalid_scope" => "invalid_scope",
             "oauth.login_required" => "login_required",
+            "oauth.account_selection_required" => "account_selection_required",
+            "oauth.unmet_authentication" => "unmet_authentication_requirements",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
             "token.scope" => "insufficient_scope",
             code if code.starts_with("token.") => "invalid_token",

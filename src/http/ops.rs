@@ -103,7 +103,7 @@ async fn discovery(gw: Data<Gateway>) -> HttpResponse {
         "scopes_supported": super::signin::SCOPES,
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "email",
             "name", "given_name", "family_name", "org_id", "team_ids", "roles", "session_expiry"],
-        "prompt_values_supported": ["none", "login"],
+        "prompt_values_supported": ["none", "login", "select_account"],
         "authorization_response_iss_parameter_supported": true,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,

@@ -3,7 +3,7 @@
 
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
-use broker::{FlowError, arrive::Arrival};
+use broker::{FlowError, accounts::Account, arrive::Arrival};
 use model::{ids::ConnectionId, quota::Quota};
 use std::collections::BTreeMap;
 
@@ -118,6 +118,47 @@ pub fn choose(asked: &BTreeMap<String, String>, connections: &[(ConnectionId, St
         carried(asked, "connection")
     );
     answer(StatusCode::OK, ON_TO_ANYBODY).body(page("Sign in", &main))
+}
+
+/// Asks which of the browser's sessions goes on, or whether another person signs in.
+pub fn accounts(app: &str, asked: &BTreeMap<String, String>, accounts: &[Account]) -> HttpResponse {
+    // Whoever has chosen is not asked again.
+    let prompt = |word: Option<&str>| -> String {
+        let prompts = asked.get("prompt").map(String::as_str).unwrap_or_default().split(' ');
+        let kept = prompts.filter(|one| !one.is_empty() && *one != "select_account").chain(word);
+        kept.collect::<Vec<_>>().join(" ")
+    };
+    let without = |names: &[&str]| -> BTreeMap<String, String> {
+        let kept = asked.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    let form = |fields: &BTreeMap<String, String>, prompt: &str, button: &str| {
+        format!(
+            "<form method=\"get\" action=\"/oauth2/authorize\">\n{}<input type=\"hidden\" name=\"prompt\" \
+             value=\"{}\">\n{button}\n</form>\n",
+            carried(fields, "prompt"),
+            escape(prompt)
+        )
+    };
+    let mut forms = String::new();
+    for account in accounts {
+        let mut fields = without(&["organization", "prompt", "id_token_hint", "login_hint", "domain_hint"]);
+        fields.insert("organization".to_owned(), account.org.to_string());
+        let button = format!(
+            "<button class=\"account\"><strong>{}</strong><span>{}</span></button>",
+            escape(&account.known_as),
+            escape(&account.org_name)
+        );
+        forms.push_str(&form(&fields, &prompt(None), &button));
+    }
+    let another = without(&["prompt", "id_token_hint", "login_hint"]);
+    let button = "<button class=\"quiet\">Use another account</button>";
+    forms.push_str(&form(&another, &prompt(Some("login")), button));
+    let main = format!(
+        "<h1>Choose an account</h1>\n<p>to go on to {}</p>\n<div class=\"accounts\">\n{forms}</div>",
+        escape(app)
+    );
+    answer(StatusCode::OK, ON_TO_ANYBODY).body(page("Choose an account", &main))
 }
 
 /// Asks for the work email, to find the org.

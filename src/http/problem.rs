@@ -79,7 +79,7 @@ impl Problem {
                 StatusCode::UNAUTHORIZED,
                 "Unauthorized",
                 None,
-                "Send a valid key as a bearer token.".to_owned(),
+                detail(refusal).unwrap_or("Send a valid key as a bearer token.").to_owned(),
             ),
             FlowError::Refused(refusal) if refusal.code == INVALID_CLIENT => (
                 StatusCode::UNAUTHORIZED,
@@ -145,9 +145,12 @@ fn facts_text(refusal: &model::Refusal) -> String {
     if facts.is_empty() { refusal.code.to_owned() } else { facts.join("; ") }
 }
 
+fn detail(refusal: &model::Refusal) -> Option<&str> {
+    refusal.facts.iter().find(|(name, _)| *name == "detail").map(|(_, said)| said.as_str())
+}
+
 fn room(refusal: &model::Refusal) -> String {
-    let why = refusal.facts.iter().find(|(name, _)| *name == "detail").map_or("", |(_, why)| why.as_str());
-    format!("{why}. Remove one, or have the plan raised.")
+    format!("{}. Remove one, or have the plan raised.", detail(refusal).unwrap_or_default())
 }
 
 impl fmt::Display for Problem {

@@ -4,7 +4,7 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    back::{Back, add_attempt, answered, cookies, see_other, session},
+    back::{Back, add_attempt, answered, cookies, ended, see_other, sessions},
     guard::{Facts, facts},
     pages, shielded,
     token::{Body, pairs, whole},
@@ -213,11 +213,15 @@ async fn authorize_verified(
         domain_hint: get("domain_hint"),
         prompt: get("prompt"),
         max_age_secs,
-        acr_values: get("acr_values"),
+        acr_values: get("acr_values")
+            .map(|list| list.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect())
+            .unwrap_or_default(),
+        ui_locales: get("ui_locales"),
+        id_token_hint: get("id_token_hint"),
     };
-    let carried = [&back.state, &get("nonce"), &get("scope")];
+    let carried = [&back.state, &get("nonce"), &get("scope"), &get("acr_values")];
     if carried.into_iter().flatten().map(String::len).sum::<usize>() > CARRIED_BYTES_MAX {
-        return Err(invalid("state", "state, nonce and scope have room for 2 KiB together"));
+        return Err(invalid("state", "state, nonce, scope and acr_values have room for 2 KiB together"));
     }
     let request = AppRequest {
         app: app.id,
@@ -229,10 +233,10 @@ async fn authorize_verified(
         form_post: back.form_post,
     };
     let Facts { call, host_org } = facts(req);
-    let session = session(req, gw);
+    let sessions = sessions(req, gw);
     let (story, own_app) = (gw.get_ref().clone(), app.clone());
     let begun = shielded(async move {
-        begin::begin(&story, &own_app, request, wishes, host_org.as_ref(), session.as_ref(), &call).await
+        begin::begin(&story, &own_app, request, wishes, host_org.as_ref(), &sessions, &call).await
     })
     .await?;
     Ok(match begun {
@@ -248,7 +252,8 @@ async fn authorize_verified(
         }
         Begun::AskEmail { unknown } => pages::ask_email(&app.name, asked, unknown.as_deref()),
         Begun::Choose { connections } => pages::choose(asked, &connections),
-        Begun::Answered(admitted) => answered(gw, *admitted),
+        Begun::Accounts { accounts } => pages::accounts(&app.name, asked, &accounts),
+        Begun::Answered(admitted) => answered(req, gw, *admitted),
     })
 }
 
@@ -276,7 +281,7 @@ async fn acs(req: HttpRequest, path: Path<String>, body: Body, gw: Data<Gateway>
         .await
     };
     match finished.await {
-        Ok(Finished::Admitted(admitted)) => answered(&gw, *admitted),
+        Ok(Finished::Judged(outcome)) => ended(&req, &gw, outcome),
         Ok(Finished::Arrived(arrival)) => pages::arrived(&arrival),
         Err(error) => pages::refused(&req, &error),
     }
@@ -317,7 +322,7 @@ async fn callback(req: HttpRequest, path: Path<String>, gw: Data<Gateway>) -> Ht
         .await
     };
     match finished.await {
-        Ok(admitted) => answered(&gw, admitted),
+        Ok(outcome) => ended(&req, &gw, outcome),
         Err(error) => pages::refused(&req, &error),
     }
 }

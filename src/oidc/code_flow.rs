@@ -51,6 +51,8 @@ pub struct Ask<'a> {
     pub prompt: Option<Prompt>,
     pub max_age_secs: Option<u32>,
     pub acr_values: &'a [String],
+    /// The languages that the person reads, as the app said.
+    pub ui_locales: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +102,9 @@ pub fn authorization_url(provider: &Provider, ask: &Ask<'_>, ties: &Ties) -> Res
     }
     for acr in ask.acr_values {
         request = request.add_auth_context_value(AuthenticationContextClass::new(acr.clone()));
+    }
+    if let Some(locales) = ask.ui_locales {
+        request = request.add_extra_param("ui_locales", locales.to_owned());
     }
     Ok(request.url().0)
 }

@@ -47,6 +47,7 @@ fn the_url_asks_with_state_nonce_and_s256_and_forwards_the_apps_wishes() {
         prompt: Some(Prompt::Login),
         max_age_secs: Some(60),
         acr_values: &acr,
+        ui_locales: Some("de en"),
         ..ask()
     };
     let url = authorization_url(&provider(true), &asked, &ties).unwrap();
@@ -68,6 +69,7 @@ fn the_url_asks_with_state_nonce_and_s256_and_forwards_the_apps_wishes() {
         ("prompt", "login"),
         ("max_age", "60"),
         ("acr_values", "phr mfa"),
+        ("ui_locales", "de en"),
     ] {
         assert_eq!(query.get(name).map(String::as_str), Some(value), "{name}");
     }

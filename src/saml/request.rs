@@ -21,8 +21,8 @@ pub struct AuthnRequestParams<'a> {
     pub issue_instant: Timestamp,
     /// The person must sign in anew, whatever session the IdP still has.
     pub force_authn: bool,
-    /// The one authentication context class that will do, by its URI.
-    pub authn_context: Option<&'a str>,
+    /// The authentication context classes of which one will do, by their URIs, the best first; none: any will.
+    pub authn_contexts: &'a [String],
 }
 
 /// The request as XML, unsigned.
@@ -41,9 +41,11 @@ pub fn build(params: &AuthnRequestParams<'_>) -> String {
     attribute(&mut xml, "ProtocolBinding", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST");
     xml.push('>');
     element(&mut xml, "saml:Issuer", params.issuer);
-    if let Some(context) = params.authn_context {
+    if !params.authn_contexts.is_empty() {
         xml.push_str("<samlp:RequestedAuthnContext Comparison=\"exact\">");
-        element(&mut xml, "saml:AuthnContextClassRef", context);
+        for context in params.authn_contexts {
+            element(&mut xml, "saml:AuthnContextClassRef", context);
+        }
         xml.push_str("</samlp:RequestedAuthnContext>");
     }
     xml.push_str("</samlp:AuthnRequest>");
@@ -129,7 +131,7 @@ mod tests {
             destination: "https://idp.example/sso?tenant=<x>",
             issue_instant: Timestamp::from_secs(1_800_000_000),
             force_authn: true,
-            authn_context: Some("urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"),
+            authn_contexts: &[],
         }
     }
 
@@ -145,8 +147,15 @@ mod tests {
         assert_eq!(xml::attribute(root, "IssueInstant"), Some("2027-01-15T08:00:00Z"));
         let issuer = xml::children(root, ASSERTION, "Issuer").next().unwrap();
         assert_eq!(xml::text(issuer).as_deref(), Some(params().issuer));
-        let plain = build(&AuthnRequestParams { force_authn: false, authn_context: None, ..params() });
+        let plain = build(&AuthnRequestParams { force_authn: false, ..params() });
         assert!(!plain.contains("ForceAuthn") && !plain.contains("RequestedAuthnContext"));
+        let contexts = ["urn:a&b".to_owned(), "urn:c".to_owned()];
+        let text = build(&AuthnRequestParams { authn_contexts: &contexts, ..params() });
+        let document = xml::parse(&text).unwrap();
+        let requested =
+            xml::children(document.root_element(), PROTOCOL, "RequestedAuthnContext").next().unwrap();
+        let classes = xml::children(requested, ASSERTION, "AuthnContextClassRef");
+        assert_eq!(classes.filter_map(xml::text).collect::<Vec<_>>(), contexts);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Problem {
     CursorExpired,
     /// Another page size than the walk began with, or none at all.
     CountWrong,
+    /// A preference of ours that there is not.
+    PreferenceUnknown,
     /// The search would have cost more than a request may.
     TooCostly,
     Taken,
@@ -68,7 +70,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -97,6 +99,7 @@ impl Problem {
         Self::CursorWrong,
         Self::CursorExpired,
         Self::CountWrong,
+        Self::PreferenceUnknown,
         Self::TooCostly,
         Self::Taken,
         Self::Missing,
@@ -147,6 +150,7 @@ impl Problem {
             Self::CursorWrong => ("scim.cursor_wrong", 400, Some("invalidCursor")),
             Self::CursorExpired => ("scim.cursor_expired", 400, Some("expiredCursor")),
             Self::CountWrong => ("scim.count_wrong", 400, Some("invalidCount")),
+            Self::PreferenceUnknown => ("scim.preference_unknown", 400, None),
             Self::TooCostly => ("scim.too_costly", 400, Some("tooMany")),
             Self::Taken => ("scim.taken", 409, Some("uniqueness")),
             Self::Missing => ("scim.missing", 404, None),
@@ -201,6 +205,7 @@ impl Problem {
             | Self::PatchSyntax
             | Self::QueryWrong
             | Self::CountWrong
+            | Self::PreferenceUnknown
             | Self::TooCostly
             | Self::Missing
             | Self::Unauthorized

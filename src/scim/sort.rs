@@ -150,6 +150,6 @@ mod tests {
         for by in ["name", "addresses", "groups", "schemas", "meta", "x509Certificates"] {
             assert_eq!(key(by, Kind::User).unwrap_err().code, "scim.query_wrong", "{by}");
         }
-        assert!(key("members.display", Kind::Group).is_err());
+        assert!(key("members.value", Kind::Group).is_err());
     }
 }

@@ -5,7 +5,6 @@ use crate::{Error, Result, Room, ScimForm, TenantRead, TenantTx, counted};
 use model::{
     Timestamp, TokenDigest,
     ids::{DirectoryId, KeyId, OrgId},
-    org::{OrgState, Passage},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -148,25 +147,6 @@ impl TenantRead {
 }
 
 impl TenantTx {
-    /// Keeps a credential's door open until the end of this transaction, if the credential is good and
-    /// its org still lets this through. True when the org's plan bounds no seats: asked here, so that most
-    /// never ask again.
-    pub(crate) async fn hold_door(&mut self, credential: KeyId, passage: Passage) -> Result<bool> {
-        let (state, unbounded): (Option<String>, bool) = sqlx::query_as(
-            "SELECT hold_door($1),
-                    NOT EXISTS (SELECT 1
-                                  FROM orgs o
-                                  JOIN plans p ON p.name = o.plan
-                                 WHERE p.seats IS NOT NULL)",
-        )
-        .bind(credential.uuid())
-        .fetch_one(self.sql())
-        .await?;
-        let state =
-            OrgState::parse(&state.ok_or(Error::CredentialGone)?).ok_or(Error::Corrupt("org state"))?;
-        if state.admits(passage) { Ok(unbounded) } else { Err(Error::OrgClosed(state)) }
-    }
-
     /// Waits for whoever is inside by this credential, or by any of this org; nobody enters until the
     /// commit.
     pub(crate) async fn shut_door(&mut self, of: Uuid) -> Result<()> {

@@ -7,8 +7,8 @@
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use futures_util::{TryStreamExt, stream};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Describe, Either, Execute, Executor, PgConnection, Postgres,
-    SqlStr,
+    AssertSqlSafe, ConnectOptions, Connection, Describe, Either, Execute, Executor, FromRow, PgConnection,
+    Postgres, SqlStr,
     postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::{
@@ -279,6 +279,16 @@ impl Lease {
     pub(crate) async fn begin(&mut self, opening: String) -> sqlx::Result<()> {
         self.state = State::Within;
         sqlx::raw_sql(AssertSqlSafe(opening)).execute(&mut **self).await.map(|_| ())
+    }
+
+    /// The same, where `opening` ends with a question: its row.
+    pub(crate) async fn begin_asking<R>(&mut self, opening: String) -> sqlx::Result<R>
+    where
+        R: for<'r> FromRow<'r, PgRow>,
+    {
+        self.state = State::Within;
+        let row = sqlx::raw_sql(AssertSqlSafe(opening)).fetch_one(&mut **self).await?;
+        R::from_row(&row)
     }
 
     pub(crate) async fn commit(mut self) -> sqlx::Result<()> {

@@ -10,12 +10,13 @@ use model::{
 };
 use uuid::Uuid;
 
-/// One membership, with what to call its other end.
+/// One membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     pub group: GroupId,
     pub user: UserId,
-    pub display: String,
+    /// What to call the group, where that is asked.
+    pub display: Option<String>,
 }
 
 fn uuids(people: &[UserId]) -> Vec<Uuid> {
@@ -28,7 +29,7 @@ pub(crate) fn folded(emails: &[(&str, Option<&str>)]) -> (Vec<String>, Vec<Strin
     emails.iter().map(|(value, of)| (normalised(value), kind(of))).unzip()
 }
 
-fn memberships(rows: Vec<(Uuid, Uuid, String)>) -> Vec<Membership> {
+fn memberships(rows: Vec<(Uuid, Uuid, Option<String>)>) -> Vec<Membership> {
     rows.into_iter()
         .map(|(group, user, display)| Membership {
             group: GroupId::from_uuid(group),
@@ -39,15 +40,14 @@ fn memberships(rows: Vec<(Uuid, Uuid, String)>) -> Vec<Membership> {
 }
 
 impl TenantRead {
-    /// Members of these groups, each with the person's name; at most `limit` rows in all.
+    /// Members of these groups; at most `limit` rows in all.
     pub async fn members_of(&mut self, groups: &[GroupId], limit: i64) -> Result<Vec<Membership>> {
         let ids: Vec<Uuid> = groups.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query_as(
-            "SELECT m.group_id, m.user_id, COALESCE(u.display_name, u.user_name)
-               FROM group_members m
-               JOIN users u USING (org_id, user_id)
-              WHERE m.group_id = ANY ($1)
-              ORDER BY m.group_id, m.user_id
+            "SELECT group_id, user_id, NULL::text
+               FROM group_members
+              WHERE group_id = ANY ($1)
+              ORDER BY group_id, user_id
               LIMIT $2",
         )
         .bind(ids)

@@ -1,13 +1,15 @@
 //! How many of the pool's connections one org may have: a quarter, and two at least. The others of that
 //! org wait here and not in the pool's own line, where everybody else's requests would stand behind
-//! them. Remembers an org only while it has somebody here.
+//! them. A directory leaves one of its org's to others, and has a sixteenth only while another org is here: what
+//! it does in a row nobody waits for, and what others do somebody does. Remembers an org only while it has
+//! somebody here.
 
 use crate::{Error, Result};
 use model::ids::OrgId;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -18,6 +20,10 @@ use tokio::{
 /// it began (a receipt) would otherwise wait for itself.
 const SHARE: u32 = 4;
 const LEAST: u32 = 2;
+/// Of an org's share a directory has one in so many while another org is here.
+const NARROW: usize = 4;
+/// For so long an org is taken to be here after it came.
+const HERE: Duration = Duration::from_secs(1);
 /// Requests of one org that wait: each holds its body in memory.
 const WAITING_MAX: usize = 256;
 
@@ -26,8 +32,33 @@ pub(crate) struct Turns {
     each: usize,
     patience: Duration,
     orgs: Mutex<BTreeMap<OrgId, Arc<Semaphore>>>,
-    /// For those who leave one turn of each org to others: all but one.
-    lower: Option<Arc<Self>>,
+    directories: Option<Directories>,
+}
+
+/// Of the turns of an org, those that its directories may have.
+#[derive(Debug)]
+struct Directories {
+    /// All but one.
+    wide: Arc<Turns>,
+    narrow: Arc<Turns>,
+    last: Mutex<LastHere>,
+}
+
+/// The org that came last, and the last one that was another.
+#[derive(Debug, Default)]
+struct LastHere([Option<(OrgId, Instant)>; 2]);
+
+impl LastHere {
+    fn note(&mut self, org: OrgId, now: Instant) {
+        if self.0[0].is_some_and(|(last, _)| last != org) {
+            self.0[1] = self.0[0];
+        }
+        self.0[0] = Some((org, now));
+    }
+    fn has_others(&self, org: OrgId, now: Instant) -> bool {
+        let other = self.0.iter().flatten().find(|(one, _)| *one != org);
+        other.is_some_and(|(_, at)| now.duration_since(*at) < HERE)
+    }
 }
 
 /// A connection's worth of an org's share, until dropped.
@@ -39,27 +70,39 @@ pub(crate) struct Turn {
     below: Option<Box<Self>>,
 }
 
+impl Directories {
+    fn last(&self) -> MutexGuard<'_, LastHere> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Turns {
     pub(crate) fn new(pool_max: u32, patience: Duration) -> Arc<Self> {
         let each = usize::try_from((pool_max / SHARE).max(LEAST)).unwrap_or(2);
-        let lower = Self { each: each - 1, patience, orgs: Mutex::default(), lower: None };
-        Arc::new(Self { each, patience, orgs: Mutex::default(), lower: Some(Arc::new(lower)) })
+        let of =
+            |each: usize, directories| Arc::new(Self { each, patience, orgs: Mutex::default(), directories });
+        let (wide, narrow) = (of(each - 1, None), of((each / NARROW).max(1), None));
+        of(each, Some(Directories { wide, narrow, last: Mutex::default() }))
     }
 
-    /// The same, for a directory: its searches must not keep out whoever would stop it.
-    pub(crate) async fn take_leaving_one(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
-        let below = match &self.lower {
-            Some(lower) => Some(Box::new(lower.take(org).await?)),
-            None => None,
-        };
+    /// The same, for a directory: what it asks must not keep out whoever would stop it, nor slow down others.
+    pub(crate) async fn take_for_directory(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+        let Some(directories) = &self.directories else { return self.take(org).await };
+        let mut below = directories.wide.take(org).await?;
+        if directories.last().has_others(org, Instant::now()) {
+            below.below = Some(Box::new(directories.narrow.take(org).await?));
+        }
         let mut turn = self.take(org).await?;
-        turn.below = below;
+        turn.below = Some(Box::new(below));
         Ok(turn)
     }
 
     /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
     /// wait already.
     pub(crate) async fn take(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+        if let Some(directories) = &self.directories {
+            directories.last().note(org, Instant::now());
+        }
         let semaphore = {
             let mut orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
             let semaphore = orgs.entry(org).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
@@ -117,12 +160,39 @@ mod tests {
         let turns = Turns::new(16, Duration::from_millis(20));
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(turns.take_leaving_one(org(1)).await.unwrap());
+            held.push(turns.take_for_directory(org(1)).await.unwrap());
         }
-        assert!(matches!(turns.take_leaving_one(org(1)).await, Err(Error::Crowded)));
+        assert!(matches!(turns.take_for_directory(org(1)).await, Err(Error::Crowded)));
         assert!(turns.take(org(1)).await.is_ok());
         held.pop();
-        assert!(turns.take_leaving_one(org(1)).await.is_ok());
+        assert!(turns.take_for_directory(org(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_directory_stands_back_while_another_org_is_here() {
+        let turns = Turns::new(32, Duration::from_millis(20));
+        let alone = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
+        assert!(alone.0.is_ok() && alone.1.is_ok());
+        drop(turns.take(org(2)).await.unwrap());
+        let mut held = vec![turns.take_for_directory(org(1)).await.unwrap()];
+        held.push(turns.take_for_directory(org(1)).await.unwrap());
+        assert!(matches!(turns.take_for_directory(org(1)).await, Err(Error::Crowded)));
+        assert!(turns.take(org(1)).await.is_ok(), "its people do not");
+        held.pop();
+        assert!(turns.take_for_directory(org(1)).await.is_ok());
+    }
+
+    #[test]
+    fn another_org_is_here_for_a_while_whoever_came_last() {
+        let (mut last, now) = (LastHere::default(), Instant::now());
+        assert!(!last.has_others(org(1), now));
+        last.note(org(2), now);
+        last.note(org(1), now);
+        last.note(org(1), now);
+        assert!(last.has_others(org(1), now) && last.has_others(org(2), now) && last.has_others(org(3), now));
+        last.note(org(1), now + HERE);
+        assert!(!last.has_others(org(1), now + HERE));
+        assert!(last.has_others(org(2), now + HERE));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use model::{
     Timestamp,
     count::Durations,
     ids::OrgId,
-    org::Passage,
+    org::{OrgState, Passage},
     record::{AuditEvent, Origin, Record},
 };
 use sqlx::PgConnection;
@@ -58,20 +58,34 @@ impl Db {
     /// A writing transaction, by a credential that is good now and until the commit: whoever revokes it
     /// waits. `Error::CredentialGone` and `Error::OrgClosed` when it has been meanwhile.
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
-        let mut tx = self.write_after(scope, name).await?;
-        if let Some(credential) = scope.door().credential() {
-            tx.has_unbounded_seats = tx.hold_door(credential, D::PASSAGE).await?;
+        let Some(credential) = scope.door().credential() else { return self.write_after(scope, name).await };
+        let turn = self.turn(scope).await?;
+        let (lease, entered) = self.enter(scope.entering(credential)).await?;
+        let state = entered.state.as_deref().ok_or(Error::CredentialGone)?;
+        let state = OrgState::parse(state).ok_or(Error::Corrupt("org state"))?;
+        if !state.admits(D::PASSAGE) {
+            return Err(Error::OrgClosed(state));
         }
-        Ok(tx)
+        let tx = self.writing(scope, name, (turn, lease));
+        Ok(TenantTx { has_unbounded_seats: entered.has_unbounded_seats, ..tx })
     }
 
     /// What follows an act that is committed, whatever became of the credential meanwhile: its
     /// bookkeeping alone.
     pub async fn write_after<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
-        tracing::trace!(transaction = name, "write");
         let turn = self.turn(scope).await?;
         let lease = self.begin(scope.opening("BEGIN")).await?;
-        Ok(TenantTx {
+        Ok(self.writing(scope, name, (turn, lease)))
+    }
+
+    fn writing<D: Door>(
+        &self,
+        scope: &OrgScope<D>,
+        name: &'static str,
+        (turn, lease): (Option<Turn>, Lease),
+    ) -> TenantTx {
+        tracing::trace!(transaction = name, "write");
+        TenantTx {
             read: TenantRead { lease, org: scope.org(), now: scope.now(), _turn: turn },
             origin: scope.origin().clone(),
             seals: self.seals.clone(),
@@ -81,14 +95,14 @@ impl Db {
             is_rehearsal: scope.door().is_rehearsal(),
             has_unbounded_seats: false,
             besides: Vec::new(),
-        })
+        }
     }
 
     /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>) -> Result<Option<Turn>> {
         match D::PASSAGE {
             Passage::Operate => Ok(None),
-            Passage::Provision => Ok(Some(self.turns.take_leaving_one(scope.org()).await?)),
+            Passage::Provision => Ok(Some(self.turns.take_for_directory(scope.org()).await?)),
             Passage::SignIn | Passage::Administer => Ok(Some(self.turns.take(scope.org()).await?)),
         }
     }
@@ -97,13 +111,33 @@ impl Db {
 /// From the wish for a transaction to its first statement: the wait for a connection is in it.
 pub static OPENINGS: Durations<0> = Durations::new();
 
+fn opened(wished: Instant) {
+    OPENINGS.note([], u64::try_from(wished.elapsed().as_micros()).unwrap_or(u64::MAX));
+}
+
+/// What is known once a credential's door is held.
+#[derive(sqlx::FromRow)]
+struct Entered {
+    /// None: the credential is good no more.
+    state: Option<String>,
+    has_unbounded_seats: bool,
+}
+
 impl Db {
     pub(crate) async fn begin(&self, opening: String) -> Result<Lease> {
         let wished = Instant::now();
         let mut lease = self.pool.lease().await?;
         lease.begin(opening).await?;
-        OPENINGS.note([], u64::try_from(wished.elapsed().as_micros()).unwrap_or(u64::MAX));
+        opened(wished);
         Ok(lease)
+    }
+
+    async fn enter(&self, opening: String) -> Result<(Lease, Entered)> {
+        let wished = Instant::now();
+        let mut lease = self.pool.lease().await?;
+        let entered = lease.begin_asking(opening).await?;
+        opened(wished);
+        Ok((lease, entered))
     }
 }
 
@@ -142,7 +176,8 @@ impl TenantTx {
     pub(crate) const fn has_redis(&self) -> bool {
         self.has_redis
     }
-    pub(crate) const fn has_unbounded_seats(&self) -> bool {
+    /// Does the org's plan bound no seats? False where nothing is known.
+    pub const fn has_unbounded_seats(&self) -> bool {
         self.has_unbounded_seats
     }
     pub const fn origin(&self) -> &Origin {

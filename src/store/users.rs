@@ -105,6 +105,8 @@ pub struct NewUser<'a> {
     pub emails: &'a [(&'a str, Option<&'a str>)],
     /// Names that no departure keeps from a sign-in any more.
     pub given_back: &'a [String],
+    /// Of these addresses none may be that of a seat which a sign-in made.
+    pub unclaimed: &'a [String],
 }
 
 /// Which users an administrator lists.
@@ -203,27 +205,37 @@ impl TenantTx {
         Ok(row.map(User::from))
     }
 
-    /// Inserts a person with their addresses, with `room` for an active one's seat. `Error::Conflict` when the
-    /// user name is taken in this org.
-    pub async fn create_user(&mut self, new: &NewUser<'_>, room: Option<Room<counted::Seats>>) -> Result<()> {
+    /// Inserts a person with their addresses, with `room` for an active one's seat. False, and nothing is written,
+    /// when somebody is in the way: the user name is taken in this org, or an address is claimed.
+    pub async fn create_user(
+        &mut self,
+        new: &NewUser<'_>,
+        room: Option<Room<counted::Seats>>,
+    ) -> Result<bool> {
         let user = new.user;
         if user.active && room.is_none() {
             return Err(Error::NoRoom);
         }
         let org = self.org().uuid();
         let (addresses, kinds) = folded(new.emails);
-        sqlx::query(
-            "WITH reached AS (
+        Ok(sqlx::query_scalar(
+            "WITH made AS (
+                 INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email,
+                                    email_norm, display_name, given_name, family_name, attributes, dir_id, version,
+                                    created_at, modified_at, display_name_norm)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17
+                  WHERE NOT EXISTS (SELECT 1 FROM users WHERE email_norm = ANY ($21) AND dir_id IS NULL)
+                 ON CONFLICT (org_id, user_name_norm) DO NOTHING
+                 RETURNING user_id
+             ), reached AS (
                  INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm)
-                 SELECT $1, $2, value, kind FROM UNNEST($18::text[], $19::text[]) AS n(value, kind)
+                 SELECT $1, made.user_id, n.value, n.kind
+                   FROM made, UNNEST($18::text[], $19::text[]) AS n(value, kind)
                  ON CONFLICT DO NOTHING
              ), back AS (
-                 DELETE FROM departed WHERE name_norm = ANY ($20)
+                 DELETE FROM departed WHERE name_norm = ANY ($20) AND EXISTS (SELECT 1 FROM made)
              )
-             INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm,
-                                display_name, given_name, family_name, attributes, dir_id, version,
-                                created_at, modified_at, display_name_norm)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             SELECT EXISTS (SELECT 1 FROM made)",
         )
         .bind(org)
         .bind(user.id.uuid())
@@ -245,9 +257,9 @@ impl TenantTx {
         .bind(addresses)
         .bind(kinds)
         .bind(norms(new.given_back))
-        .execute(self.sql())
-        .await?;
-        Ok(())
+        .bind(norms(new.unclaimed))
+        .fetch_one(self.sql())
+        .await?)
     }
 
     /// Writes back a person whom this transaction has locked, with `room` for the seat of one who was inactive

@@ -58,7 +58,7 @@ pub(super) fn user(base: &str, seat: &Seat, projection: &Projection) -> (Meta, V
         .iter()
         .map(|one| Reference {
             id: one.group.to_string(),
-            display: Some(one.display.clone()),
+            display: one.display.clone(),
             location: format!("{base}/Groups/{}", one.group),
         })
         .collect();
@@ -77,7 +77,7 @@ pub(super) fn group(base: &str, view: &GroupView, projection: &Projection) -> (M
     let members: Option<Vec<Reference>> = view.members.as_ref().map(|members| {
         let member = |one: &store::Membership| Reference {
             id: one.user.to_string(),
-            display: Some(one.display.clone()),
+            display: None,
             location: format!("{base}/Users/{}", one.user),
         };
         members.iter().map(member).collect()

@@ -2,12 +2,11 @@
 
 use super::{Attribute, Shape, attribute, complex, text};
 
-/// Members are added and removed whole: what is inside an entry never changes. The name
-/// that is shown is the user's own.
-static MEMBER: [Attribute; 4] = [
+/// Members are added and removed whole: what is inside an entry never changes. How a person is shown is the
+/// user's own to say (RFC 7643 8.7.1 has no `display` here).
+static MEMBER: [Attribute; 3] = [
     text("value", "The id of the user").exact().immutable(),
     attribute("$ref", Shape::Reference(&["User"]), "The address of the user").exact().immutable(),
-    text("display", "The name of the user").read_only(),
     text("type", "What kind of resource it is").immutable().canonical(&["User"]),
 ];
 

@@ -120,9 +120,6 @@ impl<'a> Sql<'a> {
             (Place::Part(name), At::Member(alias)) => match *name {
                 "value" => self.push(format_args!("id_text('usr_', {alias}.user_id)")),
                 "$ref" => self.address(Kind::User, &format!("{alias}.user_id")),
-                "display" => self.push(format_args!(
-                    "(SELECT COALESCE(m.display_name, m.user_name) FROM users m WHERE m.user_id = {alias}.user_id)"
-                )),
                 "type" => self.push("'User'"),
                 _ => self.push("NULL::text"),
             },
