@@ -8,7 +8,7 @@ use crate::{
     text::decode,
 };
 use model::{
-    Refusal, Timestamp,
+    Refusal, SigningAlg, Timestamp,
     ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
     revocation::{self, Bearing, Scope, Watermark},
 };
@@ -60,8 +60,8 @@ impl AccessClaims {
 /// The audience is the caller's to compare.
 ///
 /// # Errors
-/// `token.too_long`, `token.malformed`, `token.header` (another `alg` or `typ`, or any member beyond
-/// `alg`, `typ`, `kid`), `token.unknown_key`, `token.signature`; and after the signature
+/// `token.too_long`, `token.malformed`, `token.header` (an `alg` that is not the named key's own, another `typ`,
+/// or any member beyond `alg`, `typ`, `kid`), `token.unknown_key`, `token.signature`; and after the signature
 /// `token.claim` (missing or of a wrong JSON type), `token.issuer`, `token.expired`.
 pub fn verify(jwt: &str, ring: &KeyRing, issuer: &str, now: Timestamp) -> Result<AccessClaims, Refusal> {
     let claims = read(&verified_payload(jwt, "at+jwt", ring)?, issuer)?;
@@ -83,11 +83,17 @@ pub(crate) fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<C
 
     let member = |name| header.get(name).and_then(Value::as_str);
     // Exactly three members: no crit, jwk, jku, x5c, x5u or zip can say anything.
-    if header.len() != 3 || member("alg") != Some("ES256") || member("typ") != Some(typ) {
-        return Err(Refusal::stranger("token.header"));
+    let foreign = || Refusal::stranger("token.header");
+    let alg = member("alg").and_then(SigningAlg::parse).ok_or_else(foreign)?;
+    if header.len() != 3 || member("typ") != Some(typ) {
+        return Err(foreign());
     }
-    let kid = member("kid").ok_or_else(|| Refusal::stranger("token.header"))?;
+    let kid = member("kid").ok_or_else(foreign)?;
     let key = ring.find(kid).ok_or_else(|| Refusal::stranger("token.unknown_key"))?;
+    // The key says how it verifies: a header that says otherwise is not one of ours (RFC 8725 3.1).
+    if alg != key.alg() {
+        return Err(foreign());
+    }
     if !key.verifies(input.as_bytes(), &signature) {
         return Err(Refusal::stranger("token.signature"));
     }
