@@ -68,6 +68,7 @@ mod seats;
 mod session_limits;
 mod sign_in_asked;
 mod sign_in_gifts;
+mod signing_keys;
 mod start_refused;
 mod states;
 mod states_table;

@@ -12,7 +12,9 @@ use model::{
     ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
     revocation::{self, Bearing, Scope, Watermark},
 };
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// A token of ours with 200 teams is under 8 KiB; anything longer is not ours, and costs no parse.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -101,9 +103,34 @@ pub(crate) fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<C
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(&decode(part)?).ok()? {
-        Value::Object(members) => Some(members),
-        _ => None,
+    serde_json::from_slice(&decode(part)?).ok().map(|Named(members)| members)
+}
+
+/// A JSON object that names no member twice: two readers could disagree about which one counts (RFC 8725 2.4).
+struct Named(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Once).map(Named)
+    }
+}
+
+struct Once;
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object without repeated members")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut all = Map::new();
+        while let Some((name, value)) = members.next_entry::<String, Value>()? {
+            if all.insert(name, value).is_some() {
+                return Err(A::Error::custom("a repeated member"));
+            }
+        }
+        Ok(all)
     }
 }
 

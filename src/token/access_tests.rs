@@ -209,6 +209,23 @@ fn no_header_but_ours_is_read() {
 }
 
 #[test]
+fn a_member_that_is_named_twice_is_refused_whoever_signed() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
+    let text = |at: usize| String::from_utf8(decode(token.split('.').nth(at).unwrap()).unwrap()).unwrap();
+    let signed = |header: &str, claims: &str| {
+        let input = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
+        let signature = encode(&signer(&ring).sign(input.as_bytes()).unwrap());
+        verify(&format!("{input}.{signature}"), &ring, ISSUER, NOW).map_err(|no| no.code)
+    };
+    let (header, claims) = (text(0), text(1));
+    assert!(signed(&header, &claims).is_ok());
+    let twice = |object: &str, member: &str| format!("{{{member},{}", &object[1..]);
+    assert_eq!(signed(&twice(&header, r#""alg":"none""#), &claims).unwrap_err(), "token.malformed");
+    assert_eq!(signed(&header, &twice(&claims, r#""rs":9"#)).unwrap_err(), "token.malformed");
+}
+
+#[test]
 fn another_ring_or_a_changed_byte_is_refused() {
     let ours = ring();
     let token = mint_access(&snapshot(), signer(&ours), "j", NOW, 300).unwrap().jwt;
