@@ -73,6 +73,8 @@ mod start_refused;
 mod states;
 mod states_table;
 mod tenancy;
+mod token_forged;
+mod token_matrix;
 mod userinfo;
 mod verifier;
 mod walls;
