@@ -102,7 +102,15 @@ async fn a_header_that_is_not_ours_opens_no_door_whoever_signed() {
         json!({"alg": "ES256", "kid": kid}),
         json!({"typ": "at+jwt", "kid": kid}),
     ];
+    let id_said = claims(text(&given, "id_token")).to_string();
     for header in strange {
+        let mut hinting = header.clone();
+        if hinting["typ"] == "at+jwt" {
+            hinting["typ"] = json!("JWT");
+        }
+        if header["typ"] != "JWT" {
+            hint_refused(house, &signed(&own, &hinting.to_string(), &id_said)).await;
+        }
         let header = header.to_string();
         // As a hint the header of an ID token is right: nothing else of these is.
         if header == with("typ", json!("JWT")).to_string() {
@@ -134,6 +142,10 @@ async fn a_header_that_is_not_ours_opens_no_door_whoever_signed() {
             "{header}"
         );
     }
+    assert!(is_active(house, &tenant, text(&given, "access_token")).await, "none of it ended the session");
+    let hint = signed(&own, &with("typ", json!("JWT")).to_string(), &id_said);
+    let url = house.url(&format!("/oauth2/logout?id_token_hint={hint}"));
+    assert_eq!(house.http.get(url).send().await.unwrap().status(), 200, "nor is the forger's hint bad");
 }
 
 #[tokio::test]
