@@ -111,11 +111,11 @@ async fn a_header_that_is_not_ours_opens_no_door_whoever_signed() {
         if header["typ"] != "JWT" {
             hint_refused(house, &signed(&own, &hinting.to_string(), &id_said)).await;
         }
-        let header = header.to_string();
         // As a hint the header of an ID token is right: nothing else of these is.
-        if header == with("typ", json!("JWT")).to_string() {
+        if header["typ"] == "JWT" {
             continue;
         }
+        let header = header.to_string();
         for key in [&own, &stranger] {
             let why = refused(house, &tenant, &signed(key, &header, &said)).await;
             assert_eq!(why, "token.header", "{header}");

@@ -232,14 +232,17 @@ pub async fn tend(db: &Db, act: PlatformAct<'_>, rotate_secs: i64) -> Result<()>
     granted(change(db, act, Wish::Schedule { rotate_secs }).await?).map(drop)
 }
 
-/// Sees to it that a key of this algorithm signs. One that is new is on every node when this ends: what one
-/// signs with it the others know.
+/// Sees to it that a key of this algorithm signs. One that was made a moment ago, whoever asked, is on every node
+/// when this ends: what one signs with it the others know.
 pub async fn have(gw: &crate::Gateway, act: PlatformAct<'_>, alg: SigningAlg) -> Result<()> {
-    let made = granted(change(&gw.db, act, Wish::Have { alg }).await?)?;
-    if !made.is_empty() {
+    granted(change(&gw.db, act, Wish::Have { alg }).await?)?;
+    gw.keys.ready(&gw.db, alg).await?;
+    let known_at = act.at.minus_secs(i64::try_from(STALE_AFTER.as_secs()).unwrap_or(0));
+    let young = |key: &KeyDates| key.alg == alg && key.state == KeyState::Current && key.made_at >= known_at;
+    if gw.keys.dates().iter().any(young) {
         tokio::time::sleep(STALE_AFTER).await;
     }
-    gw.keys.ready(&gw.db, alg).await.map(drop)
+    Ok(())
 }
 
 type Born = VecDeque<SigningKey>;
