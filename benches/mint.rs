@@ -11,15 +11,16 @@ use aws_lc_rs::{
 };
 use median::median;
 use model::{
-    Timestamp,
+    SigningAlg, Timestamp,
     ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
 };
 use std::hint::black_box;
 use uuid::Uuid;
 use vestibule_token::{
     access,
-    key_ring::{KeyRing, SigningKey},
+    key_ring::KeyRing,
     mint::{MintSnapshot, mint_access, mint_id},
+    signing_key::SigningKey,
 };
 
 const ROUNDS: usize = 5_000;
@@ -52,7 +53,7 @@ fn snapshot(now: Timestamp) -> MintSnapshot {
 
 fn main() {
     let now = Timestamp::parse_rfc3339("2026-11-21T10:00:05Z").unwrap();
-    let (snapshot, key) = (snapshot(now), SigningKey::generate().unwrap());
+    let (snapshot, key) = (snapshot(now), SigningKey::generate(SigningAlg::Es256).unwrap());
     let minted = mint_access(&snapshot, &key, "evt_1", now, 300).unwrap();
     let (chance, raw) = (
         rand::SystemRandom::new(),
@@ -77,7 +78,7 @@ fn main() {
         median(ROUNDS, || drop(black_box(mint_id(&snapshot, &key, &minted, "evt_1", now)))),
     );
     let verify = median(ROUNDS, || public.verify(input, signed.as_ref()).unwrap());
-    let ring = KeyRing::new(key, Vec::new());
+    let ring = KeyRing::new(vec![key], Vec::new());
     let ours = median(ROUNDS, || {
         black_box(access::verify(&minted.jwt, &ring, "https://auth.example.com", now).unwrap());
     });

@@ -1,9 +1,10 @@
 //! The words of the command line, and what they mean. Knows nothing of what the commands do.
 
 use lexopt::{Arg, Parser, ValueExt};
-use model::ids::KeyId;
+use model::{SigningAlg, ids::KeyId};
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use store::LastKey;
+use token::key_life::Haste;
 
 const HELP: &str = "\
 Vestibule: SAML and OIDC in, SCIM in, JWTs out.
@@ -22,6 +23,12 @@ Usage: vestibule <command> [options]
                    vestibule keys list
   keys revoke    Ends a platform key at once, by its id; the last one that lives with --force alone.
                    vestibule keys revoke key_01m7zvjwsff3e8zcnrp5m20y8s
+  keys signing   Every signing key, a line each: algorithm, state, dates; --json for programs.
+                   vestibule keys signing
+  keys rotate    The next signing key signs from now on; --force although not every JWKS has it yet.
+                   vestibule keys rotate --alg ES256
+  keys withdraw  A signing key is good for nothing at once, and nothing that it signed is.
+                   vestibule keys withdraw KID
   check-config   Reads every setting and starts nothing; --json prints them, secrets hidden.
                    vestibule check-config --config /etc/vestibule.toml
   check-health   Asks a running server whether it lives; exit code 0 when it does.
@@ -51,6 +58,9 @@ pub(crate) enum Command {
     CreatePlatformKey { config: Option<PathBuf>, name: String },
     ListPlatformKeys { config: Option<PathBuf>, json: bool },
     RevokePlatformKey { config: Option<PathBuf>, id: KeyId, last: LastKey },
+    ListSigningKeys { config: Option<PathBuf>, json: bool },
+    RotateSigningKey { config: Option<PathBuf>, alg: SigningAlg, haste: Haste },
+    WithdrawSigningKey { config: Option<PathBuf>, kid: String },
     CheckConfig { config: Option<PathBuf>, json: bool },
     CheckHealth { config: Option<PathBuf>, url: Option<String> },
 }
@@ -71,9 +81,10 @@ struct Options {
     platform: bool,
     name: Option<String>,
     force: bool,
-    /// What stands after `keys`: the verb, and a key's id.
+    alg: Option<SigningAlg>,
+    /// What stands after `keys`: the verb, and a key's id or name.
     verb: Option<String>,
-    key: Option<KeyId>,
+    key: Option<String>,
 }
 
 /// Reads the words, the program's name first.
@@ -98,7 +109,8 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, 
             (Arg::Value(value), Some("keys")) if options.verb.is_none() => {
                 options.verb = Some(value.string()?)
             }
-            (Arg::Value(value), Some("keys")) if options.key.is_none() => options.key = Some(key(&value)?),
+            (Arg::Value(value), Some("keys")) if options.key.is_none() => options.key = Some(value.string()?),
+            (Arg::Long("alg"), Some("keys")) => options.alg = Some(alg(&parser.value()?)?),
             (Arg::Long("platform"), Some("keys")) => options.platform = true,
             (Arg::Long("force"), Some("keys")) => options.force = true,
             (Arg::Long("name"), Some("keys")) => options.name = Some(parser.value()?.string()?),
@@ -116,14 +128,25 @@ fn port(word: &OsString) -> Result<u16, lexopt::Error> {
     read.filter(|port| (1..=last).contains(port)).ok_or_else(wanted)
 }
 
-fn key(word: &OsString) -> Result<KeyId, lexopt::Error> {
-    let read = word.to_str().and_then(|text| text.parse().ok());
-    read.ok_or_else(|| format!("{word:?} is no key's id: `vestibule keys list` shows them").into())
+fn key(word: &str) -> Result<KeyId, lexopt::Error> {
+    word.parse().map_err(|_| format!("{word:?} is no key's id: `vestibule keys list` shows them").into())
+}
+
+fn alg(word: &OsString) -> Result<SigningAlg, lexopt::Error> {
+    let read = word.to_str().and_then(SigningAlg::parse);
+    read.ok_or_else(|| format!("--alg must be ES256, EdDSA or RS256, not {word:?}").into())
 }
 
 fn keys(options: Options) -> Result<Words, lexopt::Error> {
-    let Options { config, json, platform, name, force, verb, key, .. } = options;
-    // Platform keys are the only ones here: to list or revoke one, nobody has to say it.
+    if let Some("signing" | "rotate" | "withdraw") = options.verb.as_deref() {
+        return signing_keys(options);
+    }
+    let Options { config, json, platform, name, force, verb, key: word, alg, .. } = options;
+    if alg.is_some() {
+        return Err("--alg is for: vestibule keys rotate".into());
+    }
+    let key = word.as_deref().map(key).transpose()?;
+    // To list or revoke a platform key, nobody has to say that it is one.
     let command = match (verb.as_deref(), platform, name, key, json, force) {
         (Some("create"), true, Some(name), None, false, false) => Command::CreatePlatformKey { config, name },
         (Some("list"), _, None, None, json, false) => Command::ListPlatformKeys { config, json },
@@ -136,8 +159,29 @@ fn keys(options: Options) -> Result<Words, lexopt::Error> {
         (Some("create"), ..) => return Err("say: vestibule keys create --platform --name NAME".into()),
         (other, ..) => {
             let verb = other.map_or_else(|| "say what".to_owned(), |verb| format!("no {verb:?} of keys"));
-            return Err(format!("{verb}: create, list or revoke").into());
+            return Err(format!("{verb}: create, list, revoke, signing, rotate or withdraw").into());
         }
+    };
+    Ok(Words::Run(command))
+}
+
+fn signing_keys(options: Options) -> Result<Words, lexopt::Error> {
+    let Options { config, json, platform, name, force, verb, key, alg, .. } = options;
+    if platform || name.is_some() {
+        return Err("a signing key has no --name and is no --platform key".into());
+    }
+    let command = match (verb.as_deref(), key, alg, json, force) {
+        (Some("signing"), None, None, json, false) => Command::ListSigningKeys { config, json },
+        (Some("rotate"), None, alg, false, force) => {
+            let haste = if force { Haste::Now } else { Haste::Published };
+            Command::RotateSigningKey { config, alg: alg.unwrap_or(SigningAlg::Es256), haste }
+        }
+        (Some("withdraw"), Some(kid), None, false, false) => Command::WithdrawSigningKey { config, kid },
+        (Some("signing"), ..) => return Err("say: vestibule keys signing [--json]".into()),
+        (Some("rotate"), ..) => {
+            return Err("say: vestibule keys rotate [--alg ES256|EdDSA|RS256] [--force]".into());
+        }
+        _ => return Err("say: vestibule keys withdraw KID".into()),
     };
     Ok(Words::Run(command))
 }
@@ -211,6 +255,18 @@ mod tests {
             "keys revoke usr_00000000000000000000000000",
             "keys revoke key_00000000000000000000000000 --json",
             "keys revoke key_00000000000000000000000000 key_00000000000000000000000000",
+            "keys list --alg ES256",
+            "keys signing --force",
+            "keys signing KID",
+            "keys rotate KID",
+            "keys rotate --alg es256",
+            "keys rotate --alg HS256",
+            "keys rotate --json",
+            "keys withdraw",
+            "keys withdraw a b",
+            "keys withdraw a --force",
+            "keys withdraw a --alg ES256",
+            "keys rotate --platform",
             "serve --port 1",
             "demo --port x",
             "check-config extra",
@@ -231,6 +287,16 @@ mod tests {
             let wanted = Command::ListPlatformKeys { config: None, json };
             assert_eq!(read(&format!("keys list {more}")), Ok(Words::Run(wanted)));
         }
+        for (more, alg, haste) in [
+            ("", SigningAlg::Es256, Haste::Published),
+            ("--alg RS256", SigningAlg::Rs256, Haste::Published),
+            ("--force", SigningAlg::Es256, Haste::Now),
+        ] {
+            let wanted = Command::RotateSigningKey { config: None, alg, haste };
+            assert_eq!(read(&format!("keys rotate {more}")), Ok(Words::Run(wanted)));
+        }
+        let wanted = Command::WithdrawSigningKey { config: None, kid: "k".to_owned() };
+        assert_eq!(read("keys withdraw k"), Ok(Words::Run(wanted)));
         assert!(read("keys revoke key_1").unwrap_err().contains("vestibule keys list"));
         for command in COMMANDS.split(", ") {
             assert!(HELP.contains(&format!("vestibule {command}")), "{command} has an example");

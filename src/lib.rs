@@ -12,6 +12,7 @@ pub mod platform_keys;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;
+pub mod signing_keys;
 pub mod telemetry;
 pub mod tls;
 pub mod wiring;

@@ -8,7 +8,7 @@ use std::{io::Write, process::ExitCode};
 use vestibule::{
     platform_keys,
     settings::{Settings, SettingsError},
-    wiring,
+    signing_keys, wiring,
 };
 
 fn main() -> ExitCode {
@@ -74,6 +74,28 @@ fn run(command: Command) -> Result<(), Stopped> {
                 ),
                 left => eprintln!("{id} is revoked; {left} live on."),
             }
+            Ok(())
+        }
+        Command::ListSigningKeys { config, json } => {
+            let keys = runtime()?.block_on(signing_keys::list(&settings(config.as_deref())?))?;
+            if json {
+                return say(&serde_json::to_string_pretty(&keys)?);
+            }
+            if keys.is_empty() {
+                eprintln!("There is none yet: the first start makes one.");
+                return Ok(());
+            }
+            say(signing_keys::table(&keys).trim_end())
+        }
+        Command::RotateSigningKey { config, alg, haste } => {
+            let said =
+                runtime()?.block_on(signing_keys::rotate(&settings(config.as_deref())?, alg, haste))?;
+            eprintln!("{said}");
+            Ok(())
+        }
+        Command::WithdrawSigningKey { config, kid } => {
+            let said = runtime()?.block_on(signing_keys::withdraw(&settings(config.as_deref())?, &kid))?;
+            eprintln!("{said}");
             Ok(())
         }
         Command::CheckConfig { config, json } => check_config(&settings(config.as_deref())?, json),

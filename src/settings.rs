@@ -81,6 +81,8 @@ pub struct Tokens {
     pub refresh_grace_secs: i64,
     /// How long a token lives that a directory fetched with its client's secret.
     pub scim_token_secs: i64,
+    /// How long a signing key signs.
+    pub signing_key_rotate_secs: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -165,6 +167,7 @@ impl Default for Tokens {
             refresh_absolute_secs: 2_592_000,
             refresh_grace_secs: 10,
             scim_token_secs: 3_600,
+            signing_key_rotate_secs: 7_776_000,
         }
     }
 }

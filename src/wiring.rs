@@ -10,19 +10,17 @@ use crate::{
 };
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
 use broker::{
-    Gateway, Lifetimes, Links, Outbound, OutboundAnswer, OutboundFault, OutboundRequest, gateway::Pending,
+    Gateway, Lifetimes, Links, Outbound, OutboundAnswer, OutboundFault, OutboundRequest,
+    gateway::Pending,
+    signing_keys::{KeysError, SigningKeys},
 };
 use model::{Secret, ids::random32};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use store::{
-    Db, DbOptions,
+    Db, DbOptions, PlatformAct, PlatformActor,
     live::{Live, Rates},
 };
-use token::{
-    key_ring::{KeyRing, SigningKey},
-    refresh::RefreshKey,
-    seal::SealKeys,
-};
+use token::{refresh::RefreshKey, seal::SealKeys};
 use tokio::sync::watch;
 
 #[derive(Debug, thiserror::Error)]
@@ -174,11 +172,11 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
     let now = SystemClock.now();
     let db = database(settings, stores).await?;
     let told = |error: store::Error| explained(settings, &stores.database_url, &error);
-    let born = SigningKey::generate()
-        .and_then(|key| key.to_pkcs8())
-        .map_err(|e| StartError::Other(e.to_string()))?;
-    let signing = db.platform_secret("signing_key.current", now, || born).await.map_err(told)?;
-    let signing = SigningKey::from_pkcs8(&signing).map_err(|e| StartError::Other(e.to_string()))?;
+    let act = PlatformAct { by: PlatformActor::Schedule, request_id: "start", at: now };
+    let keys = SigningKeys::open(&db, act).await.map_err(|error| match error {
+        KeysError::Store(error) => told(error),
+        other => StartError::Other(other.to_string()),
+    })?;
     let refresh = || Secret::new(random32(&SystemChance).to_vec());
     let refresh = db.platform_secret("refresh_key", now, refresh).await.map_err(told)?;
     let refresh: [u8; 32] = refresh
@@ -208,7 +206,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
     Ok(Gateway {
         db,
         live,
-        keys: Arc::new(KeyRing::new(signing, Vec::new())),
+        keys: Arc::new(keys),
         refresh_key: Arc::new(RefreshKey::new(Secret::new(refresh))),
         chance: Arc::new(SystemChance),
         clock: || SystemClock.now(),
@@ -229,6 +227,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
             session_idle_secs: settings.sessions.idle_secs,
             session_absolute_secs: settings.sessions.absolute_secs,
             scim_token_secs: settings.tokens.scim_token_secs,
+            signing_key_rotate_secs: settings.tokens.signing_key_rotate_secs,
         },
         rates: Rates {
             credential_per_sec: settings.limits.credential_requests_per_sec,

@@ -18,6 +18,8 @@ pub const OPEN: &[(&str, &str)] = &[
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),
     ("platform_events", "the platform's own record"),
+    ("signing_keys", "the platform's own keys, the private halves sealed"),
+    ("signing_keys_head", "the number of the signing keys as they are: one row, of nobody"),
     ("revocation_feed", "what apps are told of revocations: opaque ids alone"),
     ("revocation_feed_head", "the newest position of the feed: one row, of nobody"),
     ("plans", "the catalogue of plans: no customer's"),

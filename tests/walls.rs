@@ -52,7 +52,12 @@ fn each_tool_has_its_floor() {
     // Whoever asks for room by itself has to say what becomes of a refusal.
     only_in(".room()", &["demo.rs"]);
     only_in(".room::<", &["broker/quota.rs"]);
-    only_in("PlatformActor::CommandLine", &["store/platform_record.rs", "platform_keys.rs"]);
+    only_in(
+        "PlatformActor::CommandLine",
+        &["store/platform_record.rs", "platform_keys.rs", "signing_keys.rs"],
+    );
+    only_in("PlatformActor::Schedule", &["store/platform_record.rs", "jobs/signing_keys.rs", "wiring.rs"]);
+    only_in("change_signing_keys", &["store/signing_keys.rs", "broker/signing_keys.rs"]);
     only_in("Told::assertion", &["http/admin.rs", "http/audit.rs", "http/feed.rs", "http/openapi.rs"]);
     let housekeepers = [
         "store/tx.rs",

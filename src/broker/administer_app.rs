@@ -4,9 +4,10 @@
 use crate::{
     FlowError, Gateway,
     administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, web_url},
+    signing_keys,
 };
 use model::{
-    Secret, Timestamp, TokenDigest,
+    Secret, SigningAlg, Timestamp, TokenDigest,
     ids::{self, AppId, OrgId},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -42,6 +43,9 @@ pub struct NewApp {
     /// Where the app is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
     #[schemars(url, length(max = 2048), regex(pattern = WEB_URL))]
     pub backchannel_logout_uri: Option<String>,
+    /// By which its access, ID and logout tokens are signed; `ES256`, if it is left out.
+    #[schemars(with = "Option<SigningAlg>")]
+    pub id_token_signed_response_alg: Option<String>,
 }
 
 /// What of an app changes; what is left out stays.
@@ -65,6 +69,9 @@ pub struct AppPatch {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
     pub backchannel_logout_uri: Option<Option<String>>,
+    /// By which its access, ID and logout tokens are signed from now on.
+    #[schemars(with = "Option<SigningAlg>")]
+    pub id_token_signed_response_alg: Option<String>,
 }
 
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -115,8 +122,9 @@ const CONFIDENTIAL_GRACE_SECS: i64 = 10;
 /// How long the secret before goes on beside a new one.
 const OLD_SECRET_SECS: i64 = 24 * 3_600;
 
-/// Makes an app. Errors: `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`,
-/// `app.refresh_grace`, `api.name_malformed`.
+/// Makes an app, and the key that signs for it, when it is the first to ask for its algorithm. Errors:
+/// `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`, `app.signing_alg`, `app.refresh_grace`,
+/// `api.name_malformed`.
 pub async fn create(
     gw: &Gateway,
     by: Operator,
@@ -137,6 +145,7 @@ pub async fn create(
         let right = "client_secret_basic, client_secret_post or none";
         FlowError::invalid("app.auth_method", "token_endpoint_auth_method", right)
     })?;
+    let signing_alg = signed_by(body.id_token_signed_response_alg.as_deref())?.unwrap_or(SigningAlg::Es256);
     let (secret, usual_grace) = match auth_method {
         AuthMethod::None => (None, 0),
         AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
@@ -157,7 +166,9 @@ pub async fn create(
         refresh_grace_secs: grace(body.refresh_grace_secs.unwrap_or(usual_grace))?,
         initiate_login_uri: body.initiate_login_uri,
         backchannel_logout_uri: body.backchannel_logout_uri,
+        signing_alg,
     };
+    signing_keys::have(gw, act(by, call), signing_alg).await?;
     let orgs: &[OrgId] = match &serves {
         Serves::All => &[],
         Serves::These(orgs) => orgs,
@@ -208,7 +219,13 @@ pub async fn change(
         refresh_grace_secs: patch.refresh_grace_secs.map(grace).transpose()?,
         initiate_login_uri: patch.initiate_login_uri,
         backchannel_logout_uri: patch.backchannel_logout_uri,
+        signing_alg: signed_by(patch.id_token_signed_response_alg.as_deref())?,
     };
+    if let Some(alg) = change.signing_alg {
+        // Only an app that is there has a key made for it.
+        read(gw, by, id).await?;
+        signing_keys::have(gw, act(by, call), alg).await?;
+    }
     if gw.db.change_app(act(by, call), id, &change).await? {
         read(gw, by, id).await
     } else {
@@ -242,6 +259,15 @@ pub async fn rotate(
 /// Ends an app: it is no client any more, and none of its codes and tokens is good for anything here.
 pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Result<(), FlowError> {
     if gw.db.delete_app(act(by, call), id).await? { Ok(()) } else { Err(FlowError::Missing) }
+}
+
+fn signed_by(asked: Option<&str>) -> Result<Option<SigningAlg>, FlowError> {
+    let read = |name| {
+        let right = "ES256, EdDSA or RS256";
+        SigningAlg::parse(name)
+            .ok_or_else(|| FlowError::invalid("app.signing_alg", "id_token_signed_response_alg", right))
+    };
+    asked.map(read).transpose()
 }
 
 /// A URL that we shall call ourselves.

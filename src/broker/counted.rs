@@ -30,6 +30,11 @@ pub static JOB_SUCCEEDED_AT: Series<1> = Series::new();
 /// By job: rounds that failed.
 pub static JOB_FAILURES: Series<1> = Series::new();
 
+/// Signing keys that are published, by algorithm and state.
+pub static SIGNING_KEYS: Series<2> = Series::new();
+/// Seconds that the key of an algorithm has been signing.
+pub static SIGNING_KEY_AGE: Series<1> = Series::new();
+
 /// Months ahead that the record has a partition for, as the job last saw it.
 pub static AUDIT_MONTHS_AHEAD: Series<0> = Series::new();
 /// Bytes in the record's default partition: rows of a month that nobody made.

@@ -41,7 +41,8 @@ pub async fn leave(
     cookies: &[BrowserSession],
     call: &Call,
 ) -> Result<Left, FlowError> {
-    let hint = leaving.id_token_hint.as_deref().map(|jwt| read_hint(jwt, &gw.keys, gw.links.issuer()));
+    let ring = gw.keys.ring(&gw.db).await?;
+    let hint = leaving.id_token_hint.as_deref().map(|jwt| read_hint(jwt, &ring, gw.links.issuer()));
     let hint = hint.transpose().map_err(|_| Refusal::stranger("logout.hint"))?;
     let named = leaving.client_id.as_deref().map(str::parse::<AppId>).transpose();
     let named = named.map_err(|_| Refusal::stranger("logout.client"))?;

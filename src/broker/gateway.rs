@@ -2,7 +2,7 @@
 
 use crate::{
     feed::Feed, feed_acks::Acks, providers::Providers, refusals::Strangers, request_log::RequestLog,
-    uses::Uses,
+    signing_keys::SigningKeys, uses::Uses,
 };
 use model::{
     Chance, Timestamp,
@@ -13,7 +13,7 @@ use store::{
     Call, Db,
     live::{Live, Rates},
 };
-use token::{key_ring::KeyRing, refresh::RefreshKey};
+use token::refresh::RefreshKey;
 
 /// How long things live, in seconds.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Lifetimes {
     pub session_absolute_secs: i64,
     /// Of the tokens that directories fetch.
     pub scim_token_secs: i64,
+    /// How long a signing key signs.
+    pub signing_key_rotate_secs: i64,
 }
 
 /// Every link, ACS address and issuer comes from here: from settings and stored ids, never from a
@@ -118,7 +120,7 @@ pub trait Outbound: Send + Sync {
 pub struct Gateway {
     pub db: Db,
     pub live: Option<Live>,
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<SigningKeys>,
     pub refresh_key: Arc<RefreshKey>,
     pub chance: Arc<dyn Chance>,
     pub clock: fn() -> Timestamp,

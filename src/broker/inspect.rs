@@ -75,8 +75,9 @@ pub async fn living(
 }
 
 /// What a token of ours says of itself: its signature and times hold, and no more.
-pub fn read(gw: &Gateway, jwt: &str, call: &Call) -> Option<AccessClaims> {
-    access::verify(jwt, &gw.keys, gw.links.issuer(), call.at).ok()
+pub async fn read(gw: &Gateway, jwt: &str, call: &Call) -> Result<Option<AccessClaims>, FlowError> {
+    let ring = gw.keys.ring(&gw.db).await?;
+    Ok(access::verify(jwt, &ring, gw.links.issuer(), call.at).ok())
 }
 
 /// An access token for an app that asks about it. A token of another app's audience, of an org the
@@ -107,7 +108,8 @@ pub async fn introspect(
 
 /// The bearer of an access token, about themselves. Errors: `token.…`; `token.scope` without `openid`.
 pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<Live, FlowError> {
-    let claims = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at)?;
+    let ring = gw.keys.ring(&gw.db).await?;
+    let claims = access::verify(jwt, &ring, gw.links.issuer(), call.at)?;
     if !given(&claims.scope, "openid") {
         return Err(Refusal::proven("token.scope").with("needed", "openid").into());
     }

@@ -49,6 +49,7 @@ pub mod refusals;
 pub mod request_log;
 pub mod revoke;
 pub mod scim_access;
+pub mod signing_keys;
 pub mod uses;
 
 pub use error::FlowError;

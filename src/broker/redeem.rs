@@ -53,6 +53,7 @@ pub async fn redeem(
 ) -> Result<Tokens, FlowError> {
     let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, org, call)?);
+    gw.keys.ready(&gw.db, app.signing_alg).await?;
     let mut tx = gw.db.write(&scope, "token.redeem").await?;
     // Locks first; then a new statement reads person and stamp as of one instant.
     let code = tx
@@ -171,7 +172,8 @@ pub(crate) fn mint(
     };
     let jti = EventId::new(now, gw.chance.as_ref()).to_string();
     let fault = |e: token::mint::MintFault| FlowError::Fault(e.to_string());
-    let key = gw.keys.current();
+    let ring = gw.keys.now();
+    let key = gw.keys.signer(&ring, app.signing_alg)?;
     let access = mint_access(&snapshot, key, &jti, now, gw.lifetimes.access_token_secs).map_err(fault)?;
     let wants_id = given(&family.scope, "openid");
     let id_token =

@@ -25,6 +25,7 @@ pub fn named_org(gw: &Gateway, text: &str) -> Option<OrgId> {
 pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> Result<Tokens, FlowError> {
     let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
+    gw.keys.ready(&gw.db, app.signing_alg).await?;
     let mut tx = gw.db.write(&scope, "token.refresh").await?;
     let unknown = || FlowError::from(Refusal::proven("oauth.invalid_grant"));
     let (mut family, connection) = tx.lock_family(presented.family).await?.ok_or_else(unknown)?;

@@ -11,7 +11,7 @@ use broker::{
     administer_platform_key, idempotent,
 };
 use model::{
-    Timestamp,
+    SigningAlg, Timestamp,
     ids::{AppId, KeyId, OrgId},
 };
 use schemars::JsonSchema;
@@ -21,8 +21,8 @@ use store::{App, AuthMethod, PlatformKey, Serves};
 pub const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/api/v1/apps", "", "Make an app; its secret is shown once", || to(create)).reading(
         body::<NewApp>(&[
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
         ]),
     )
     .named("create_app")
@@ -33,6 +33,7 @@ pub const OPERATIONS: &[Operation] = &[
         "app.orgs",
         "app.redirect_uris",
         "app.refresh_grace",
+        "app.signing_alg",
     ]),
     operation(Verb::Get, "/api/v1/apps", "", "List apps", || to(list)).named("list_apps").asking(PAGED),
     operation(Verb::Get, "/api/v1/apps/{app}", "", "An app, with the orgs it serves", || to(read)).named("get_app"),
@@ -45,10 +46,10 @@ pub const OPERATIONS: &[Operation] = &[
     )
     .named("change_app")
     .reading(body::<AppPatch>(&[
-        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
-        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null,"backchannel_logout_uri":null}"#,
+        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
+        r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null,"backchannel_logout_uri":null,"id_token_signed_response_alg":"ES256"}"#,
     ]))
-    .misreading(&["api.name_malformed", "api.url_refused", "app.orgs", "app.redirect_uris", "app.refresh_grace"]),
+    .misreading(&["api.name_malformed", "api.url_refused", "app.orgs", "app.redirect_uris", "app.refresh_grace", "app.signing_alg"]),
     operation(
         Verb::Post,
         "/api/v1/apps/{app}/rotate-secret",
@@ -105,6 +106,8 @@ struct AppView {
     initiate_login_uri: Option<String>,
     /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
     backchannel_logout_uri: Option<String>,
+    /// By which its access, ID and logout tokens are signed.
+    id_token_signed_response_alg: SigningAlg,
 }
 
 impl From<App> for AppView {
@@ -121,6 +124,7 @@ impl From<App> for AppView {
             refresh_grace_secs: app.refresh_grace_secs,
             initiate_login_uri: app.initiate_login_uri,
             backchannel_logout_uri: app.backchannel_logout_uri,
+            id_token_signed_response_alg: app.signing_alg,
         }
     }
 }

@@ -8,7 +8,8 @@ use broker::{
     Gateway,
     counted::{
         AUDIT_DEFAULT_BYTES, AUDIT_MONTHS_AHEAD, DELIVERIES, EXPORTS, JOB_FAILURES, JOB_SUCCEEDED_AT, LOGINS,
-        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG, TOKENS,
+        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG,
+        SIGNING_KEY_AGE, SIGNING_KEYS, TOKENS,
     },
 };
 use model::count::{BOUNDS_MICROS, Durations, Series};
@@ -56,6 +57,8 @@ fn counted(page: &mut Page) {
         &REFUSALS_UNCOUNTED,
     );
     page.counter("tokens_total", ["grant"], "Access tokens minted", &TOKENS);
+    page.gauge("signing_keys", ["alg", "state"], "Signing keys that are published", &SIGNING_KEYS);
+    page.gauge("signing_key_age_seconds", ["alg"], "Since the key in use signs", &SIGNING_KEY_AGE);
     page.counter("audit_events_total", ["action", "outcome"], "Audit events committed", &EVENTS);
     page.gauge("audit_months_ahead", [], "Months after this one with a partition", &AUDIT_MONTHS_AHEAD);
     page.gauge("audit_default_bytes", [], "Caught by the default partition", &AUDIT_DEFAULT_BYTES);

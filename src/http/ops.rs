@@ -3,13 +3,15 @@
 
 use super::{DoorKind, Entry, Made::Plain};
 use actix_web::{
-    HttpResponse,
-    http::Method,
+    HttpRequest, HttpResponse,
+    http::{Method, header},
     web::{self, Data},
 };
 use broker::Gateway;
+use model::SigningAlg;
 use serde_json::json;
 use store::Months;
+use token::{key_life::JWKS_MAX_AGE_SECS, signing_key::SigningKey};
 
 pub const ROUTES: &[Entry] = &[
     Entry {
@@ -48,27 +50,32 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// A line each for Postgres, Redis, the signing key and the record's months. Without Redis we still
-/// serve, slower; without the next month too, but somebody must look.
+/// A line each for Postgres, Redis, the signing keys and the record's months. Without Redis we still
+/// serve, slower; without the next month too, but somebody must look. Keys that could be withdrawn by now
+/// sign nothing.
 async fn readyz(gw: Data<Gateway>) -> HttpResponse {
     let months = gw.db.audit_months(gw.now()).await.ok();
     let redis = match &gw.live {
         Some(live) => live.ping().await.is_ok(),
         None => false,
     };
-    let (state, serves) = readiness(months, redis);
+    let (state, serves) = readiness(months.filter(|_| !gw.keys.is_stale()), redis);
+    let keys = gw.keys.now();
+    let signs = |key: &SigningKey| format!("{} {}", key.alg().as_str(), key.kid());
+    let keys: Vec<String> = keys.signers().iter().map(signs).collect();
     let body = format!(
-        "{state}\npostgres: {}\nredis: {}\nsigning key: {}\naudit months ahead: {}\n",
+        "{state}\npostgres: {}\nredis: {}\nsigning keys: {}{}\naudit months ahead: {}\n",
         if months.is_some() { "ok" } else { "unreachable" },
         if redis { "ok" } else { "unreachable" },
-        gw.keys.current().kid(),
+        keys.join(", "),
+        if gw.keys.is_stale() { " (not asked about lately)" } else { "" },
         months.map_or_else(|| "unknown".to_owned(), |months| months.ahead.to_string()),
     );
     let mut response = if serves { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.content_type("text/plain; charset=utf-8").insert_header(("Cache-Control", "no-store")).body(body)
 }
 
-/// The word for it, and whether we serve. `months` is none when Postgres does not answer.
+/// The word for it, and whether we serve. `months` is none when Postgres does not answer, now or about the keys.
 fn readiness(months: Option<Months>, redis: bool) -> (&'static str, bool) {
     match months {
         None => ("down", false),
@@ -95,7 +102,7 @@ async fn discovery(gw: Data<Gateway>) -> HttpResponse {
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": SigningAlg::ALL,
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
@@ -111,11 +118,22 @@ async fn discovery(gw: Data<Gateway>) -> HttpResponse {
     }))
 }
 
-async fn jwks(gw: Data<Gateway>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("Cache-Control", "public, max-age=300"))
-        .content_type("application/json")
-        .body(gw.keys.jwks().to_string())
+/// The keys of this node, answered while Postgres is away too: what it signed is verified still.
+async fn jwks(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
+    let keys = gw.keys.now();
+    let known = |tag: &str| tag.trim() == "*" || tag.trim().trim_start_matches("W/") == keys.etag();
+    let asked = req.headers().get_all(header::IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    // RFC 9110 13.1.2: a weak comparison, over a list.
+    let unchanged = asked.flat_map(|list| list.split(',')).any(known);
+    let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer
+        .insert_header(("Cache-Control", format!("public, max-age={JWKS_MAX_AGE_SECS}")))
+        .insert_header((header::ETAG, keys.etag()));
+    if unchanged {
+        answer.finish()
+    } else {
+        answer.content_type("application/json").body(keys.jwks().to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -253,7 +253,7 @@ async fn introspect(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResp
     let answer = async {
         let form = form(&req, &body)?;
         let text = form.get("token").ok_or_else(|| invalid("token", "token is missing"))?;
-        let claims = inspect::read(&gw, text, &call);
+        let claims = inspect::read(&gw, text, &call).await?;
         let client = client(&req, &gw, &form, claims.as_ref().map(|claims| claims.org)).await?;
         if client.app.auth_method == AuthMethod::None {
             return Err(Refusal::stranger("oauth.invalid_client").into());

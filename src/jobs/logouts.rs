@@ -92,8 +92,14 @@ async fn attempt(gw: &Gateway, due: &DueLogout, uri: &str) -> Attempt {
         session: due.session,
         jti: &jti,
     };
-    let jwt = match mint_logout(&claims, gw.keys.current(), now) {
-        Ok(jwt) => jwt,
+    let ring = match gw.keys.ready(&gw.db, due.signing_alg).await {
+        Ok(ring) => ring,
+        Err(fault) => return Attempt::failed(&fault.to_string()),
+    };
+    let signed = gw.keys.signer(&ring, due.signing_alg).map(|key| mint_logout(&claims, key, now));
+    let jwt = match signed {
+        Ok(Ok(jwt)) => jwt,
+        Ok(Err(fault)) => return Attempt::failed(&fault.to_string()),
         Err(fault) => return Attempt::failed(&fault.to_string()),
     };
     // A compact JWS is base64url and full stops: nothing in it needs encoding.

@@ -12,6 +12,7 @@ pub mod months;
 pub mod refusals;
 mod relay;
 pub mod requests;
+mod signing_keys;
 mod sizes;
 pub mod sweep;
 pub mod uses;
@@ -32,7 +33,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 /// How often what waits is looked for. A crash between commit and Redis costs at most this much.
 const OFTEN: Duration = Duration::from_millis(250);
-/// How often the sweep looks whose turn it is.
+/// How often the sweep looks whose turn it is, and whether signing keys have changed.
 const SELDOM: Duration = Duration::from_secs(1);
 /// How often Redis is asked whether it still holds everything, and Postgres what has grown.
 const STEADILY: Duration = Duration::from_secs(5);
@@ -52,6 +53,8 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(feed::follow(gw.clone(), stop.clone()));
     jobs.spawn(every(MINUTELY, "feed.forget", gw.clone(), stop.clone(), feed::forget));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));
+    jobs.spawn(every(SELDOM, "signing_keys", gw.clone(), stop.clone(), signing_keys::beat));
+    jobs.spawn(every(HOURLY, "signing_keys.tend", gw.clone(), stop.clone(), signing_keys::tend));
     jobs.spawn(every(STEADILY, "sizes", gw.clone(), stop.clone(), sizes::round));
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));

@@ -12,10 +12,12 @@ pub mod record;
 pub mod refusal;
 pub mod revocation;
 pub mod secret;
+pub mod signing;
 pub mod time;
 pub mod user;
 
 pub use ids::{Chance, Id};
 pub use refusal::Refusal;
 pub use secret::{Secret, TokenDigest};
+pub use signing::{KeyState, SigningAlg};
 pub use time::Timestamp;

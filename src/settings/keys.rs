@@ -45,6 +45,7 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("tokens.refresh_absolute_secs", Shape::Number(60, 31_536_000)),
     ("tokens.refresh_grace_secs", Shape::Number(0, 60)),
     ("tokens.scim_token_secs", Shape::Number(3_600, 21_600)),
+    ("tokens.signing_key_rotate_secs", Shape::Number(604_800, 31_536_000)),
     ("sessions.idle_secs", Shape::Number(60, 2_592_000)),
     ("sessions.absolute_secs", Shape::Number(60, 2_592_000)),
     ("retention.sweep_every_secs", Shape::Number(1, 3_600)),

@@ -3,7 +3,7 @@
 
 use crate::{Db, Door, Operator, OrgScope, Result};
 use model::{
-    Timestamp, TokenDigest,
+    SigningAlg, Timestamp, TokenDigest,
     ids::{AppId, OrgId},
 };
 use schemars::JsonSchema;
@@ -36,7 +36,8 @@ impl AuthMethod {
 macro_rules! app_columns {
     () => {
         "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
-         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri"
+         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri,
+         signing_alg"
     };
 }
 pub(crate) use app_columns;
@@ -58,6 +59,8 @@ pub struct App {
     pub initiate_login_uri: Option<String>,
     /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
     pub backchannel_logout_uri: Option<String>,
+    /// Of its access, ID and logout tokens.
+    pub signing_alg: SigningAlg,
 }
 
 impl App {
@@ -85,6 +88,7 @@ pub struct AppChange {
     pub refresh_grace_secs: Option<i64>,
     pub initiate_login_uri: Option<Option<String>>,
     pub backchannel_logout_uri: Option<Option<String>>,
+    pub signing_alg: Option<SigningAlg>,
 }
 
 pub struct NewApp<'a> {
@@ -107,6 +111,7 @@ pub(crate) struct StoredApp {
     refresh_grace_secs: i32,
     initiate_login_uri: Option<String>,
     backchannel_logout_uri: Option<String>,
+    signing_alg: String,
 }
 
 fn digest(bytes: Vec<u8>) -> Result<TokenDigest> {
@@ -131,6 +136,7 @@ impl StoredApp {
             refresh_grace_secs: self.refresh_grace_secs.into(),
             initiate_login_uri: self.initiate_login_uri,
             backchannel_logout_uri: self.backchannel_logout_uri,
+            signing_alg: SigningAlg::parse(&self.signing_alg).ok_or(crate::Error::Corrupt("signing alg"))?,
         })
     }
 }
@@ -236,6 +242,7 @@ mod tests {
             refresh_grace_secs: 0,
             initiate_login_uri: None,
             backchannel_logout_uri: None,
+            signing_alg: SigningAlg::Es256,
         };
         assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
         assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));

@@ -1,4 +1,4 @@
-//! The platform's own secrets, sealed at rest: signing keys, the refresh key; and platform keys.
+//! The platform's own secrets, sealed at rest: the refresh key; and platform keys.
 
 use crate::{Db, Error, PlatformAct, PlatformActor, Result, platform_record::note};
 use model::{Secret, Timestamp, TokenDigest, ids::KeyId};

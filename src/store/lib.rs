@@ -43,6 +43,7 @@ mod scope;
 mod seats;
 mod sessions;
 mod sign_in_gifts;
+mod signing_keys;
 mod sizes;
 mod sweep;
 mod teams;
@@ -91,6 +92,7 @@ pub use scope::{
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
+pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};

@@ -4,7 +4,7 @@
 
 use crate::{BITE, Result, TenantRead, TenantTx};
 use model::{
-    Timestamp,
+    SigningAlg, Timestamp,
     ids::{AppId, EventId, SessionId, UserId},
     revocation::Scope,
 };
@@ -24,6 +24,8 @@ pub struct DueLogout {
     pub attempts: i32,
     /// None: the app is gone, or has no back-channel any more.
     pub uri: Option<String>,
+    /// By which its tokens are signed.
+    pub signing_alg: SigningAlg,
 }
 
 /// How it stands with an app that is told of an end: by its back-channel, by the feed, or by both.
@@ -62,6 +64,7 @@ struct StoredLogout {
     ses_id: Uuid,
     attempts: i32,
     backchannel_logout_uri: Option<String>,
+    signing_alg: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -205,7 +208,8 @@ impl TenantTx {
                FROM due
               WHERE l.out_id = due.out_id
              RETURNING l.out_id, app_id, user_id, ses_id, attempts,
-                       (SELECT backchannel_logout_uri FROM apps a WHERE a.app_id = l.app_id)",
+                       (SELECT backchannel_logout_uri FROM apps a WHERE a.app_id = l.app_id),
+                       (SELECT signing_alg FROM apps a WHERE a.app_id = l.app_id)",
         )
         .bind(now)
         .bind(OffsetDateTime::from(until))
@@ -219,6 +223,8 @@ impl TenantTx {
             session: SessionId::from_uuid(row.ses_id),
             attempts: row.attempts,
             uri: row.backchannel_logout_uri,
+            // An app that is gone is told nothing.
+            signing_alg: row.signing_alg.as_deref().and_then(SigningAlg::parse).unwrap_or(SigningAlg::Es256),
         };
         Ok(claimed.into_iter().map(due).collect())
     }

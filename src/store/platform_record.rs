@@ -1,4 +1,4 @@
-//! The platform's own record: what was done to apps and platform keys, which are no org's. Written in the
+//! The platform's own record: what was done to apps, platform keys and signing keys, which are no org's. Written in the
 //! transaction of the act.
 
 use crate::{Operator, Result};
@@ -13,6 +13,8 @@ pub enum PlatformActor {
     Operator(Operator),
     /// Whoever holds the database, at the command line.
     CommandLine,
+    /// The server itself, when its time has come.
+    Schedule,
 }
 
 impl From<Operator> for PlatformActor {
@@ -39,6 +41,7 @@ pub(crate) async fn note(
     let actor = match act.by {
         PlatformActor::Operator(operator) => operator.key.to_string(),
         PlatformActor::CommandLine => "command_line".to_owned(),
+        PlatformActor::Schedule => "schedule".to_owned(),
     };
     sqlx::query(
         "INSERT INTO platform_events (evt_id, at, actor, action, target, request_id)

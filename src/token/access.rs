@@ -8,11 +8,13 @@ use crate::{
     text::decode,
 };
 use model::{
-    Refusal, Timestamp,
+    Refusal, SigningAlg, Timestamp,
     ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
     revocation::{self, Bearing, Scope, Watermark},
 };
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// A token of ours with 200 teams is under 8 KiB; anything longer is not ours, and costs no parse.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -60,8 +62,8 @@ impl AccessClaims {
 /// The audience is the caller's to compare.
 ///
 /// # Errors
-/// `token.too_long`, `token.malformed`, `token.header` (another `alg` or `typ`, or any member beyond
-/// `alg`, `typ`, `kid`), `token.unknown_key`, `token.signature`; and after the signature
+/// `token.too_long`, `token.malformed`, `token.header` (an `alg` that is not the named key's own, another `typ`,
+/// or any member beyond `alg`, `typ`, `kid`), `token.unknown_key`, `token.signature`; and after the signature
 /// `token.claim` (missing or of a wrong JSON type), `token.issuer`, `token.expired`.
 pub fn verify(jwt: &str, ring: &KeyRing, issuer: &str, now: Timestamp) -> Result<AccessClaims, Refusal> {
     let claims = read(&verified_payload(jwt, "at+jwt", ring)?, issuer)?;
@@ -83,11 +85,17 @@ pub(crate) fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<C
 
     let member = |name| header.get(name).and_then(Value::as_str);
     // Exactly three members: no crit, jwk, jku, x5c, x5u or zip can say anything.
-    if header.len() != 3 || member("alg") != Some("ES256") || member("typ") != Some(typ) {
-        return Err(Refusal::stranger("token.header"));
+    let foreign = || Refusal::stranger("token.header");
+    let alg = member("alg").and_then(SigningAlg::parse).ok_or_else(foreign)?;
+    if header.len() != 3 || member("typ") != Some(typ) {
+        return Err(foreign());
     }
-    let kid = member("kid").ok_or_else(|| Refusal::stranger("token.header"))?;
+    let kid = member("kid").ok_or_else(foreign)?;
     let key = ring.find(kid).ok_or_else(|| Refusal::stranger("token.unknown_key"))?;
+    // The key says how it verifies: a header that says otherwise is not one of ours (RFC 8725 3.1).
+    if alg != key.alg() {
+        return Err(foreign());
+    }
     if !key.verifies(input.as_bytes(), &signature) {
         return Err(Refusal::stranger("token.signature"));
     }
@@ -95,9 +103,34 @@ pub(crate) fn verified_payload(jwt: &str, typ: &str, ring: &KeyRing) -> Result<C
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(&decode(part)?).ok()? {
-        Value::Object(members) => Some(members),
-        _ => None,
+    serde_json::from_slice(&decode(part)?).ok().map(|Named(members)| members)
+}
+
+/// A JSON object that names no member twice: two readers could disagree about which one counts (RFC 8725 2.4).
+struct Named(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Once).map(Named)
+    }
+}
+
+struct Once;
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object without repeated members")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut all = Map::new();
+        while let Some((name, value)) = members.next_entry::<String, Value>()? {
+            if all.insert(name, value).is_some() {
+                return Err(A::Error::custom("a repeated member"));
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    key_ring::SigningKey,
     mint::{MintFault, MintSnapshot, mint_access, mint_id, sign},
+    signing_key::SigningKey,
     text::encode,
 };
 use aws_lc_rs::{digest, hmac};
@@ -13,7 +13,15 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const ISSUER: &str = "https://id.example";
 
 fn ring() -> KeyRing {
-    KeyRing::new(SigningKey::generate().unwrap(), Vec::new())
+    ring_of(SigningAlg::Es256)
+}
+
+fn ring_of(alg: SigningAlg) -> KeyRing {
+    KeyRing::new(vec![SigningKey::generate(alg).unwrap()], Vec::new())
+}
+
+fn signer(ring: &KeyRing) -> &SigningKey {
+    &ring.signers()[0]
 }
 
 fn snapshot() -> MintSnapshot {
@@ -53,7 +61,7 @@ fn code(jwt: &str, ring: &KeyRing) -> &'static str {
 #[test]
 fn a_minted_token_says_the_contracts_claims_and_verifies() {
     let ring = ring();
-    let token = mint_access(&snapshot(), ring.current(), "jti-1", NOW, 300).unwrap();
+    let token = mint_access(&snapshot(), signer(&ring), "jti-1", NOW, 300).unwrap();
     assert_eq!(token.expires_in_secs, 300);
     let mut names: Vec<_> = payload(&token.jwt).keys().cloned().collect();
     names.sort();
@@ -70,7 +78,7 @@ fn a_minted_token_says_the_contracts_claims_and_verifies() {
 fn what_upstream_did_not_say_is_absent_and_empty_lists_are_lists() {
     let ring = ring();
     let bare = MintSnapshot { acr: None, amr: vec![], team_ids: vec![], roles: vec![], ..snapshot() };
-    let token = mint_access(&bare, ring.current(), "j", NOW, 300).unwrap();
+    let token = mint_access(&bare, signer(&ring), "j", NOW, 300).unwrap();
     let claims = payload(&token.jwt);
     assert!(!claims.contains_key("acr") && !claims.contains_key("amr"));
     assert_eq!((&claims["team_ids"], &claims["roles"]), (&json!([]), &json!([])));
@@ -80,24 +88,24 @@ fn what_upstream_did_not_say_is_absent_and_empty_lists_are_lists() {
 #[test]
 fn a_token_dies_at_its_second_and_never_outlives_its_session() {
     let ring = ring();
-    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap();
+    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap();
     let last = NOW.plus_secs(300);
     assert!(verify(&token.jwt, &ring, ISSUER, Timestamp::from_micros(last.micros() - 1)).is_ok());
     assert_eq!(verify(&token.jwt, &ring, ISSUER, last).unwrap_err().code, "token.expired");
 
     let end = Timestamp::from_micros(NOW.plus_secs(10).micros() + 999_999);
     let short = MintSnapshot { session_expires_at: end, ..snapshot() };
-    assert_eq!(mint_access(&short, ring.current(), "j", NOW, 300).unwrap().expires_in_secs, 10);
+    assert_eq!(mint_access(&short, signer(&ring), "j", NOW, 300).unwrap().expires_in_secs, 10);
     let over = MintSnapshot { session_expires_at: NOW, ..snapshot() };
-    assert_eq!(mint_access(&over, ring.current(), "j", NOW, 300).unwrap_err(), MintFault::SessionOver);
-    assert_eq!(mint_access(&snapshot(), ring.current(), "j", NOW, 0).unwrap_err(), MintFault::SessionOver);
+    assert_eq!(mint_access(&over, signer(&ring), "j", NOW, 300).unwrap_err(), MintFault::SessionOver);
+    assert_eq!(mint_access(&snapshot(), signer(&ring), "j", NOW, 0).unwrap_err(), MintFault::SessionOver);
 }
 
 #[test]
 fn an_id_token_is_bound_to_its_access_token_and_is_not_one() {
     let ring = ring();
-    let access = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap();
-    let id = mint_id(&snapshot(), ring.current(), &access, "k", NOW).unwrap();
+    let access = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap();
+    let id = mint_id(&snapshot(), signer(&ring), &access, "k", NOW).unwrap();
     let claims = payload(&id);
     assert_eq!(claims["aud"], json!(snapshot().client_id.to_string()), "a single string");
     assert_eq!(claims["session_expiry"], json!(NOW.secs() + 3_600));
@@ -109,14 +117,68 @@ fn an_id_token_is_bound_to_its_access_token_and_is_not_one() {
 }
 
 #[test]
+fn each_algorithm_signs_verifies_and_hashes_by_its_own_rule() {
+    for (alg, hash) in [
+        (SigningAlg::Es256, &digest::SHA256),
+        (SigningAlg::Rs256, &digest::SHA256),
+        (SigningAlg::EdDsa, &digest::SHA512),
+    ] {
+        let ring = ring_of(alg);
+        let access = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap();
+        let header = object(access.jwt.split('.').next().unwrap()).unwrap();
+        assert_eq!(header["alg"], alg.as_str());
+        assert!(verify(&access.jwt, &ring, ISSUER, NOW).is_ok());
+        let id = mint_id(&snapshot(), signer(&ring), &access, "k", NOW).unwrap();
+        let whole = digest::digest(hash, access.jwt.as_bytes());
+        let half = &whole.as_ref()[..whole.as_ref().len() / 2];
+        assert_eq!(payload(&id)["at_hash"], json!(encode(half)), "{alg:?}");
+    }
+}
+
+/// The header names the algorithm of another of our keys: the key's own counts, whoever signed.
+#[test]
+fn an_algorithm_of_another_key_type_is_refused() {
+    let keys = SigningAlg::ALL.map(|alg| SigningKey::generate(alg).unwrap());
+    let ring = KeyRing::new(keys.into(), Vec::new());
+    for named in ring.signers() {
+        for signing in ring.signers() {
+            for said in SigningAlg::ALL {
+                let token = mint_access(&snapshot(), signing, "j", NOW, 300).unwrap().jwt;
+                let body = token.split('.').nth(1).unwrap();
+                let header = json!({"alg": said.as_str(), "typ": "at+jwt", "kid": named.kid()}).to_string();
+                let input = format!("{}.{body}", encode(header.as_bytes()));
+                let signature = encode(&signing.sign(input.as_bytes()).unwrap());
+                let judged =
+                    verify(&format!("{input}.{signature}"), &ring, ISSUER, NOW).map_err(|no| no.code);
+                match (said == named.alg(), named.kid() == signing.kid()) {
+                    (true, true) => assert!(judged.is_ok()),
+                    (true, false) => assert_eq!(judged, Err("token.signature")),
+                    (false, _) => assert_eq!(judged, Err("token.header")),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_signs_no_more_verifies_while_it_is_in_the_ring() {
+    let old = ring();
+    let token = mint_access(&snapshot(), signer(&old), "j", NOW, 300).unwrap().jwt;
+    let fresh = || vec![SigningKey::generate(SigningAlg::Es256).unwrap()];
+    let retiring = KeyRing::new(fresh(), vec![signer(&old).public().clone()]);
+    assert!(verify(&token, &retiring, ISSUER, NOW).is_ok());
+    assert_eq!(code(&token, &KeyRing::new(fresh(), Vec::new())), "token.unknown_key");
+}
+
+#[test]
 fn no_header_but_ours_is_read() {
     let ring = ring();
-    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt;
+    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
     let body = token.split('.').nth(1).unwrap();
-    let kid = ring.current().kid();
+    let kid = signer(&ring).kid();
     let signed = |header: Value| {
         let input = format!("{}.{body}", encode(header.to_string().as_bytes()));
-        let signature = ring.current().sign(input.as_bytes()).unwrap();
+        let signature = signer(&ring).sign(input.as_bytes()).unwrap();
         format!("{input}.{}", encode(&signature))
     };
     assert!(verify(&signed(json!({"alg":"ES256","typ":"at+jwt","kid":kid})), &ring, ISSUER, NOW).is_ok());
@@ -130,7 +192,7 @@ fn no_header_but_ours_is_read() {
         json!({"alg":"ES256","typ":"at+jwt"}),
         json!({"alg":"ES256","typ":"at+jwt","kid":7}),
         json!({"alg":"ES256","typ":"at+jwt","kid":kid,"crit":["b64"]}),
-        json!({"alg":"ES256","typ":"at+jwt","kid":kid,"jwk":ring.current().public().jwk()}),
+        json!({"alg":"ES256","typ":"at+jwt","kid":kid,"jwk":signer(&ring).public().jwk()}),
         json!({"alg":"ES256","typ":"at+jwt","kid":kid,"jku":"https://evil.example/jwks"}),
         json!({"alg":"ES256","typ":"at+jwt","kid":kid,"x5u":"https://evil.example/x"}),
     ] {
@@ -141,15 +203,32 @@ fn no_header_but_ours_is_read() {
         "token.unknown_key"
     );
     let input = format!("{}.{body}", encode(br#"{"alg":"HS256","typ":"at+jwt"}"#));
-    let public = ring.current().public().jwk().to_string();
+    let public = signer(&ring).public().jwk().to_string();
     let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, public.as_bytes()), input.as_bytes());
     assert_eq!(code(&format!("{input}.{}", encode(mac.as_ref())), &ring), "token.header");
 }
 
 #[test]
+fn a_member_that_is_named_twice_is_refused_whoever_signed() {
+    let ring = ring();
+    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
+    let text = |at: usize| String::from_utf8(decode(token.split('.').nth(at).unwrap()).unwrap()).unwrap();
+    let signed = |header: &str, claims: &str| {
+        let input = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
+        let signature = encode(&signer(&ring).sign(input.as_bytes()).unwrap());
+        verify(&format!("{input}.{signature}"), &ring, ISSUER, NOW).map_err(|no| no.code)
+    };
+    let (header, claims) = (text(0), text(1));
+    assert!(signed(&header, &claims).is_ok());
+    let twice = |object: &str, member: &str| format!("{{{member},{}", &object[1..]);
+    assert_eq!(signed(&twice(&header, r#""alg":"none""#), &claims).unwrap_err(), "token.malformed");
+    assert_eq!(signed(&header, &twice(&claims, r#""rs":9"#)).unwrap_err(), "token.malformed");
+}
+
+#[test]
 fn another_ring_or_a_changed_byte_is_refused() {
     let ours = ring();
-    let token = mint_access(&snapshot(), ours.current(), "j", NOW, 300).unwrap().jwt;
+    let token = mint_access(&snapshot(), signer(&ours), "j", NOW, 300).unwrap().jwt;
     assert_eq!(code(&token, &ring()), "token.unknown_key");
     assert_eq!(verify(&token, &ours, "https://other.example", NOW).unwrap_err().code, "token.issuer");
     for cut in 1..90 {
@@ -171,7 +250,7 @@ fn another_ring_or_a_changed_byte_is_refused() {
 #[test]
 fn a_claim_of_a_wrong_type_is_refused_never_absent() {
     let ring = ring();
-    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt;
+    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
     let good = payload(&token);
     let changed = |name: &str, value: Option<Value>| {
         let mut claims = good.clone();
@@ -179,7 +258,7 @@ fn a_claim_of_a_wrong_type_is_refused_never_absent() {
             Some(value) => claims.insert(name.into(), value),
             None => claims.remove(name),
         };
-        verify(&sign("at+jwt", &claims, ring.current()).unwrap(), &ring, ISSUER, NOW)
+        verify(&sign("at+jwt", &claims, signer(&ring)).unwrap(), &ring, ISSUER, NOW)
     };
     for name in ["exp", "iat", "auth_time", "rs"] {
         for bad in [json!("1800000300"), json!(1.8e9), json!(-1), json!(null), json!([1]), json!(u64::MAX)] {
@@ -207,7 +286,7 @@ fn a_claim_of_a_wrong_type_is_refused_never_absent() {
 #[test]
 fn a_token_dies_by_each_scope_it_names() {
     let ring = ring();
-    let token = mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt;
+    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
     let claims = verify(&token, &ring, ISSUER, NOW).unwrap();
     for scope in claims.scopes() {
         for action in [Action::Terminate, Action::Reassert] {

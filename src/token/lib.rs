@@ -1,15 +1,17 @@
 //! Tokens out: signing keys, access and ID tokens, authorization codes, refresh tokens, opaque
 //! credentials, and sealing. Each text is parsed strictly (prefix, exact length, canonical
 //! base64url) before anybody looks anything up, and each purpose has a form no other accepts.
-//! Pure: time and chance are arguments; only an ECDSA signature's own nonce comes from the library.
+//! Pure: time and chance are arguments; only new keys and an ECDSA signature's own nonce come from the library.
 
 pub mod access;
 mod claims;
 pub mod code;
 pub mod credential;
+pub mod key_life;
 pub mod key_ring;
 pub mod logout;
 pub mod mint;
 pub mod refresh;
 pub mod seal;
+pub mod signing_key;
 mod text;

@@ -4,8 +4,9 @@
 use crate::{
     access::verified_payload,
     claims::wrong,
-    key_ring::{KeyFault, KeyRing, SigningKey},
+    key_ring::KeyRing,
     mint::sign,
+    signing_key::{KeyFault, SigningKey},
 };
 use model::{
     Refusal, Timestamp,
@@ -75,10 +76,19 @@ mod tests {
         access,
         text::{decode, encode},
     };
+    use model::SigningAlg;
     use serde_json::Value;
     use uuid::Uuid;
 
     const ISSUER: &str = "https://id.example";
+
+    fn ring() -> KeyRing {
+        KeyRing::new(vec![SigningKey::generate(SigningAlg::Es256).unwrap()], Vec::new())
+    }
+
+    fn signer(ring: &KeyRing) -> &SigningKey {
+        ring.signer(SigningAlg::Es256).unwrap()
+    }
 
     fn ids() -> (AppId, OrgId, UserId, SessionId) {
         let id = Uuid::from_u128(7);
@@ -101,16 +111,16 @@ mod tests {
             ("exp".to_owned(), json!(1)),
         ]);
         change(&mut said);
-        sign(typ, &said, ring.current()).unwrap()
+        sign(typ, &said, signer(ring)).unwrap()
     }
 
     #[test]
     fn a_logout_token_says_what_it_must_and_is_good_for_nothing_else() {
-        let ring = KeyRing::new(SigningKey::generate().unwrap(), Vec::new());
+        let ring = ring();
         let (app, _, user, session) = ids();
         let claims = LogoutClaims { issuer: ISSUER, client_id: app, user, session, jti: "j" };
         let now = Timestamp::from_secs(1_800_000_000);
-        let jwt = mint_logout(&claims, ring.current(), now).unwrap();
+        let jwt = mint_logout(&claims, signer(&ring), now).unwrap();
         let (header, said) = (part(&jwt, 0), part(&jwt, 1));
         assert_eq!((&header["typ"], &header["alg"]), (&json!("logout+jwt"), &json!("ES256")));
         assert_eq!(said["events"], json!({"http://schemas.openid.net/event/backchannel-logout": {}}));
@@ -122,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_hint_may_have_expired_and_nothing_else_about_it_may_be_wrong() {
-        let ring = KeyRing::new(SigningKey::generate().unwrap(), Vec::new());
+        let ring = ring();
         let (client_id, org, user, session) = ids();
         let good = hint(&ring, "JWT", |_| {});
         assert_eq!(read_hint(&good, &ring, ISSUER), Ok(Hint { client_id, org, user, session }));
@@ -134,7 +144,7 @@ mod tests {
         assert_eq!(code(&foreign, ISSUER), "token.claim");
         let listed = hint(&ring, "JWT", |said| drop(said.insert("aud".into(), json!([client_id]))));
         assert_eq!(code(&listed, ISSUER), "token.claim");
-        let stranger = KeyRing::new(SigningKey::generate().unwrap(), Vec::new());
+        let stranger = KeyRing::new(vec![SigningKey::generate(SigningAlg::Es256).unwrap()], Vec::new());
         assert_eq!(code(&hint(&stranger, "JWT", |_| {}), ISSUER), "token.unknown_key");
         let (head, rest) = good.split_once('.').unwrap();
         let unsigned = encode(br#"{"alg":"none","typ":"JWT","kid":"x"}"#);

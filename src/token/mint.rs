@@ -3,12 +3,12 @@
 //! moment (see the revocation rule in `model::revocation`). No token outlives its session.
 
 use crate::{
-    key_ring::{KeyFault, SigningKey},
+    signing_key::{KeyFault, SigningKey},
     text::encode,
 };
 use aws_lc_rs::digest;
 use model::{
-    Timestamp,
+    SigningAlg, Timestamp,
     ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
 };
 use serde_json::{Map, Value, json};
@@ -96,7 +96,7 @@ pub fn mint_id(
     let expires = expiry(snapshot, now, access.expires_in_secs)?;
     let mut claims = common_claims(snapshot, jti, now, expires, &snapshot.client_id.to_string());
     claims.insert("session_expiry".into(), json!(snapshot.session_expires_at.secs()));
-    claims.insert("at_hash".into(), json!(at_hash(&access.jwt)));
+    claims.insert("at_hash".into(), json!(at_hash(&access.jwt, key.alg())));
     for (name, value) in [
         ("nonce", &snapshot.nonce),
         ("email", &snapshot.email),
@@ -111,10 +111,16 @@ pub fn mint_id(
     sign("JWT", &claims, key).map_err(MintFault::Key)
 }
 
-/// The left half of the access token's SHA-256.
-fn at_hash(jwt: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, jwt.as_bytes());
-    encode(digest.as_ref().first_chunk::<16>().map_or(&[][..], |half| half))
+/// The left half of the access token's digest, by the hash that the algorithm uses (OIDC Core 3.1.3.6).
+/// For EdDSA no text names one: Ed25519 hashes by SHA-512 itself (RFC 8032 5.1), and so do other providers.
+fn at_hash(jwt: &str, alg: SigningAlg) -> String {
+    let hash = match alg {
+        SigningAlg::Es256 | SigningAlg::Rs256 => &digest::SHA256,
+        SigningAlg::EdDsa => &digest::SHA512,
+    };
+    let digest = digest::digest(hash, jwt.as_bytes());
+    let (half, _) = digest.as_ref().split_at(digest.as_ref().len() / 2);
+    encode(half)
 }
 
 fn expiry(snapshot: &MintSnapshot, now: Timestamp, lifetime_secs: i64) -> Result<i64, MintFault> {
@@ -159,7 +165,7 @@ fn common_claims(
 
 /// A compact JWS (RFC 7515 3.1) with exactly three header members.
 pub(crate) fn sign(typ: &str, claims: &Map<String, Value>, key: &SigningKey) -> Result<String, KeyFault> {
-    let header = json!({ "alg": "ES256", "typ": typ, "kid": key.kid() }).to_string();
+    let header = json!({ "alg": key.alg().as_str(), "typ": typ, "kid": key.kid() }).to_string();
     let body = Value::Object(claims.clone()).to_string();
     let input = format!("{}.{}", encode(header.as_bytes()), encode(body.as_bytes()));
     let signature = key.sign(input.as_bytes())?;

@@ -23,6 +23,8 @@ const WAITED_MAX: Duration = Duration::from_secs(5);
 /// other keeps us from asking all the time.
 const GOOD_FOR: std::ops::RangeInclusive<Duration> = ASKED_EVERY..=Duration::from_secs(3_600);
 const GOOD_FOR_UNSAID: Duration = Duration::from_secs(300);
+/// So long beyond that, keys that could not be fetched again are taken for granted: a try or two.
+const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// What a key's name leads to.
 pub(crate) enum Found {
@@ -38,6 +40,8 @@ pub(crate) enum Found {
 struct Fetched {
     at: Option<Instant>,
     brought: bool,
+    /// The end of the last keys that it brought, or one before it.
+    good_until: Option<Instant>,
 }
 
 impl Fetched {
@@ -72,6 +76,11 @@ impl Keyring {
         self.set.read().unwrap_or_else(PoisonError::into_inner).holds(key)
     }
 
+    /// Whether a key could be withdrawn by now without our knowing, because the keys could not be fetched again.
+    pub(crate) fn are_late(&self, now: Instant) -> bool {
+        self.fetched.borrow().good_until.is_none_or(|until| now.saturating_duration_since(until) > LATE_MAX)
+    }
+
     /// The key of this name; an unknown one is asked for, if that has not just been done.
     pub(crate) async fn find(&self, kid: &str) -> Found {
         let known = || self.now().find(kid).cloned().map(Found::Key);
@@ -91,7 +100,12 @@ impl Keyring {
     /// Fetches the keys; answers how long they are good.
     pub(crate) async fn refresh(&self, remote: &Remote) -> Result<Duration, RemoteError> {
         let answer = self.fetch(remote).await;
-        self.fetched.send_replace(Fetched { at: Some(Instant::now()), brought: answer.is_ok() });
+        let now = Instant::now();
+        let good_until = answer.as_ref().ok().and_then(|good_for| now.checked_add(*good_for));
+        self.fetched.send_modify(|fetched| {
+            let good_until = good_until.or(fetched.good_until);
+            *fetched = Fetched { at: Some(now), brought: answer.is_ok(), good_until };
+        });
         answer
     }
 

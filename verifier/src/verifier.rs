@@ -275,7 +275,8 @@ impl Shared {
             self.say(staleness.is_none_or(|staleness| Some(staleness) > Mode::Bounded.staleness_max()));
             return Ok(Standing::Good);
         };
-        let fresh = staleness.is_some_and(|staleness| staleness <= bound);
+        let known = !self.keys.are_late(Instant::now());
+        let fresh = known && staleness.is_some_and(|staleness| staleness <= bound);
         self.say(!fresh);
         Ok(if fresh && all { Standing::Good } else { Standing::Unknown })
     }

@@ -240,6 +240,25 @@ async fn keys_are_fetched_again_when_they_are_no_longer_good() {
     assert!(took > Duration::from_secs(8), "{took:?}");
 }
 
+/// Keys that cannot be fetched again are taken for granted for ten seconds. Then the gateway is asked about each
+/// token: it knows whose key was withdrawn.
+#[tokio::test]
+async fn keys_that_cannot_be_fetched_again_vouch_for_no_token_by_themselves() {
+    let gateway = Gateway::start().await;
+    gateway.set(|state| state.jwks_age_secs = 0);
+    let verifier = gateway.verifier().await;
+    let token = gateway.token(json!({}));
+    assert!(verifier.verify(&token).await.is_ok());
+    gateway.set(|state| {
+        state.jwks_fails = true;
+        state.asked = crate::fake::Asked::Inactive;
+    });
+    let took = until(35, async || verifier.verify(&token).await == Err(Denied::Inactive)).await;
+    assert!(took > Duration::from_secs(18), "{took:?}");
+    gateway.set(|state| state.jwks_fails = false);
+    until(12, async || verifier.verify(&token).await.is_ok()).await;
+}
+
 #[tokio::test]
 async fn a_wrong_issuer_or_client_is_said_at_once() {
     let gateway = Gateway::start().await;

@@ -48,6 +48,7 @@ pub struct State {
     pub jwks_uri: Option<String>,
     pub keys: Vec<Value>,
     pub jwks_age_secs: u64,
+    pub jwks_fails: bool,
     pub streams: Streams,
     pub asked: Asked,
     /// The whole feed: false and it hangs, as behind a partition.
@@ -83,6 +84,7 @@ impl Gateway {
             jwks_uri: None,
             keys: vec![signer.jwk()],
             jwks_age_secs: 300,
+            jwks_fails: false,
             streams: Streams::Work,
             asked: Asked::Active,
             feed: true,
@@ -169,8 +171,13 @@ impl Gateway {
     async fn jwks(&self, socket: &mut TcpStream) -> std::io::Result<()> {
         let (keys, age) = {
             let state = self.state.lock().unwrap();
-            (json!({"keys": state.keys}).to_string(), state.jwks_age_secs)
+            if state.jwks_fails {
+                (String::new(), None)
+            } else {
+                (json!({"keys": state.keys}).to_string(), Some(state.jwks_age_secs))
+            }
         };
+        let Some(age) = age else { return answer(socket, 500, "", "{}").await };
         answer(socket, 200, &format!("cache-control: public, max-age={age}\r\n"), &keys).await
     }
 
