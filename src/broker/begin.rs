@@ -171,9 +171,11 @@ fn as_unknown(error: FlowError) -> FlowError {
 }
 
 /// The person whom the hint means, and their org. It may have expired: it proves nothing, and opens nothing.
-fn hinted(gw: &Gateway, app: &App, wishes: &mut Wishes) -> Result<Option<UserId>, FlowError> {
+async fn hinted(gw: &Gateway, app: &App, wishes: &mut Wishes) -> Result<Option<UserId>, FlowError> {
     let Some(jwt) = wishes.id_token_hint.take() else { return Ok(None) };
-    let hint = read_hint(&jwt, &gw.keys, gw.links.issuer()).ok().filter(|hint| hint.client_id == app.id);
+    let hint = read_hint(&jwt, &*gw.keys.ring(&gw.db).await?, gw.links.issuer())
+        .ok()
+        .filter(|hint| hint.client_id == app.id);
     let invalid = |detail| FlowError::invalid("oauth.invalid_request", "id_token_hint", detail);
     let hint = hint.ok_or_else(|| invalid("not an ID token that we gave to this app"))?;
     wishes.organization.get_or_insert_with(|| hint.org.to_string());
@@ -205,7 +207,7 @@ pub async fn begin(
     call: &Call,
 ) -> Result<Begun, FlowError> {
     checked(&wishes)?;
-    let expected = hinted(gw, app, &mut wishes)?;
+    let expected = hinted(gw, app, &mut wishes).await?;
     let named = host_org.is_some() || wishes.organization.is_some() || wishes.connection.is_some();
     let (silent, choosing) = (wishes.prompts("none"), wishes.prompts("select_account"));
     let mut found = find_org(gw, host_org, &wishes, call).await.map_err(as_unknown)?;
