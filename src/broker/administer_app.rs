@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, web_url},
+    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, called_url, web_url},
 };
 use model::{
     Secret, Timestamp, TokenDigest,
@@ -246,9 +246,7 @@ pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Resul
 
 /// A URL that we shall call ourselves.
 fn told_at(gw: &Gateway, uri: &str) -> Result<(), FlowError> {
-    let field = "backchannel_logout_uri";
-    web_url(field, uri, Loopback::Allowed)?;
-    gw.outbound.may_call(uri).map_err(|fault| FlowError::invalid("api.url_refused", field, fault.why))
+    called_url(gw, "backchannel_logout_uri", uri)
 }
 
 fn act(by: Operator, call: &Call) -> PlatformAct<'_> {

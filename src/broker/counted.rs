@@ -5,6 +5,9 @@ use model::count::{Durations, Series};
 
 /// Answers from upstream, by protocol, outcome (accepted, refused, failed) and code.
 pub static LOGINS: Series<3> = Series::new();
+/// What customers' identity providers told us of their people, by form (logout, revocation, event), outcome
+/// (accepted, refused, failed) and code.
+pub static SIGNALS: Series<3> = Series::new();
 /// Strangers' refusals that found no room to be counted for their org.
 pub static REFUSALS_UNCOUNTED: Series<0> = Series::new();
 

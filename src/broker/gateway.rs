@@ -57,6 +57,18 @@ impl Links {
     pub fn oidc_callback(&self, con: ConnectionId) -> String {
         self.at(&format!("/oidc/{con}/callback"))
     }
+    /// Where the connection's identity provider sends logout tokens.
+    pub fn backchannel_logout(&self, con: ConnectionId) -> String {
+        self.at(&format!("/oidc/{con}/backchannel-logout"))
+    }
+    /// Where it asks for a Global Token Revocation.
+    pub fn revocation_endpoint(&self, con: ConnectionId) -> String {
+        self.at(&format!("/signals/{con}/global-token-revocation"))
+    }
+    /// Where it pushes Security Event Tokens.
+    pub fn events_endpoint(&self, con: ConnectionId) -> String {
+        self.at(&format!("/signals/{con}/events"))
+    }
     pub fn scim_base(&self) -> String {
         self.at("/scim/v2")
     }

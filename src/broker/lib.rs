@@ -47,6 +47,8 @@ pub mod refusals;
 pub mod request_log;
 pub mod revoke;
 pub mod scim_access;
+pub mod signal_source;
+pub mod signals;
 pub mod uses;
 
 pub use error::FlowError;

@@ -8,7 +8,7 @@ use broker::{
     Gateway,
     counted::{
         AUDIT_DEFAULT_BYTES, AUDIT_MONTHS_AHEAD, DELIVERIES, EXPORTS, JOB_FAILURES, JOB_SUCCEEDED_AT, LOGINS,
-        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG, TOKENS,
+        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG, SIGNALS, TOKENS,
     },
 };
 use model::count::{BOUNDS_MICROS, Durations, Series};
@@ -49,6 +49,12 @@ fn counted(page: &mut Page) {
     page.counter("requests_total", ["method", "route", "status"], "Requests answered", &REQUESTS);
     page.histogram("request_seconds", ["method", "route"], "From the guard to the answer", &TOOK);
     page.counter("logins_total", ["protocol", "outcome", "code"], "Answers from upstream", &LOGINS);
+    page.counter(
+        "signals_total",
+        ["form", "outcome", "code"],
+        "Ends told by identity providers",
+        &SIGNALS,
+    );
     page.counter(
         "refusals_uncounted_total",
         [],

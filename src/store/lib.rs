@@ -43,6 +43,7 @@ mod scope;
 mod seats;
 mod sessions;
 mod sign_in_gifts;
+mod signals;
 mod sizes;
 mod sweep;
 mod teams;
@@ -86,7 +87,7 @@ pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, ScimForm,
-    Subject, Visitor,
+    Subject, Upstream, Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
