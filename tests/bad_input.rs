@@ -95,6 +95,8 @@ fn kind(entry: &Entry) -> &'static str {
     match dialect(entry.path) {
         Dialect::Api => "application/json",
         Dialect::Scim => "application/scim+json",
+        Dialect::Events => "application/secevent+jwt",
+        Dialect::OAuth if entry.path.starts_with("/signals/") => "application/json",
         Dialect::OAuth | Dialect::Browser => "application/x-www-form-urlencoded",
     }
 }

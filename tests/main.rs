@@ -67,6 +67,7 @@ mod scim_scale;
 mod seats;
 mod session_limits;
 mod sign_in_asked;
+mod signals_in;
 mod sign_in_gifts;
 mod start_refused;
 mod states;

@@ -343,7 +343,7 @@ async fn ended_sessions(
         return match (user, session) {
             (Some(user), None) => end_all(gw, tx, &[user], cause).await,
             // No name of one session.
-            _ => Err(Refusal::proven("signals.session_of_many").into()),
+            (Some(_) | None, _) => Err(Refusal::proven("signals.session_of_many").into()),
         };
     }
     let others: BTreeSet<UserId> = found.iter().map(|(_, user)| *user).collect();

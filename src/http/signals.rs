@@ -188,7 +188,13 @@ fn retried(error: &FlowError, mut response: HttpResponse) -> HttpResponse {
     let secs = match error {
         FlowError::Limited { retry_after_secs } | FlowError::Busy { retry_after_secs } => *retry_after_secs,
         FlowError::InDoubt => 1,
-        _ => return response,
+        FlowError::Refused(_)
+        | FlowError::Missing
+        | FlowError::Closed(_)
+        | FlowError::Conflict { .. }
+        | FlowError::Invalid { .. }
+        | FlowError::Rehearsed(_)
+        | FlowError::Fault(_) => return response,
     };
     response.headers_mut().insert(header::RETRY_AFTER, secs.into());
     response
