@@ -96,7 +96,9 @@ fn kind(entry: &Entry) -> &'static str {
         Dialect::Api => "application/json",
         Dialect::Scim => "application/scim+json",
         Dialect::Events => "application/secevent+jwt",
-        Dialect::OAuth if entry.path.starts_with("/signals/") => "application/json",
+        Dialect::OAuth if ["/signals/", "/ssf/"].iter().any(|begin| entry.path.starts_with(begin)) => {
+            "application/json"
+        }
         Dialect::OAuth | Dialect::Browser => "application/x-www-form-urlencoded",
     }
 }

@@ -17,6 +17,7 @@ pub const OPEN: &[(&str, &str)] = &[
     ("app_orgs", "which orgs an app serves"),
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),
+    ("streams", "where apps want events of Shared Signals: the platform's own"),
     ("platform_events", "the platform's own record"),
     ("revocation_feed", "what apps are told of revocations: opaque ids alone"),
     ("revocation_feed_head", "the newest position of the feed: one row, of nobody"),
@@ -32,7 +33,7 @@ pub const ENCLOSED: &[(&str, &[&str])] = &[
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
-               "refresh_families", "deprovisionings", "held_people", "logouts", "scim_requests",
+               "refresh_families", "deprovisionings", "held_people", "logouts", "stream_events", "scim_requests",
                "scim_request_people"]),
 ];
 

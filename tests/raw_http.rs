@@ -140,7 +140,10 @@ pub fn dialect(path: &str) -> Dialect {
         Dialect::Scim
     } else if path.starts_with("/signals/") && path.ends_with("/events") {
         Dialect::Events
-    } else if path.starts_with("/signals/") || path.ends_with("/backchannel-logout") {
+    } else if path.starts_with("/signals/")
+        || path.starts_with("/ssf/")
+        || path.ends_with("/backchannel-logout")
+    {
         Dialect::OAuth
     } else if path.starts_with("/oauth2/")
         && !path.starts_with("/oauth2/authorize")

@@ -7,7 +7,10 @@ use crate::house::{
     walk::{claims, is_active, refresh, text, tokens},
 };
 use idp_fixtures::OidcIdp;
-use model::{Chance, ids::{ConnectionId, EventId}};
+use model::{
+    Chance,
+    ids::{ConnectionId, EventId},
+};
 use serde_json::{Map, Value, json};
 use vestibule::seams::SystemChance;
 
@@ -30,12 +33,7 @@ fn typ(typ: &str) -> Map<String, Value> {
 }
 
 /// A request as the identity provider makes it: status, and what was said.
-async fn post(
-    house: &House,
-    path: &str,
-    bearer: Option<&str>,
-    (kind, body): (&str, String),
-) -> (u16, Value) {
+async fn post(house: &House, path: &str, bearer: Option<&str>, (kind, body): (&str, String)) -> (u16, Value) {
     let mut request = house.http.post(house.url(path)).header("content-type", kind).body(body);
     if let Some(token) = bearer {
         request = request.bearer_auth(token);
@@ -118,7 +116,9 @@ async fn a_logout_token_ends_its_session_and_its_persons() {
     idp.set_claim("sid", json!("upstream-2"));
     let second = sign_in(house, &tenant, &grace).await.unwrap();
     // Neither a session that nobody has here, nor another person's with this one's name, ends anything.
-    for nobody in [json!({"sid": "upstream-3"}), json!({"sid": "upstream-1", "sub": "else"}), json!({"sub": "x"})] {
+    for nobody in
+        [json!({"sid": "upstream-3"}), json!({"sid": "upstream-1", "sub": "else"}), json!({"sub": "x"})]
+    {
         assert_eq!(log_out(house, con, &logout_token(&idp, nobody)).await.0, 200);
     }
     assert!(alive(house, &tenant, &first).await && alive(house, &tenant, &second).await);
@@ -148,7 +148,8 @@ async fn threat_17_no_other_token_of_the_providers_is_a_signal() {
     let live = sign_in(house, &tenant, &grace).await.unwrap();
     let logout = logout_token(&idp, json!({"sub": sub}));
     let revocation = revocation_token(house, &idp, con, json!({}));
-    let set = event(house, &idp, con, &format!("{CAEP}session-revoked"), json!({"sub_id": person(&idp, &grace)}));
+    let set =
+        event(house, &idp, con, &format!("{CAEP}session-revoked"), json!({"sub_id": person(&idp, &grace)}));
     let at = now().secs();
     let id_token = json!({"iss": idp.issuer(), "aud": "vestibule", "sub": sub, "iat": at, "exp": at + 60, "nonce": "n", "jti": jti()});
     let id_token = idp.sign(typ("JWT"), &id_token).unwrap();
@@ -255,13 +256,17 @@ async fn universal_logout_ends_everything_of_a_person_refresh_tokens_too() {
     let path = format!("/orgs/{}/users/{user}/deprovisionings", tenant.slug);
     let (_, list) = house.api("GET", &tenant.org_key, &path, None).await;
     assert_eq!(list["data"].as_array().unwrap().len(), 3, "a receipt each");
-    assert_eq!((&list["data"][0]["cause"], &list["data"][0]["sessions_ended"]), (&json!("global_token_revocation"), &json!(1)));
+    assert_eq!(
+        (&list["data"][0]["cause"], &list["data"][0]["sessions_ended"]),
+        (&json!("global_token_revocation"), &json!(1))
+    );
     // What is wrong is said, and ends nothing.
     let path = format!("/signals/{con}/global-token-revocation");
-    for body in ["", "{}", r#"{"sub_id":{"format":"uid","id":"x"}}"#, r#"{"subject":{"format":"email","email":"a"}}"#] {
+    for body in
+        ["", "{}", r#"{"sub_id":{"format":"uid","id":"x"}}"#, r#"{"subject":{"format":"email","email":"a"}}"#]
+    {
         let token = revocation_token(house, &idp, con, json!({}));
-        let (status, said) =
-            post(house, &path, Some(&token), ("application/json", body.to_owned())).await;
+        let (status, said) = post(house, &path, Some(&token), ("application/json", body.to_owned())).await;
         assert_eq!((status, &said["error_description"]), (400, &json!("signals.body")), "{body}");
     }
     let good = json!({"sub_id": person(&idp, &grace)}).to_string();
@@ -273,7 +278,9 @@ async fn universal_logout_ends_everything_of_a_person_refresh_tokens_too() {
     let unknown = json!({"format": "iss_sub", "iss": idp.issuer(), "sub": "nobody"});
     assert_eq!(revoke(house, con, &token, unknown).await.0, 404);
     let at = now().secs();
-    for more in [json!({"exp": at - 61}), json!({"iat": at - 700}), json!({"exp": null}), json!({"jti": null})] {
+    for more in
+        [json!({"exp": at - 61}), json!({"iat": at - 700}), json!({"exp": null}), json!({"jti": null})]
+    {
         let token = revocation_token(house, &idp, con, more.clone());
         assert_eq!(revoke(house, con, &token, person(&idp, &grace)).await.0, 401, "{more}");
     }
@@ -327,7 +334,8 @@ async fn events_end_what_they_say_and_others_are_only_noted() {
         (json!({"events": {"a": {}, "b": {}}}), "invalid_request"),
         (json!({"sub_id": null}), "invalid_request"),
     ] {
-        let set = event(house, &idp, con, &format!("{CAEP}session-revoked"), merged(more.clone(), spoil.clone()));
+        let set =
+            event(house, &idp, con, &format!("{CAEP}session-revoked"), merged(more.clone(), spoil.clone()));
         let (status, said) = push(house, con, &set).await;
         assert_eq!((status, &said["err"]), (400, &json!(err)), "{spoil}");
         assert!(said["description"].is_string());
@@ -361,7 +369,10 @@ async fn a_saml_connection_names_whose_signals_it_heeds() {
     for wrong in ["http://10.0.0.1/keys", "https://169.254.169.254/keys", "ftp://x.example/"] {
         let body = json!({"signals": {"issuer": "x", "jwks_url": wrong}});
         let (status, said) = house.api("PATCH", &house.platform_key, &path, Some(body)).await;
-        assert_eq!((status, &said["code"], &said["field"]), (400, &json!("api.url_refused"), &json!("signals.jwks_url")));
+        assert_eq!(
+            (status, &said["code"], &said["field"]),
+            (400, &json!("api.url_refused"), &json!("signals.jwks_url"))
+        );
     }
     let (status, said) = house.api("PATCH", &house.platform_key, &path, Some(body)).await;
     assert_eq!((status, &said["config"]["signals"]), (200, &signals), "{said}");
@@ -378,7 +389,11 @@ async fn a_saml_connection_names_whose_signals_it_heeds() {
     let (status, said) = house.api("PATCH", &house.platform_key, &path, Some(json!({"signals": null}))).await;
     assert_eq!((status, &said["config"]["signals"]), (200, &Value::Null));
     assert_eq!(revoke(house, con, &token(), email).await.0, 401);
-    assert_eq!(log_out(house, con, &logout_token(&idp, json!({"sub": ada}))).await.0, 400, "no logout token for SAML");
+    assert_eq!(
+        log_out(house, con, &logout_token(&idp, json!({"sub": ada}))).await.0,
+        400,
+        "no logout token for SAML"
+    );
     assert!(alive(house, &tenant, &again).await);
 }
 
@@ -393,7 +408,8 @@ async fn threat_7_a_disabled_connection_has_no_say() {
     assert_eq!(house.api("POST", &tenant.org_key, &path, None).await.0, 200);
     let token = revocation_token(house, &idp, con, json!({}));
     assert_eq!(revoke(house, con, &token, person(&idp, &grace)).await.0, 404);
-    let set = event(house, &idp, con, &format!("{CAEP}session-revoked"), json!({"sub_id": person(&idp, &grace)}));
+    let set =
+        event(house, &idp, con, &format!("{CAEP}session-revoked"), json!({"sub_id": person(&idp, &grace)}));
     assert_eq!(push(house, con, &set).await.0, 404);
     assert_eq!(log_out(house, con, &logout_token(&idp, json!({"sub": "x"}))).await.0, 404);
     let nobody = ConnectionId::new(now(), &SystemChance);
@@ -414,7 +430,8 @@ async fn a_connection_means_its_own_people_and_their_sessions_by_it() {
     let own = Tenant { connection: saml, ..tenant };
     let start = crate::house::authorize_url(house, &own, &[("connection", &saml.to_string())]);
     let mut browser = idp_fixtures::Browser::new().unwrap();
-    let page = browser.sign_in_until(&start, &ada, "pw", |p| p.field("SAMLResponse").is_some()).await.unwrap();
+    let page =
+        browser.sign_in_until(&start, &ada, "pw", |p| p.field("SAMLResponse").is_some()).await.unwrap();
     let (answer, relay) = (page.field("SAMLResponse").unwrap(), page.field("RelayState").unwrap());
     let fields = [("SAMLResponse", answer.as_str()), ("RelayState", relay.as_str())];
     let page = browser.post_once(&house.gw.links.saml_acs(saml), &fields).await.unwrap();
@@ -429,7 +446,9 @@ async fn a_connection_means_its_own_people_and_their_sessions_by_it() {
         let set = event(house, &idp, con, &format!("{CAEP}session-revoked"), json!({"sub_id": subject}));
         assert_eq!(push(house, con, &set).await.0, 202);
     }
-    for more in [json!({"sub": ada}), json!({"sid": ada}), json!({"sub": idp.subject(&grace, "vestibule").unwrap()})] {
+    for more in
+        [json!({"sub": ada}), json!({"sid": ada}), json!({"sub": idp.subject(&grace, "vestibule").unwrap()})]
+    {
         assert_eq!(log_out(house, con, &logout_token(&idp, more)).await.0, 200);
     }
     assert!(alive(house, &own, &live).await);

@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, called_url, web_url},
+    administer::{Loopback, PRINTABLE, Page, WEB_URL, called_url, name_of, web_url},
 };
 use model::{
     Secret, Timestamp, TokenDigest,

@@ -2,7 +2,7 @@
 
 use crate::{
     feed::Feed, feed_acks::Acks, providers::Providers, refusals::Strangers, request_log::RequestLog,
-    uses::Uses,
+    streams::SetKeyCell, uses::Uses,
 };
 use model::{
     Chance, Timestamp,
@@ -132,6 +132,7 @@ pub struct Gateway {
     pub live: Option<Live>,
     pub keys: Arc<KeyRing>,
     pub refresh_key: Arc<RefreshKey>,
+    pub set_key: Arc<SetKeyCell>,
     pub chance: Arc<dyn Chance>,
     pub clock: fn() -> Timestamp,
     pub outbound: Arc<dyn Outbound>,

@@ -49,6 +49,7 @@ pub mod revoke;
 pub mod scim_access;
 pub mod signal_source;
 pub mod signals;
+pub mod streams;
 pub mod uses;
 
 pub use error::FlowError;

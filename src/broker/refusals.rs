@@ -88,12 +88,7 @@ pub(crate) fn note<T>(
 }
 
 /// Counts one for the org.
-pub(crate) fn count(
-    gw: &Gateway,
-    scope: &OrgScope<Visitor>,
-    connection: ConnectionId,
-    refusal: &Refusal,
-) {
+pub(crate) fn count(gw: &Gateway, scope: &OrgScope<Visitor>, connection: ConnectionId, refusal: &Refusal) {
     let (origin, facts) = (scope.origin(), &refusal.facts);
     let sample = RefusalSample {
         at: origin.at,

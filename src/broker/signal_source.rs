@@ -4,9 +4,9 @@
 
 use crate::{
     FlowError, Gateway,
+    administer::PRINTABLE,
     administer::{WEB_URL, called_url},
     administer_connection::{ENTITY_ID_CHARS_MAX, text_of},
-    administer::PRINTABLE,
     begin::SamlConfig,
     begin_oidc::OidcConfig,
 };
@@ -114,12 +114,7 @@ impl Heeded {
     }
 
     /// Its keys; `anew`: those that are kept verified nothing.
-    pub(crate) async fn keys(
-        &self,
-        gw: &Gateway,
-        now: Timestamp,
-        anew: bool,
-    ) -> Result<Arc<Jwks>, Refusal> {
+    pub(crate) async fn keys(&self, gw: &Gateway, now: Timestamp, anew: bool) -> Result<Arc<Jwks>, Refusal> {
         match &self.keys {
             Keys::At(url) => {
                 gw.providers.keys_at(self.connection, url, gw.outbound.as_ref(), (now, anew)).await

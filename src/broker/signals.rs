@@ -3,12 +3,7 @@
 //! beats: its keys are read, its signature is judged, and what it ends is one transaction, by the one story
 //! (`revoke`). Only people and sessions of that connection are meant, whatever it calls them.
 
-use crate::{
-    FlowError, Gateway,
-    counted::SIGNALS,
-    refusals, revoke,
-    signal_source::Heeded,
-};
+use crate::{FlowError, Gateway, counted::SIGNALS, refusals, revoke, signal_source::Heeded};
 use model::{
     Refusal, Timestamp,
     ids::{ConnectionId, DeprovisioningId, UserId},
@@ -18,7 +13,10 @@ use model::{
 };
 use oidc::{
     provider::Jwks,
-    signal::{About, Event, Expected, Happened, Once, Who, event_token, logout_token, revocation_body, revocation_token},
+    signal::{
+        About, Event, Expected, Happened, Once, Who, event_token, logout_token, revocation_body,
+        revocation_token,
+    },
 };
 use std::collections::BTreeSet;
 use store::{Call, ConnectionState, OrgScope, Revoked, TenantTx, Upstream, Visitor};

@@ -48,7 +48,7 @@ pub const ROUTES: &[Entry] = &[
 
 /// Does a program ask here, and no browser?
 pub(super) fn is_here(path: &str) -> bool {
-    path.starts_with("/signals/") || (path.starts_with("/oidc/") && path.ends_with("/backchannel-logout"))
+    path.starts_with("/signals/") || (path.starts_with("/oidc/") && path.contains("/backchannel-logout"))
 }
 
 /// No signal is as large as this; the judges have bounds of their own.
@@ -93,7 +93,8 @@ async fn logout(req: HttpRequest, con: Path<String>, body: Body, gw: Data<Gatewa
     let answer = async {
         bounded(&body)?;
         let mut form = form(&req, &body)?;
-        let missing = || FlowError::invalid("oauth.invalid_request", "logout_token", "logout_token is missing");
+        let missing =
+            || FlowError::invalid("oauth.invalid_request", "logout_token", "logout_token is missing");
         let token = form.remove("logout_token").ok_or_else(missing)?;
         told(&req, &gw, &con, Signal::Logout { token }).await
     };
@@ -147,7 +148,10 @@ async fn event(req: HttpRequest, con: Path<String>, body: Body, gw: Data<Gateway
 /// RFC 8935 2.4.
 fn set_error(error: &FlowError) -> &'static str {
     match error.code() {
-        "signals.signature" | "signals.header" | "oidc.provider_unreachable" | "oidc.jwks_malformed"
+        "signals.signature"
+        | "signals.header"
+        | "oidc.provider_unreachable"
+        | "oidc.jwks_malformed"
         | "oidc.jwks_empty" => "invalid_key",
         "signals.issuer" => "invalid_issuer",
         "signals.audience" => "invalid_audience",

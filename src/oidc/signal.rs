@@ -86,7 +86,10 @@ const ENDING: [(&str, &str); 5] = [
     ("https://schemas.openid.net/secevent/caep/event-type/credential-change", "caep_credential_change"),
     ("https://schemas.openid.net/secevent/risc/event-type/account-disabled", "risc_account_disabled"),
     ("https://schemas.openid.net/secevent/risc/event-type/account-purged", "risc_account_purged"),
-    ("https://schemas.openid.net/secevent/risc/event-type/credential-compromise", "risc_credential_compromise"),
+    (
+        "https://schemas.openid.net/secevent/risc/event-type/credential-compromise",
+        "risc_credential_compromise",
+    ),
 ];
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 
@@ -163,12 +166,7 @@ pub fn revocation_body(bytes: &[u8]) -> Result<Who, Refusal> {
 /// Those of the signature; then `oidc.claim` (also `sub` or `exp`, which no such token has), `signals.issuer`,
 /// `signals.audience`, `signals.expired` (too old), `signals.issued_in_future`, `signals.event` (not exactly
 /// one), `signals.subject` (no `sub_id`).
-pub fn event_token(
-    jwt: &str,
-    jwks: &Jwks,
-    expected: Expected<'_>,
-    now: Timestamp,
-) -> Result<Event, Refusal> {
+pub fn event_token(jwt: &str, jwks: &Jwks, expected: Expected<'_>, now: Timestamp) -> Result<Event, Refusal> {
     let claims = open(jwt, Typ { name: "secevent+jwt", may_lack: false }, jwks)?;
     let once = hold(&claims, expected, EVENT_AGE_SECS_MAX, now)?;
     // SSF 1.0, 4.1: they would make it pass for a token that lets somebody in.
@@ -194,7 +192,9 @@ pub fn event_token(
 fn hold(claims: &Claims, expected: Expected<'_>, age_max: i64, now: Timestamp) -> Result<Once, Refusal> {
     let iss = claims.text("iss", TEXT_BYTES_MAX)?;
     if iss != expected.issuer {
-        return Err(Refusal::proven("signals.issuer").with("expected", expected.issuer).with("received", iss));
+        return Err(Refusal::proven("signals.issuer")
+            .with("expected", expected.issuer)
+            .with("received", iss));
     }
     let audiences = match claims.0.get("aud") {
         Some(Value::String(_)) => vec![claims.text("aud", TEXT_BYTES_MAX)?],

@@ -60,7 +60,9 @@ fn readers() -> [Reader; 3] {
         },
         Reader {
             typ: "secevent+jwt",
-            honest: base(json!({"sub_id": {"format": "email", "email": "a@b.example"}, "events": {CAEP: {}}})),
+            honest: base(
+                json!({"sub_id": {"format": "email", "email": "a@b.example"}, "events": {CAEP: {}}}),
+            ),
             read: |jwt, jwks| event_token(jwt, jwks, EXPECTED, NOW).map(drop),
         },
     ]
@@ -247,10 +249,7 @@ fn a_subject_is_read_whole_or_not_at_all() {
         about(json!({"format": "complex", "user": user, "session": opaque})),
         Some(About { who: who.clone(), session: session.clone() })
     );
-    assert_eq!(
-        about(json!({"format": "complex", "session": opaque})),
-        Some(About { who: None, session })
-    );
+    assert_eq!(about(json!({"format": "complex", "session": opaque})), Some(About { who: None, session }));
     for unread in [
         json!({"format": "phone_number", "phone_number": "+1"}),
         json!({"format": "iss_sub", "iss": "i"}),

@@ -45,6 +45,8 @@ mod sessions;
 mod sign_in_gifts;
 mod signals;
 mod sizes;
+mod stream_events;
+mod streams;
 mod sweep;
 mod teams;
 mod turns;
@@ -92,6 +94,10 @@ pub use scope::{
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
+pub use stream_events::{
+    ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, PAUSED_SECS, SESSION_REVOKED, STREAM_UPDATED, VERIFICATION,
+};
+pub use streams::{Stream, StreamSettings, StreamStatus};
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};

@@ -2,7 +2,10 @@
 //! transaction of the act.
 
 use crate::{Operator, Result};
-use model::{Chance, Timestamp, ids::EventId};
+use model::{
+    Chance, Timestamp,
+    ids::{AppId, EventId},
+};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -13,6 +16,10 @@ pub enum PlatformActor {
     Operator(Operator),
     /// Whoever holds the database, at the command line.
     CommandLine,
+    /// An app, on what is its own.
+    App(AppId),
+    /// Nobody: a job.
+    Job,
 }
 
 impl From<Operator> for PlatformActor {
@@ -39,6 +46,8 @@ pub(crate) async fn note(
     let actor = match act.by {
         PlatformActor::Operator(operator) => operator.key.to_string(),
         PlatformActor::CommandLine => "command_line".to_owned(),
+        PlatformActor::App(app) => app.to_string(),
+        PlatformActor::Job => "job".to_owned(),
     };
     sqlx::query(
         "INSERT INTO platform_events (evt_id, at, actor, action, target, request_id)

@@ -12,4 +12,5 @@ pub mod logout;
 pub mod mint;
 pub mod refresh;
 pub mod seal;
+pub mod set;
 mod text;
