@@ -48,6 +48,7 @@ CREATE TABLE vst.stream_events (
     PRIMARY KEY (org_id, out_id),
     UNIQUE (org_id, ses_id, app_id)
 );
+CREATE INDEX stream_events_by_seq ON vst.stream_events (org_id, seq);
 CREATE INDEX stream_events_waiting ON vst.stream_events (org_id, next_at) WHERE state = 'waiting';
 CREATE INDEX stream_events_done ON vst.stream_events (org_id, done_at) WHERE done_at IS NOT NULL;
 SELECT vst.enclose('vst.stream_events', 'seat', 'SELECT, INSERT, UPDATE, DELETE');

@@ -137,6 +137,17 @@ async fn an_app_is_told_of_a_person_who_goes_and_comes_back_and_of_no_other_orgs
     assert!(told.iter().all(|(_, said)| said["sub_id"] == subject), "{told:?}");
     let revoked = told.iter().find(|(uri, _)| uri == CAEP).unwrap();
     assert_eq!(revoked.1["events"][CAEP]["reason_admin"]["en"], "scim_deactivated");
+    let path = format!("/orgs/{}/users/{user}/deprovisionings", tenant.slug);
+    let mut named = Value::Null;
+    for _ in 0..50 {
+        let (_, list) = house.api("GET", &tenant.org_key, &path, None).await;
+        named = list["data"][0]["apps"][0].clone();
+        if named["stream"]["acknowledged"] == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((&named["client_id"], &named["stream"]["acknowledged"]), (&json!(tenant.app.id), &json!(1)));
     set_active(house, &tenant, &user, true).await;
     let told = all_heard(house, &tenant.app, &ears.wait_for(6).await).await;
     assert_eq!((told[5].0.as_str(), &told[5].1["sub_id"]), (ENABLED, &subject));
@@ -180,7 +191,10 @@ async fn one_session_is_told_as_one_and_what_ends_many_as_each() {
 #[tokio::test]
 async fn a_stream_is_its_apps_own_and_its_header_is_never_shown() {
     let house = house();
-    let (app, other) = (house.app(0).await, house.app(0).await);
+    let (tenant, other) = (house.tenant().await, house.tenant().await);
+    own_app(house, &tenant).await;
+    own_app(house, &other).await;
+    let (app, other) = (tenant.app, other.app);
     let ears = Served::start(|_| Reply::status(202)).await;
     assert_eq!(ask(house, &app, "GET", "/ssf/streams", None).await, (200, json!([])));
     let made = stream(house, &app, &ears.url).await;

@@ -10,7 +10,10 @@ use broker::{
 };
 use model::ids::OrgId;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 use store::{
     ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, Job, OrgScope, PAUSED_SECS, SESSION_REVOKED, STREAM_UPDATED,
     Stream, StreamStatus, VERIFICATION,
@@ -42,8 +45,8 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
         tx.commit_housekeeping().await?;
         let mut streams = BTreeMap::new();
         for due in &claimed {
-            if !streams.contains_key(&due.app) {
-                streams.insert(due.app, serving(gw, org, due).await?);
+            if let Entry::Vacant(unread) = streams.entry(due.app) {
+                unread.insert(serving(gw, org, due).await?);
             }
         }
         (claimed, streams)

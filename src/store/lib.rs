@@ -66,7 +66,7 @@ pub use groups::{Group, ListedGroup, MemberEdit};
 pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, LastKey, PlatformKey};
-pub use logouts::{AppTold, DueLogout, ToldByBackchannel, ToldByFeed};
+pub use logouts::{AppTold, DueLogout, ToldByBackchannel, ToldByFeed, ToldByStream};
 pub use migrate::migrate;
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
