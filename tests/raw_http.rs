@@ -140,14 +140,11 @@ pub fn dialect(path: &str) -> Dialect {
         Dialect::Scim
     } else if path.starts_with("/signals/") && path.ends_with("/events") {
         Dialect::Events
-    } else if path.starts_with("/signals/")
-        || path.starts_with("/ssf/")
+    } else if ["/signals/", "/ssf/"].iter().any(|begin| path.starts_with(begin))
         || path.ends_with("/backchannel-logout")
-    {
-        Dialect::OAuth
-    } else if path.starts_with("/oauth2/")
-        && !path.starts_with("/oauth2/authorize")
-        && !path.starts_with("/oauth2/logout")
+        || (path.starts_with("/oauth2/")
+            && !path.starts_with("/oauth2/authorize")
+            && !path.starts_with("/oauth2/logout"))
     {
         Dialect::OAuth
     } else {
