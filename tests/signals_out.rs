@@ -4,7 +4,7 @@
 use crate::house::{
     House, Tenant, TestApp, house,
     served::{Asked, Reply, Served},
-    walk::{claims, text, tokens},
+    walk::{claims, param, redeem, text, to_the_acs, tokens},
 };
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -179,10 +179,16 @@ async fn one_session_is_told_as_one_and_what_ends_many_as_each() {
     let session = |sid: &str| json!({"format": "opaque", "id": sid});
     let whole = json!({"format": "complex", "user": user, "session": session(&id(&first, "sid"))});
     assert_eq!((uri.as_str(), &said["sub_id"]), (CAEP, &whole));
+    // By the person, on their own seat.
+    let mut door = to_the_acs(house, &tenant).await;
+    let (_, left) = redeem(house, &tenant, &param(&door.post().await, "code")).await;
+    assert_eq!(door.browser.post_once(&house.url("/logout"), &[]).await.unwrap().status, 200);
+    let (_, said) = heard(house, &tenant.app, &ears.wait_for(2).await[1]).await;
+    assert_eq!(said["sub_id"]["session"], session(&id(&left, "sid")));
     let (second, third) = (tokens(house, &tenant).await, tokens(house, &tenant).await);
     let path = format!("/orgs/{}/revoke", tenant.slug);
     assert!(house.api("POST", &tenant.org_key, &path, None).await.0 < 300);
-    let told = all_heard(house, &tenant.app, &ears.wait_for(3).await[1..]).await;
+    let told = all_heard(house, &tenant.app, &ears.wait_for(4).await[2..]).await;
     let ended: BTreeSet<String> =
         told.iter().map(|(_, said)| text(&said["sub_id"]["session"], "id").to_owned()).collect();
     assert_eq!(ended, BTreeSet::from([id(&second, "sid"), id(&third, "sid")]));
