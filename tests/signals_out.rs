@@ -228,6 +228,13 @@ async fn a_stream_is_its_apps_own_and_its_header_is_never_shown() {
         let (status, said) = ask(house, &other, method, &path, body).await;
         assert_eq!((status, &said["error_description"]), (404, &json!("not_found")), "{method} {path}");
     }
+    // Nor by a stream of its own.
+    let own = stream(house, &other, &ears.url).await;
+    for path in [one.clone(), format!("/ssf/status?stream_id={id}")] {
+        assert_eq!(ask(house, &other, "GET", &path, None).await.0, 404, "{path}");
+    }
+    let gone = format!("/ssf/streams?stream_id={}", text(&own, "stream_id"));
+    assert_eq!(ask(house, &other, "DELETE", &gone, None).await.0, 204);
     let patch = json!({"stream_id": id, "events_requested": [DISABLED, "https://x.example/other"], "description": "d"});
     let (status, said) = ask(house, &app, "PATCH", "/ssf/streams", Some(patch)).await;
     assert_eq!(
@@ -334,4 +341,31 @@ async fn a_stream_whose_receiver_acknowledges_nothing_is_paused_and_told_so() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("not told");
+}
+
+/// Threat 32: what was written while an app served an org is not sent when it serves it no more.
+#[tokio::test]
+async fn an_app_that_serves_an_org_no_more_is_not_told_what_waited() {
+    let house = house();
+    let (tenant, other) = (house.tenant().await, house.tenant().await);
+    own_app(house, &tenant).await;
+    let ears = Served::start(|_| Reply::status(503)).await;
+    let id = text(&stream(house, &tenant.app, &ears.url).await, "stream_id").to_owned();
+    let user = person(house, &tenant).await;
+    set_active(house, &tenant, &user, false).await;
+    ears.wait_for(2).await;
+    let path = format!("/apps/{}", tenant.app.id);
+    let orgs = json!({"orgs": [other.org]});
+    assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(orgs)).await.0, 200);
+    // One may be on its way.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let sent = ears.seen().len();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(ears.seen().len(), sent);
+    let status = format!("/ssf/status?stream_id={id}");
+    assert_eq!(
+        ask(house, &tenant.app, "GET", &status, None).await.1["status"],
+        "enabled",
+        "no fault of its own"
+    );
 }
