@@ -8,12 +8,18 @@ use aws_lc_rs::{
     digest,
     encoding::{AsDer, Pkcs8V1Der},
     rand::SystemRandom,
-    rsa::{KeyPair, KeySize, PublicKeyComponents},
+    rsa::{KeyPair, KeySize},
     signature::{KeyPair as _, RSA_PKCS1_SHA256},
 };
 use model::{Secret, Timestamp};
 use serde_json::{Value, json};
 use std::fmt;
+
+/// Where the modulus stands in the DER of an RSAPublicKey of 2048 bits (RFC 8017 A.1.1): after the headers of the
+/// SEQUENCE and the INTEGER, and one zero octet. The exponent is 65537 and comes last. No other size is kept.
+const MODULUS: std::ops::Range<usize> = 9..265;
+const EXPONENT: [u8; 5] = [2, 3, 1, 0, 1];
+const DER_BYTES: usize = 270;
 
 /// The key, and its public half.
 pub struct SetKey {
@@ -35,11 +41,9 @@ impl SetKey {
     /// Reads what `generate` made.
     pub fn from_pkcs8(der: &Secret<Vec<u8>>) -> Result<Self, KeyFault> {
         let pair = KeyPair::from_pkcs8(der.reveal()).map_err(|_| KeyFault::NotPkcs8)?;
-        if pair.public_modulus_len() < 256 {
-            return Err(KeyFault::NotPkcs8);
-        }
-        let parts: PublicKeyComponents<Vec<u8>> = pair.public_key().into();
-        let (n, e) = (encode(&parts.n), encode(&parts.e));
+        let der = pair.public_key().as_ref();
+        let modulus = der.get(MODULUS).filter(|_| der.ends_with(&EXPONENT) && der.len() == DER_BYTES);
+        let (n, e) = (encode(modulus.ok_or(KeyFault::NotPkcs8)?), encode(&[1, 0, 1]));
         // RFC 7638 3.2.
         let members = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
         let kid = encode(digest::digest(&digest::SHA256, members.as_bytes()).as_ref());
