@@ -13,6 +13,7 @@ use crate::{
     signing::SigningKey,
 };
 use actix_web::{HttpResponse, web};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::Timestamp;
 use serde_json::{Map, Value, json};
 use std::{
@@ -125,6 +126,25 @@ impl OidcIdp {
     /// Ends every access token at once: introspection says so, userinfo refuses.
     pub fn revoke_access_tokens(&self) {
         self.op.with(|s| s.access_tokens.clear());
+    }
+    /// Signs a token of any kind: the header is given `alg` and `kid`, unless it has them.
+    pub fn sign(&self, mut header: Map<String, Value>, claims: &Value) -> Result<String, FixtureError> {
+        let own = [("alg", json!("RS256")), ("kid", json!(self.op.key.kid))];
+        for (name, value) in own {
+            header.entry(name).or_insert(value);
+        }
+        let part = |value: &str| URL_SAFE_NO_PAD.encode(value);
+        let message = format!("{}.{}", part(&Value::Object(header).to_string()), part(&claims.to_string()));
+        let signature = self.op.key.sign(message.as_bytes())?;
+        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+    /// Where its keys are.
+    pub fn jwks_url(&self) -> String {
+        format!("{}/jwks", self.base_url())
+    }
+    /// The subject by which a client knows this person.
+    pub fn subject(&self, login: &str, client_id: &str) -> Option<String> {
+        Some(self.op.people.find(login)?.stable_id(client_id))
     }
     /// Writes `value` into every ID token from now on in place of the honest claim; null leaves it out.
     pub fn set_claim(&self, name: &str, value: Value) {

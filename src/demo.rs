@@ -318,6 +318,7 @@ async fn connect(tx: &mut store::TenantTx, seed: &Seed<'_>) -> Result<Connection
                 jit: Some(true),
                 subject_is_external_id: false,
                 allow_idp_initiated: false,
+                signals: None,
             };
             (ConnectionKind::Saml, "Okta", serde_json::to_value(config)?, None)
         }
@@ -330,6 +331,7 @@ async fn connect(tx: &mut store::TenantTx, seed: &Seed<'_>) -> Result<Connection
                 trust_email: false,
                 groups_claim: Some("groups".to_owned()),
                 hosts: BTreeSet::new(),
+                signals: None,
             };
             (ConnectionKind::Oidc, "Entra", serde_json::to_value(config)?, Some(*secret))
         }

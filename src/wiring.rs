@@ -208,6 +208,7 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         live,
         keys: Arc::new(keys),
         refresh_key: Arc::new(RefreshKey::new(Secret::new(refresh))),
+        set_key: Arc::default(),
         chance: Arc::new(SystemChance),
         clock: || SystemClock.now(),
         outbound: Arc::new(Guarded(sockets)),

@@ -95,6 +95,10 @@ fn kind(entry: &Entry) -> &'static str {
     match dialect(entry.path) {
         Dialect::Api => "application/json",
         Dialect::Scim => "application/scim+json",
+        Dialect::Events => "application/secevent+jwt",
+        Dialect::OAuth if ["/signals/", "/ssf/"].iter().any(|begin| entry.path.starts_with(begin)) => {
+            "application/json"
+        }
         Dialect::OAuth | Dialect::Browser => "application/x-www-form-urlencoded",
     }
 }

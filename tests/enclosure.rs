@@ -17,6 +17,7 @@ pub const OPEN: &[(&str, &str)] = &[
     ("app_orgs", "which orgs an app serves"),
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),
+    ("streams", "where apps want events of Shared Signals: the platform's own"),
     ("platform_events", "the platform's own record"),
     ("signing_keys", "the platform's own keys, the private halves sealed"),
     ("signing_keys_head", "the number of the signing keys as they are: one row, of nobody"),
@@ -34,7 +35,7 @@ pub const ENCLOSED: &[(&str, &[&str])] = &[
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
-               "refresh_families", "deprovisionings", "held_people", "logouts", "scim_requests",
+               "refresh_families", "deprovisionings", "held_people", "logouts", "stream_events", "scim_requests",
                "scim_request_people"]),
 ];
 

@@ -51,6 +51,7 @@ async fn open(house: &'static House, tenant: Arc<Tenant>, user: UserId) -> Opene
             amr: &[],
             auth_time: now(),
             expires_at,
+            upstream: None,
         };
         let code = NewCode {
             digest: &digest,

@@ -69,6 +69,8 @@ mod seats;
 mod session_limits;
 mod sign_in_asked;
 mod sign_in_gifts;
+mod signals_in;
+mod signals_out;
 mod signing_keys;
 mod start_refused;
 mod states;

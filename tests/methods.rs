@@ -23,7 +23,7 @@ async fn ask(house: &House, tenant: &Tenant, method: &str, path: &str) -> Said {
     let credential = match dialect(path) {
         Dialect::Scim => Some(&tenant.scim_token),
         Dialect::Api => Some(&tenant.org_key),
-        Dialect::OAuth | Dialect::Browser => None,
+        Dialect::OAuth | Dialect::Events | Dialect::Browser => None,
     };
     headers.extend(credential.map(|text| ("Authorization".to_owned(), format!("Bearer {text}"))));
     let raw = Raw { method: method.to_owned(), target: path.as_bytes().to_vec(), headers, body: None };

@@ -124,6 +124,8 @@ pub enum Dialect {
     Api,
     Scim,
     OAuth,
+    /// RFC 8935.
+    Events,
     Browser,
 }
 
@@ -136,9 +138,13 @@ pub fn dialect(path: &str) -> Dialect {
         Dialect::Api
     } else if path.starts_with("/scim/") || scim {
         Dialect::Scim
-    } else if path.starts_with("/oauth2/")
-        && !path.starts_with("/oauth2/authorize")
-        && !path.starts_with("/oauth2/logout")
+    } else if path.starts_with("/signals/") && path.ends_with("/events") {
+        Dialect::Events
+    } else if ["/signals/", "/ssf/"].iter().any(|begin| path.starts_with(begin))
+        || path.ends_with("/backchannel-logout")
+        || (path.starts_with("/oauth2/")
+            && !path.starts_with("/oauth2/authorize")
+            && !path.starts_with("/oauth2/logout"))
     {
         Dialect::OAuth
     } else {
@@ -166,6 +172,16 @@ const OAUTH: &[&str] = &[
     "invalid_token",
     "access_denied",
     "temporarily_unavailable",
+];
+
+/// What RFC 8935 2.4 names.
+const SET: &[&str] = &[
+    "invalid_request",
+    "invalid_key",
+    "invalid_issuer",
+    "invalid_audience",
+    "authentication_failed",
+    "access_denied",
 ];
 
 /// What is wrong with an answer, if anything is. `said` is to a request at this path.
@@ -201,6 +217,10 @@ pub fn fault(path: &str, said: &Said) -> Option<String> {
         }
         Dialect::OAuth => {
             kind == "application/json" && OAUTH.contains(&json["error"].as_str().unwrap_or_default())
+        }
+        Dialect::Events => {
+            let err = json["err"].as_str().or(json["error"].as_str()).unwrap_or_default();
+            kind == "application/json" && [SET, OAUTH].iter().any(|words| words.contains(&err))
         }
         Dialect::Browser => {
             kind.starts_with("text/html") && (said.status == 404 || listed(said.header("X-Vestibule-Code")))

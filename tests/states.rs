@@ -76,7 +76,7 @@ fn filled(entry: &Entry, tenant: &Tenant) -> String {
     };
     let part = |part: &str| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
         Some("org" | "slug") => tenant.slug.clone(),
-        Some("con") if entry.path.starts_with("/saml") || entry.path.starts_with("/oidc") => {
+        Some("con") if ["/saml", "/oidc", "/signals"].iter().any(|begin| entry.path.starts_with(begin)) => {
             tenant.connection.to_string()
         }
         Some("host") => format!("login.{}", tenant.domain),
@@ -173,6 +173,22 @@ async fn walked(
         "GET /oidc/{con}/initiate" => {
             let url = house.url(&filled(entry, tenant));
             one("OIDC tile, at SAML's", page(stranger.get_once(&url).await.unwrap()))
+        }
+        // A tenant's connection is SAML's, and names nobody for signals.
+        "POST /oidc/{con}/backchannel-logout"
+        | "POST /signals/{con}/global-token-revocation"
+        | "POST /signals/{con}/events" => {
+            let (kind, body) = match entry.path.rsplit('/').next() {
+                Some("backchannel-logout") => ("application/x-www-form-urlencoded", "logout_token=a.b.c"),
+                Some("events") => ("application/secevent+jwt", "a.b.c"),
+                _ => ("application/json", "{}"),
+            };
+            let request = house.http.post(house.url(&filled(entry, tenant))).header("content-type", kind);
+            let sent = request.bearer_auth("a.b.c").body(body).send().await.unwrap();
+            let status = sent.status().as_u16();
+            let body: Value = sent.json().await.unwrap();
+            let code = body["error_description"].as_str().or(body["description"].as_str()).unwrap();
+            one(&own, format!("{status} {code}"))
         }
         "POST /logout" => {
             one("sign-out", page(kit.browser.post_once(&house.url("/logout"), &[]).await.unwrap()))

@@ -67,11 +67,13 @@ fn each_tool_has_its_floor() {
         "jobs/logouts.rs",
         "jobs/refusals.rs",
         "jobs/relay.rs",
+        "jobs/streams.rs",
         "jobs/requests.rs",
         "jobs/sweep.rs",
         "jobs/uses.rs",
         "broker/blast_guard.rs",
         "broker/revoke.rs",
+        "broker/streams.rs",
     ];
     only_in("commit_housekeeping", &housekeepers);
 }

@@ -1,7 +1,7 @@
 //! What every story of administration shares: pages, the bounds of a name, the catalogues of roles
 //! and key scopes, and who may say what. A wrong input is refused by field and stable code.
 
-use crate::FlowError;
+use crate::{FlowError, Gateway};
 use model::{
     Refusal,
     ids::{Id, Kind},
@@ -214,6 +214,12 @@ pub(crate) fn web_url(field: &'static str, text: &str, loopback: Loopback) -> Re
         ("https", _, _) | ("http", true, Loopback::Allowed) => Ok(()),
         _ => refuse("an https URL; http only to loopback, where that is allowed"),
     }
+}
+
+/// One of those that we call ourselves: the egress guard has a word to say, too.
+pub(crate) fn called_url(gw: &Gateway, field: &'static str, url: &str) -> Result<(), FlowError> {
+    web_url(field, url, Loopback::Allowed)?;
+    gw.outbound.may_call(url).map_err(|fault| FlowError::invalid("api.url_refused", field, fault.why))
 }
 
 #[cfg(test)]

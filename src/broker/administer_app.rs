@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, web_url},
+    administer::{Loopback, PRINTABLE, Page, WEB_URL, called_url, name_of, web_url},
     signing_keys,
 };
 use model::{
@@ -272,9 +272,7 @@ fn signed_by(asked: Option<&str>) -> Result<Option<SigningAlg>, FlowError> {
 
 /// A URL that we shall call ourselves.
 fn told_at(gw: &Gateway, uri: &str) -> Result<(), FlowError> {
-    let field = "backchannel_logout_uri";
-    web_url(field, uri, Loopback::Allowed)?;
-    gw.outbound.may_call(uri).map_err(|fault| FlowError::invalid("api.url_refused", field, fault.why))
+    called_url(gw, "backchannel_logout_uri", uri)
 }
 
 fn act(by: Operator, call: &Call) -> PlatformAct<'_> {

@@ -9,6 +9,7 @@ use crate::{
     begin_oidc::OidcConfig,
     providers::{discover, transport},
     quota, revoke,
+    signal_source::SignalSource,
 };
 use model::{
     Refusal, Secret, Timestamp,
@@ -60,6 +61,8 @@ pub struct NewSaml {
     pub subject_is_external_id: Option<bool>,
     /// May a sign-in begin at the identity provider?
     pub allow_idp_initiated: Option<bool>,
+    /// Who may tell us that a person's sessions are over.
+    pub signals: Option<Members<SignalSource>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -84,6 +87,8 @@ pub struct NewOidc {
     pub subject_is_external_id: Option<bool>,
     /// Does an email without `email_verified` count as verified?
     pub trust_email: Option<bool>,
+    /// Who may tell us that a person's sessions are over, where it is not the issuer itself.
+    pub signals: Option<Members<SignalSource>>,
 }
 
 /// Core 8.3.6; the same bound for a client id.
@@ -197,6 +202,7 @@ async fn saml_config(gw: &Gateway, body: NewSaml, now: Timestamp) -> Result<Saml
         jit: body.jit,
         subject_is_external_id: body.subject_is_external_id.unwrap_or(false),
         allow_idp_initiated: body.allow_idp_initiated.unwrap_or(false),
+        signals: body.signals.map(|source| source.0.held(gw)).transpose()?,
     })
 }
 
@@ -205,6 +211,7 @@ async fn oidc_config(gw: &Gateway, body: NewOidc) -> Result<(OidcConfig, Secret<
     text_of("client_id", &body.client_id)?;
     text_of("client_secret", secret.reveal())?;
     body.groups_claim.as_deref().map_or(Ok(()), |name| text_of("groups_claim", name))?;
+    let signals = body.signals.map(|source| source.0.held(gw)).transpose()?;
     let provider = discover(gw.outbound.as_ref(), transport(gw), &body.issuer).await?;
     let config = OidcConfig {
         issuer: body.issuer,
@@ -214,6 +221,7 @@ async fn oidc_config(gw: &Gateway, body: NewOidc) -> Result<(OidcConfig, Secret<
         trust_email: body.trust_email.unwrap_or(false),
         groups_claim: body.groups_claim,
         hosts: provider.hosts(),
+        signals,
     };
     Ok((config, secret))
 }

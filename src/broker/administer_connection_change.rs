@@ -9,6 +9,7 @@ use crate::{
     },
     begin::{AttributeNames, SamlConfig},
     begin_oidc::OidcConfig,
+    signal_source::SignalSource,
 };
 use model::{
     Refusal, Secret, Timestamp,
@@ -17,7 +18,7 @@ use model::{
     record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use store::{Administrator, Connection, ConnectionKind, ConnectionState, OrgScope};
 
@@ -47,6 +48,16 @@ pub struct ConnectionPatch {
     #[schemars(length(min = 1, max = ENTITY_ID_CHARS_MAX), regex(pattern = PRINTABLE))]
     pub groups_claim: Option<String>,
     pub trust_email: Option<bool>,
+    /// Who may tell us that a person's sessions are over. `null` takes it away.
+    #[serde(default, deserialize_with = "signals_given")]
+    #[schemars(with = "Option<Members<SignalSource>>")]
+    pub signals: Signals,
+}
+
+type Signals = Option<Option<Members<SignalSource>>>;
+
+fn signals_given<'de, D: Deserializer<'de>>(from: D) -> Result<Signals, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// Changes what is given. Errors: as `create`; `connection.idp_changed` when the metadata is another
@@ -66,7 +77,7 @@ pub async fn change(
     }
     let (config, trust_changes) = match before.kind {
         ConnectionKind::Saml => changed_saml(gw, &before, patch, scope.now()).await?,
-        ConnectionKind::Oidc => changed_oidc(&before, patch)?,
+        ConnectionKind::Oidc => changed_oidc(gw, &before, patch)?,
     };
     let mut tx = gw.db.write(scope, "connection.change").await?;
     let current = tx.lock_connection(id).await?.ok_or(FlowError::Missing)?;
@@ -131,7 +142,9 @@ async fn changed_saml(
     let trust_changes = trust.is_some()
         || patch.allow_idp_initiated.is_some()
         || patch.attribute_map.is_some()
+        || patch.signals.is_some()
         || patch.subject_is_external_id.is_some();
+    config.signals = SignalSource::changed(gw, config.signals, patch.signals)?;
     if let Some(trust) = trust {
         if trust.entity_id != config.idp_entity_id {
             return Err(Refusal::proven("connection.idp_changed")
@@ -154,7 +167,11 @@ async fn changed_saml(
     Ok((as_json(config)?, trust_changes))
 }
 
-fn changed_oidc(before: &Connection, patch: ConnectionPatch) -> Result<(Value, bool), FlowError> {
+fn changed_oidc(
+    gw: &Gateway,
+    before: &Connection,
+    patch: ConnectionPatch,
+) -> Result<(Value, bool), FlowError> {
     let given = [
         ("metadata_xml", patch.metadata_xml.is_some()),
         ("metadata_url", patch.metadata_url.is_some()),
@@ -168,8 +185,11 @@ fn changed_oidc(before: &Connection, patch: ConnectionPatch) -> Result<(Value, b
         return Err(other_kind(field));
     }
     let mut config = OidcConfig::of(before)?;
-    let trust_changes =
-        patch.client_id.is_some() || patch.trust_email.is_some() || patch.subject_is_external_id.is_some();
+    let trust_changes = patch.client_id.is_some()
+        || patch.trust_email.is_some()
+        || patch.signals.is_some()
+        || patch.subject_is_external_id.is_some();
+    config.signals = SignalSource::changed(gw, config.signals, patch.signals)?;
     if let Some(client_id) = patch.client_id {
         text_of("client_id", &client_id)?;
         config.client_id = client_id;

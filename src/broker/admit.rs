@@ -237,6 +237,7 @@ async fn open_session(
         amr: &row.amr,
         auth_time: row.auth_time,
         expires_at,
+        upstream: identity.session.as_deref(),
     };
     tx.create_session(&new, &code_of(gw, asked, &row, &digest, now)).await?;
     Ok((row, cookie, code))

@@ -8,6 +8,7 @@ use crate::{
     attempt::{AppRequest, LoginAttempt, SealedAttempt},
     find_seat::SeatRule,
     inspect::{self, BrowserSession},
+    signal_source::SignalSource,
 };
 use model::{
     Refusal,
@@ -81,6 +82,10 @@ pub struct SamlConfig {
     pub subject_is_external_id: bool,
     #[serde(default)]
     pub allow_idp_initiated: bool,
+    /// Who tells us of the end of its people's sessions; absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SignalSource")]
+    pub signals: Option<SignalSource>,
 }
 
 /// Which attribute carries what, where the connection says so; else the names that Okta, Entra,

@@ -6,6 +6,7 @@ use crate::{
     attempt::LoginAttempt,
     begin::{Begun, Wishes},
     find_seat::SeatRule,
+    signal_source::SignalSource,
 };
 use model::Secret;
 use oidc::code_flow::{Ask, Prompt, Ties, authorization_url};
@@ -33,6 +34,10 @@ pub struct OidcConfig {
     /// Where the endpoints were when the connection was made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hosts: BTreeSet<String>,
+    /// Who tells us of the end of its people's sessions; absent: the issuer itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SignalSource")]
+    pub signals: Option<SignalSource>,
 }
 
 impl OidcConfig {

@@ -5,6 +5,9 @@ use model::count::{Durations, Series};
 
 /// Answers from upstream, by protocol, outcome (accepted, refused, failed) and code.
 pub static LOGINS: Series<3> = Series::new();
+/// What customers' identity providers told us of their people, by form (logout, revocation, event), outcome
+/// (accepted, refused, failed) and code.
+pub static SIGNALS: Series<3> = Series::new();
 /// Strangers' refusals that found no room to be counted for their org.
 pub static REFUSALS_UNCOUNTED: Series<0> = Series::new();
 
@@ -25,6 +28,8 @@ pub static REVOCATION_LAG: Durations<0> = Durations::new();
 pub static DELIVERIES: Series<1> = Series::new();
 /// Attempts to tell an app of an end, by outcome: told, waiting (to be tried again), dead.
 pub static LOGOUTS: Series<1> = Series::new();
+/// Attempts to push an event to an app's stream, by outcome: told, waiting (to be tried again), dead.
+pub static STREAM_EVENTS: Series<1> = Series::new();
 /// By job: when its last round succeeded, in seconds since 1970.
 pub static JOB_SUCCEEDED_AT: Series<1> = Series::new();
 /// By job: rounds that failed.

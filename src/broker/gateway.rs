@@ -2,7 +2,7 @@
 
 use crate::{
     feed::Feed, feed_acks::Acks, providers::Providers, refusals::Strangers, request_log::RequestLog,
-    signing_keys::SigningKeys, uses::Uses,
+    signing_keys::SigningKeys, streams::SetKeyCell, uses::Uses,
 };
 use model::{
     Chance, Timestamp,
@@ -58,6 +58,18 @@ impl Links {
     }
     pub fn oidc_callback(&self, con: ConnectionId) -> String {
         self.at(&format!("/oidc/{con}/callback"))
+    }
+    /// Where the connection's identity provider sends logout tokens.
+    pub fn backchannel_logout(&self, con: ConnectionId) -> String {
+        self.at(&format!("/oidc/{con}/backchannel-logout"))
+    }
+    /// Where it asks for a Global Token Revocation.
+    pub fn revocation_endpoint(&self, con: ConnectionId) -> String {
+        self.at(&format!("/signals/{con}/global-token-revocation"))
+    }
+    /// Where it pushes Security Event Tokens.
+    pub fn events_endpoint(&self, con: ConnectionId) -> String {
+        self.at(&format!("/signals/{con}/events"))
     }
     pub fn scim_base(&self) -> String {
         self.at("/scim/v2")
@@ -122,6 +134,7 @@ pub struct Gateway {
     pub live: Option<Live>,
     pub keys: Arc<SigningKeys>,
     pub refresh_key: Arc<RefreshKey>,
+    pub set_key: Arc<SetKeyCell>,
     pub chance: Arc<dyn Chance>,
     pub clock: fn() -> Timestamp,
     pub outbound: Arc<dyn Outbound>,

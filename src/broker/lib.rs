@@ -49,7 +49,10 @@ pub mod refusals;
 pub mod request_log;
 pub mod revoke;
 pub mod scim_access;
+pub mod signal_source;
+pub mod signals;
 pub mod signing_keys;
+pub mod streams;
 pub mod uses;
 
 pub use error::FlowError;

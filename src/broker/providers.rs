@@ -27,6 +27,8 @@ struct Shelf {
     issuer: String,
     provider: Kept<Provider>,
     keys: Kept<Jwks>,
+    /// Of whoever signs what we are told of the people, where that is another: where they stand, and they.
+    signal_keys: (String, Kept<Jwks>),
 }
 
 #[derive(Default)]
@@ -84,7 +86,8 @@ impl Providers {
         let shelf = self.shelf(wanted.connection);
         let mut shelf = shelf.lock().await;
         if shelf.issuer != *issuer {
-            *shelf = Shelf { issuer: issuer.clone(), ..Shelf::default() };
+            let signal_keys = std::mem::take(&mut shelf.signal_keys);
+            *shelf = Shelf { issuer: issuer.clone(), signal_keys, ..Shelf::default() };
         }
         if let Some(outcome) = young(&shelf.provider, wanted.now) {
             return outcome;
@@ -106,15 +109,41 @@ impl Providers {
     ) -> Result<Arc<Jwks>, Refusal> {
         let shelf = self.shelf(wanted.connection);
         let mut shelf = shelf.lock().await;
-        let recent = shelf.keys.as_ref().is_some_and(|(at, _)| is_within(*at, KEYS_ANEW_SECS, wanted.now));
-        if let Some(outcome) = young(&shelf.keys, wanted.now).filter(|_| recent || !anew) {
-            return outcome;
-        }
-        let fetched = fetch(wanted.outbound, provider.jwks_uri.as_str()).await;
-        let outcome = fetched.and_then(|document| Jwks::parse(&document)).map(Arc::new);
-        shelf.keys = Some((wanted.now, outcome.clone()));
-        outcome
+        fetched(&mut shelf.keys, wanted.outbound, provider.jwks_uri.as_str(), (wanted.now, anew)).await
     }
+
+    /// The keys at an address that an administrator gave for this connection; `anew` as for `keys`.
+    pub async fn keys_at(
+        &self,
+        connection: ConnectionId,
+        url: &str,
+        outbound: &dyn Outbound,
+        (now, anew): (Timestamp, bool),
+    ) -> Result<Arc<Jwks>, Refusal> {
+        let shelf = self.shelf(connection);
+        let mut shelf = shelf.lock().await;
+        if shelf.signal_keys.0 != url {
+            shelf.signal_keys = (url.to_owned(), None);
+        }
+        fetched(&mut shelf.signal_keys.1, outbound, url, (now, anew)).await
+    }
+}
+
+/// What is kept, or what is there now.
+async fn fetched(
+    kept: &mut Kept<Jwks>,
+    outbound: &dyn Outbound,
+    url: &str,
+    (now, anew): (Timestamp, bool),
+) -> Result<Arc<Jwks>, Refusal> {
+    let recent = kept.as_ref().is_some_and(|(at, _)| is_within(*at, KEYS_ANEW_SECS, now));
+    if let Some(outcome) = young(kept, now).filter(|_| recent || !anew) {
+        return outcome;
+    }
+    let fetched = fetch(outbound, url).await;
+    let outcome = fetched.and_then(|document| Jwks::parse(&document)).map(Arc::new);
+    *kept = Some((now, outcome.clone()));
+    outcome
 }
 
 /// An endpoint at a host that was not there when an administrator made the connection: told, because

@@ -8,7 +8,7 @@ use crate::{
     counted::{LOGINS, REFUSALS_UNCOUNTED},
 };
 use model::{
-    Timestamp,
+    Refusal, Timestamp,
     ids::{ConnectionId, OrgId, Refused},
     refusal::Standing,
 };
@@ -82,19 +82,24 @@ pub(crate) fn note<T>(
         Standing::Proven => {}
         Standing::Stranger => {
             tracing::info!(%connection, code = refusal.code, "sign-in refused");
-            let (origin, facts) = (scope.origin(), &refusal.facts);
-            let sample = RefusalSample {
-                at: origin.at,
-                request_id: origin.request_id.clone(),
-                ip: origin.ip.clone(),
-                user_agent: origin.user_agent.clone(),
-                facts: facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            };
-            let minute = minute_of(origin.at);
-            let one = NewRefusals { connection, minute, code: refusal.code, count: 1, sample };
-            gw.strangers.add(scope.org(), one);
+            count(gw, scope, connection, refusal);
         }
     }
+}
+
+/// Counts one for the org.
+pub(crate) fn count(gw: &Gateway, scope: &OrgScope<Visitor>, connection: ConnectionId, refusal: &Refusal) {
+    let (origin, facts) = (scope.origin(), &refusal.facts);
+    let sample = RefusalSample {
+        at: origin.at,
+        request_id: origin.request_id.clone(),
+        ip: origin.ip.clone(),
+        user_agent: origin.user_agent.clone(),
+        facts: facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    };
+    let minute = minute_of(origin.at);
+    let one = NewRefusals { connection, minute, code: refusal.code, count: 1, sample };
+    gw.strangers.add(scope.org(), one);
 }
 
 /// One page of a connection's counted refusals, newest first.

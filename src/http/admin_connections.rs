@@ -19,10 +19,10 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .named("create_connection")
     .reading(body::<NewConnection>(&[
-        r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","groups_attribute":"groups","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"jit":true,"subject_is_external_id":false,"allow_idp_initiated":false}"#,
+        r#"{"type":"saml","name":"Okta","metadata_url":"https://acme.okta.example/metadata","groups_attribute":"groups","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"jit":true,"subject_is_external_id":false,"allow_idp_initiated":false,"signals":{"issuer":"https://acme.okta.example","jwks_url":"https://acme.okta.example/oauth2/v1/keys","audience":"vestibule"}}"#,
         r#"{"type":"saml","name":"Okta","metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"type":"saml","name":"ADFS","idp_entity_id":"http://adfs.acme.example/trust","sso_url":"https://adfs.acme.example/ls","certificates":["MIIC…"]}"#,
-        r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true,"subject_is_external_id":false,"trust_email":false}"#,
+        r#"{"type":"oidc","name":"Entra","issuer":"https://login.example/tenant/v2.0","client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","jit":true,"subject_is_external_id":false,"trust_email":false,"signals":{"issuer":"https://login.example","jwks_url":"https://login.example/keys"}}"#,
     ]))
     .misreading(&["api.name_malformed", "api.url_refused", "connection.metadata_source", "connection.text_malformed"])
     .conflicting(&["api.too_many", "quota.connections"])
@@ -40,7 +40,8 @@ pub const OPERATIONS: &[Operation] = &[
         r#"{"name":"Okta","metadata_url":"https://acme.okta.example/metadata","attribute_map":{"email":"mail","given_name":"givenName","family_name":"sn","display_name":"cn"},"groups_attribute":"groups","jit":true,"subject_is_external_id":false,"allow_idp_initiated":false}"#,
         r#"{"metadata_xml":"<EntityDescriptor/>"}"#,
         r#"{"sso_url":"https://acme.okta.example/sso","certificates":["MIIC…"]}"#,
-        r#"{"name":"Entra","jit":true,"client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","trust_email":false}"#,
+        r#"{"name":"Entra","jit":true,"client_id":"8c1d","client_secret":"kept sealed","groups_claim":"groups","trust_email":false,"signals":{"issuer":"https://login.example","jwks_url":"https://login.example/keys"}}"#,
+        r#"{"signals":null}"#,
     ]))
     .misreading(&[
         "api.name_malformed",

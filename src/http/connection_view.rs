@@ -32,6 +32,26 @@ pub struct SamlServiceProvider {
     entity_id: String,
     acs_url: String,
     metadata_url: String,
+    #[serde(flatten)]
+    signals: SignalEndpoints,
+}
+
+/// Where the identity provider may say that somebody's sessions are over.
+#[derive(Serialize, JsonSchema)]
+struct SignalEndpoints {
+    /// Global Token Revocation: Okta's Universal Logout.
+    global_token_revocation_url: String,
+    /// Shared Signals, by push (RFC 8935).
+    signals_url: String,
+}
+
+impl SignalEndpoints {
+    fn of(links: &Links, id: ConnectionId) -> Self {
+        Self {
+            global_token_revocation_url: links.revocation_endpoint(id),
+            signals_url: links.events_endpoint(id),
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -49,6 +69,10 @@ pub struct OidcConnection {
 #[derive(Serialize, JsonSchema)]
 pub struct OidcRelyingParty {
     callback_url: String,
+    /// OpenID Connect Back-Channel Logout 1.0.
+    backchannel_logout_url: String,
+    #[serde(flatten)]
+    signals: SignalEndpoints,
 }
 
 impl ConnectionView {
@@ -67,6 +91,7 @@ impl ConnectionView {
                     entity_id: links.saml_entity_id(id),
                     acs_url: links.saml_acs(id),
                     metadata_url: links.saml_entity_id(id),
+                    signals: SignalEndpoints::of(links, id),
                 },
             }),
             ConnectionKind::Oidc => Self::Oidc(OidcConnection {
@@ -75,7 +100,11 @@ impl ConnectionView {
                 state,
                 created_at,
                 config: OidcConfig::of(connection)?,
-                sp: OidcRelyingParty { callback_url: links.oidc_callback(id) },
+                sp: OidcRelyingParty {
+                    callback_url: links.oidc_callback(id),
+                    backchannel_logout_url: links.backchannel_logout(id),
+                    signals: SignalEndpoints::of(links, id),
+                },
             }),
         })
     }

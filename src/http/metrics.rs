@@ -8,8 +8,8 @@ use broker::{
     Gateway,
     counted::{
         AUDIT_DEFAULT_BYTES, AUDIT_MONTHS_AHEAD, DELIVERIES, EXPORTS, JOB_FAILURES, JOB_SUCCEEDED_AT, LOGINS,
-        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG,
-        SIGNING_KEY_AGE, SIGNING_KEYS, TOKENS,
+        LOGOUTS, REDIS_EVICTS, REDIS_LOSSES, REFUSALS_UNCOUNTED, REQUESTS_LOGGED, REVOCATION_LAG, SIGNALS,
+        SIGNING_KEY_AGE, SIGNING_KEYS, STREAM_EVENTS, TOKENS,
     },
 };
 use model::count::{BOUNDS_MICROS, Durations, Series};
@@ -50,6 +50,7 @@ fn counted(page: &mut Page) {
     page.counter("requests_total", ["method", "route", "status"], "Requests answered", &REQUESTS);
     page.histogram("request_seconds", ["method", "route"], "From the guard to the answer", &TOOK);
     page.counter("logins_total", ["protocol", "outcome", "code"], "Answers from upstream", &LOGINS);
+    page.counter("signals_total", ["form", "outcome", "code"], "Ends told by identity providers", &SIGNALS);
     page.counter(
         "refusals_uncounted_total",
         [],
@@ -70,6 +71,7 @@ fn counted(page: &mut Page) {
     );
     page.counter("deliveries_total", ["outcome"], "Attempts to deliver a webhook", &DELIVERIES);
     page.counter("logouts_total", ["outcome"], "Attempts to tell an app that a session ended", &LOGOUTS);
+    page.counter("stream_events_total", ["outcome"], "Attempts to push an event to an app", &STREAM_EVENTS);
     page.counter(
         "requests_logged_total",
         ["outcome"],

@@ -30,7 +30,9 @@ pub mod pages;
 pub mod problem;
 pub mod scim;
 pub mod scim_error;
+pub mod signals;
 pub mod signin;
+pub mod ssf;
 mod streamed;
 pub mod token;
 pub mod told;
@@ -83,7 +85,15 @@ impl Made {
 
 /// Every route, by face.
 pub fn routes() -> impl Iterator<Item = &'static Entry> {
-    let faces = [ops::ROUTES, signin::ROUTES, logout::ROUTES, token::ROUTES, scim::ROUTES];
+    let faces = [
+        ops::ROUTES,
+        signin::ROUTES,
+        logout::ROUTES,
+        signals::ROUTES,
+        ssf::ROUTES,
+        token::ROUTES,
+        scim::ROUTES,
+    ];
     faces.into_iter().flatten().chain(openapi::entries())
 }
 
@@ -150,7 +160,10 @@ fn answered(req: &HttpRequest, error: FlowError) -> HttpResponse {
         scim_error::Refused::from(error).error_response()
     } else if path.starts_with("/api/") {
         problem::Problem::of(req, error).response()
-    } else if path.starts_with("/oauth2/") && !BROWSERS.iter().any(|page| path.starts_with(page)) {
+    } else if signals::is_here(&path)
+        || path.starts_with("/ssf/")
+        || path.starts_with("/oauth2/") && !BROWSERS.iter().any(|page| path.starts_with(page))
+    {
         oauth_error::nowhere(&error)
     } else {
         pages::nowhere(&error)

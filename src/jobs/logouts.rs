@@ -39,7 +39,7 @@ pub(super) async fn spell_out(gw: Gateway) -> Result<(), FlowError> {
             let about = tx.revocations_after(seq - 1, 1).await?;
             let about = about.first().and_then(|(_, about, _)| about.parse::<Scope>().ok());
             let more = match about {
-                Some(about) => tx.spell_out(seq, &about).await?,
+                Some(about) => tx.spell_out(seq, &about).await? | tx.spell_out_events(seq, &about).await?,
                 None => false,
             };
             if !more {

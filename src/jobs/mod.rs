@@ -14,6 +14,7 @@ mod relay;
 pub mod requests;
 mod signing_keys;
 mod sizes;
+mod streams;
 pub mod sweep;
 pub mod uses;
 
@@ -49,6 +50,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(every(OFTEN, "relay", gw.clone(), stop.clone(), relay::round));
     jobs.spawn(errands("deliver", deliver::couriers(), gw.clone(), stop.clone()));
     jobs.spawn(errands("logouts", logouts::couriers(), gw.clone(), stop.clone()));
+    jobs.spawn(errands("streams", streams::couriers(), gw.clone(), stop.clone()));
     jobs.spawn(every(OFTEN, "logouts.spell_out", gw.clone(), stop.clone(), logouts::spell_out));
     jobs.spawn(feed::follow(gw.clone(), stop.clone()));
     jobs.spawn(every(MINUTELY, "feed.forget", gw.clone(), stop.clone(), feed::forget));

@@ -104,7 +104,7 @@ const fn ended(shelf: Shelf, keep: &Retention, now: Timestamp) -> Timestamp {
         Shelf::Families | Shelf::Sessions => keep.ended_sessions_secs,
         Shelf::Delivered => keep.delivered_secs,
         // As long as its receipt is looked at.
-        Shelf::Logouts | Shelf::FeedAcks | Shelf::Dead => keep.dead_deliveries_secs,
+        Shelf::Logouts | Shelf::StreamEvents | Shelf::FeedAcks | Shelf::Dead => keep.dead_deliveries_secs,
         Shelf::Refusals => keep.refusals_secs,
         Shelf::Requests => keep.scim_requests_secs,
     })

@@ -31,6 +31,9 @@ acts! {
     IdentityUnbound "identity.unbound";
     SessionEnded "session.ended";
     SessionRevoked "session.revoked";
+    SignalIgnored "signal.ignored";
+    SignalVerified "signal.verified";
+    SignalRefused "signal.refused";
     TokenIssued "token.issued";
     TokenRefreshReplayed "token.refresh_replayed";
     TokenCodeReused "token.code_reused";

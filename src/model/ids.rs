@@ -157,6 +157,7 @@ kinds! {
     Org OrgId "org_" "org";
     Team TeamId "team_" "team";
     User UserId "usr_" "user";
+    Stream StreamId "str_" "stream";
     Group GroupId "grp_" "group";
     Connection ConnectionId "con_" "connection";
     Directory DirectoryId "dir_" "directory";

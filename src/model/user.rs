@@ -21,6 +21,8 @@ pub struct AcceptedIdentity {
     pub auth_time: Timestamp,
     /// Upstream's own end of the session: SAML `SessionNotOnOrAfter`, OIDC `session_expiry`.
     pub until: Option<Timestamp>,
+    /// Upstream's own name of that session (OIDC Front-Channel Logout 1.0, 3: `sid`), by which it may end it.
+    pub session: Option<String>,
     /// What makes the answer single-use: the assertion's ID, or the ID token's nonce.
     pub single_use_key: String,
     /// How long that key must be remembered.

@@ -66,6 +66,7 @@ struct Said {
     iat: i64,
     auth_time: Option<i64>,
     session_expiry: Option<i64>,
+    sid: Option<String>,
     /// Only if it counts.
     email: Option<String>,
     groups: Vec<String>,
@@ -182,6 +183,7 @@ impl Said {
             iat: claims.secs("iat")?,
             auth_time: claims.maybe_secs("auth_time")?,
             session_expiry,
+            sid: claims.maybe_text("sid", TEXT_BYTES_MAX)?.filter(|sid| !sid.is_empty()),
             email: email::vouched(&claims, issuer, expect.trust_email)?,
             groups: groups.map_or(Ok(Vec::new()), |name| claims.texts(name, GROUPS_MAX, GROUP_BYTES_MAX))?,
             claims,
@@ -291,6 +293,7 @@ impl Said {
             single_use_key: single_use_key(expect.nonce),
             single_use_until: Timestamp::from_secs(self.exp).plus_secs(SKEW_SECS),
             subject: self.sub,
+            session: self.sid,
             groups: self.groups,
         })
     }

@@ -7,4 +7,6 @@ pub mod code_flow;
 mod email;
 pub mod id_token;
 pub mod provider;
+pub mod signal;
+mod signed;
 mod strict;

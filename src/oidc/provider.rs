@@ -41,7 +41,7 @@ pub struct Provider {
 }
 
 /// Asymmetric algorithms only: an HMAC could be keyed with anything public.
-fn is_known(algorithm: &CoreJwsSigningAlgorithm) -> bool {
+pub(crate) fn is_known(algorithm: &CoreJwsSigningAlgorithm) -> bool {
     use CoreJwsSigningAlgorithm as Jws;
     matches!(
         algorithm,

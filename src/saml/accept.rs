@@ -141,6 +141,7 @@ pub(crate) fn judge(
         amr: bounded(AUTHN_METHODS, values(&assertion, AUTHN_METHODS), METHODS_MAX, METHOD_BYTES_MAX)?,
         auth_time,
         until,
+        session: None,
         subject: assertion.name_id,
         single_use_key: assertion.id,
         single_use_until: confirmed_until.plus_secs(window.skew),

@@ -34,6 +34,11 @@ impl Db {
         self.read_secret(name).await?.ok_or(Error::Corrupt("platform secret"))
     }
 
+    /// A secret that somebody has made before.
+    pub async fn platform_secret_if_any(&self, name: &str) -> Result<Option<Secret<Vec<u8>>>> {
+        self.read_secret(name).await
+    }
+
     async fn read_secret(&self, name: &str) -> Result<Option<Secret<Vec<u8>>>> {
         let sealed: Option<Vec<u8>> =
             sqlx::query_scalar("SELECT sealed FROM platform_secrets WHERE name = $1")

@@ -43,8 +43,11 @@ mod scope;
 mod seats;
 mod sessions;
 mod sign_in_gifts;
+mod signals;
 mod signing_keys;
 mod sizes;
+mod stream_events;
+mod streams;
 mod sweep;
 mod teams;
 mod turns;
@@ -64,7 +67,7 @@ pub use groups::{Group, ListedGroup, MemberEdit};
 pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, LastKey, PlatformKey};
-pub use logouts::{AppTold, DueLogout, ToldByBackchannel, ToldByFeed};
+pub use logouts::{AppTold, DueLogout, ToldByBackchannel, ToldByFeed, ToldByStream};
 pub use migrate::migrate;
 pub use months::{MONTHS_AHEAD, Months};
 pub use orgs::{NewOrg, Org, OrgChange};
@@ -87,12 +90,16 @@ pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;
 pub use scope::{
     AdminKind, Administrator, AppClient, Call, Door, Job, Operator, OrgFacts, OrgScope, ScimClient, ScimForm,
-    Subject, Visitor,
+    Subject, Upstream, Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};
+pub use stream_events::{
+    ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, PAUSED_SECS, SESSION_REVOKED, STREAM_UPDATED, VERIFICATION,
+};
+pub use streams::{Stream, StreamSettings, StreamStatus};
 pub use sweep::{BITE, SWEPT, Shelf};
 pub use teams::{BY_API, GroupMapping, Team, TeamMember};
 pub use tx::{FirstUse, OPENINGS, TenantRead, TenantTx};

@@ -28,11 +28,13 @@ pub struct DueLogout {
     pub signing_alg: SigningAlg,
 }
 
-/// How it stands with an app that is told of an end: by its back-channel, by the feed, or by both.
+/// How it stands with an app that is told of an end: by its back-channel, by its stream, by the feed, or by
+/// several of them.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AppTold {
     pub client_id: AppId,
     pub backchannel: Option<ToldByBackchannel>,
+    pub stream: Option<ToldByStream>,
     pub feed: Option<ToldByFeed>,
 }
 
@@ -41,6 +43,19 @@ pub struct AppTold {
 pub struct ToldByBackchannel {
     /// Sessions of which it is told.
     pub sessions: i64,
+    /// Those that it has acknowledged, by answering with a success.
+    pub acknowledged: i64,
+    /// When it had acknowledged all of them; `null` before.
+    pub acknowledged_at: Option<Timestamp>,
+    /// Why the last attempt failed, where one did.
+    pub last_error: Option<String>,
+}
+
+/// Security Event Tokens pushed to the app.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ToldByStream {
+    /// Events that say so: one of the person, or one a session.
+    pub events: i64,
     /// Those that it has acknowledged, by answering with a success.
     pub acknowledged: i64,
     /// When it had acknowledged all of them; `null` before.
@@ -75,6 +90,10 @@ struct StoredTold {
     acknowledged: Option<i64>,
     acknowledged_at: Option<OffsetDateTime>,
     last_error: Option<String>,
+    events: Option<i64>,
+    heard: Option<i64>,
+    heard_at: Option<OffsetDateTime>,
+    stream_error: Option<String>,
     first_at: Option<OffsetDateTime>,
     last_at: Option<OffsetDateTime>,
 }
@@ -90,11 +109,20 @@ impl TenantRead {
                    FROM logouts
                   WHERE seq = ANY ($1)
                   GROUP BY seq, app_id
+             ), pushed AS (
+                 SELECT seq, app_id, count(*) AS events, count(*) FILTER (WHERE state = 'told') AS heard,
+                        CASE WHEN bool_and(state = 'told') THEN max(done_at) END AS heard_at,
+                        max(last_error) FILTER (WHERE state <> 'told') AS stream_error
+                   FROM stream_events
+                  WHERE seq = ANY ($1)
+                  GROUP BY seq, app_id
              ), followed AS (
                  SELECT seq, app_id, first_at, last_at FROM feed_acks WHERE seq = ANY ($1)
              )
-             SELECT seq, app_id, sessions, acknowledged, acknowledged_at, last_error, first_at, last_at
+             SELECT seq, app_id, sessions, acknowledged, acknowledged_at, last_error, events, heard, heard_at,
+                    stream_error, first_at, last_at
                FROM posted
+               FULL JOIN pushed USING (seq, app_id)
                FULL JOIN followed USING (seq, app_id)
               ORDER BY seq, app_id",
         )
@@ -104,6 +132,7 @@ impl TenantRead {
         let mut told: BTreeMap<i64, Vec<AppTold>> = BTreeMap::new();
         for row in rows {
             let counts = row.sessions.zip(row.acknowledged);
+            let events = row.events.zip(row.heard);
             let times = row.first_at.zip(row.last_at);
             told.entry(row.seq).or_default().push(AppTold {
                 client_id: AppId::from_uuid(row.app_id),
@@ -112,6 +141,12 @@ impl TenantRead {
                     acknowledged,
                     acknowledged_at: row.acknowledged_at.map(Timestamp::from),
                     last_error: row.last_error,
+                }),
+                stream: events.map(|(events, acknowledged)| ToldByStream {
+                    events,
+                    acknowledged,
+                    acknowledged_at: row.heard_at.map(Timestamp::from),
+                    last_error: row.stream_error,
                 }),
                 feed: times.map(|(first, last)| ToldByFeed {
                     first_acknowledged_at: first.into(),

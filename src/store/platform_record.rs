@@ -2,7 +2,10 @@
 //! transaction of the act.
 
 use crate::{Operator, Result};
-use model::{Chance, Timestamp, ids::EventId};
+use model::{
+    Chance, Timestamp,
+    ids::{AppId, EventId},
+};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -15,6 +18,8 @@ pub enum PlatformActor {
     CommandLine,
     /// The server itself, when its time has come.
     Schedule,
+    /// An app, on what is its own.
+    App(AppId),
 }
 
 impl From<Operator> for PlatformActor {
@@ -42,6 +47,7 @@ pub(crate) async fn note(
         PlatformActor::Operator(operator) => operator.key.to_string(),
         PlatformActor::CommandLine => "command_line".to_owned(),
         PlatformActor::Schedule => "schedule".to_owned(),
+        PlatformActor::App(app) => app.to_string(),
     };
     sqlx::query(
         "INSERT INTO platform_events (evt_id, at, actor, action, target, request_id)

@@ -91,7 +91,7 @@ pub struct EndingTimes {
     /// To Redis, which answers for the browsers' sessions.
     pub reached_p50_ms: Option<f64>,
     pub reached_p99_ms: Option<f64>,
-    /// To the last of the apps that acknowledged, by back-channel or feed.
+    /// To the last of the apps that acknowledged, by back-channel, stream or feed.
     pub acknowledged_p50_ms: Option<f64>,
     pub acknowledged_p99_ms: Option<f64>,
 }
@@ -131,6 +131,8 @@ impl TenantRead {
                         extract(epoch FROM GREATEST(
                             (SELECT max(l.done_at) FROM logouts l
                               WHERE l.org_id = d.org_id AND l.seq = d.seq AND l.state = 'told'),
+                            (SELECT max(e.done_at) FROM stream_events e
+                              WHERE e.org_id = d.org_id AND e.seq = d.seq AND e.state = 'told'),
                             (SELECT max(a.first_at) FROM feed_acks a
                               WHERE a.org_id = d.org_id AND a.seq = d.seq)) - d.received_at) * 1000 AS acknowledged
                    FROM deprovisionings d

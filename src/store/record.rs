@@ -3,13 +3,13 @@
 //! The event row holds metadata and a leaf of salted commitments; the values and salts stand
 //! beside it, sealed, so that one can be deleted and the leaf stays true.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{ACCOUNT_DISABLED, ACCOUNT_ENABLED, Error, Result, TenantRead, TenantTx};
 use audit::leaf::{LeafMeta, commit, leaf};
 use model::{
     Chance, Timestamp,
-    act::USAGE_RECORDED,
+    act::{Act, USAGE_RECORDED},
     count::Series,
-    ids::{EventId, Id, Kind, OrgId, WebhookId},
+    ids::{EventId, Id, Kind, OrgId, UserId, WebhookId},
     record::{AuditEvent, Outcome, Record},
 };
 use schemars::JsonSchema;
@@ -128,8 +128,25 @@ pub(crate) async fn write(tx: &mut TenantTx, record: &Record) -> Result<()> {
     .bind(USAGE_RECORDED)
     .execute(tx.sql())
     .await?;
+    for (kind, acts) in ACCOUNTS {
+        let of = |event: &AuditEvent| event.outcome == Outcome::Done && acts.contains(&event.action);
+        let person = |event: &AuditEvent| {
+            let (_, id) = event.target.as_ref().filter(|(what, _)| *what == "user")?;
+            Some(id.parse::<UserId>().ok()?.uuid())
+        };
+        let people: Vec<Uuid> = record.events().filter(|event| of(event)).filter_map(person).collect();
+        if !people.is_empty() {
+            tx.announce(kind, &people).await?;
+        }
+    }
     Ok(())
 }
+
+/// What of the record the apps' streams are told.
+const ACCOUNTS: [(&str, &[Act]); 2] = [
+    (ACCOUNT_DISABLED, &[Act::UserDeactivated, Act::UserDeleted]),
+    (ACCOUNT_ENABLED, &[Act::UserReactivated]),
+];
 
 fn push(
     rows: &mut Events,

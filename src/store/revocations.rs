@@ -130,13 +130,28 @@ impl TenantTx {
                   WHERE app_id IN (SELECT app_id FROM apps WHERE backchannel_logout_uri IS NOT NULL)
                  ON CONFLICT DO NOTHING
                  RETURNING out_id
+             ), whose AS (
+                 SELECT $7::uuid AS user_id, NULL::uuid AS ses_id WHERE $7 IS NOT NULL
+                  UNION ALL
+                 SELECT user_id, ses_id FROM sessions WHERE ses_id = $8
+             ), signalled AS (
+                 INSERT INTO stream_events (org_id, out_id, app_id, kind, user_id, ses_id, seq, next_at, created_at)
+                 SELECT $1, gen_random_uuid(), app_id, 'session-revoked', user_id, ses_id, head, $2, $2
+                   FROM next, whose
+                  CROSS JOIN streams_of($1, 'session-revoked') AS app_id
+                 ON CONFLICT DO NOTHING
+                 RETURNING out_id
              ), due AS (
                  INSERT INTO pending (kind, org_id, item_id, due_at)
                  SELECT 'logout', $1, out_id, $2 FROM leaving
                   UNION ALL
+                 SELECT 'stream', $1, out_id, $2 FROM signalled
+                  UNION ALL
                  SELECT 'logouts', $1, lpad(to_hex(head), 32, '0')::uuid, $2
                    FROM next
-                  WHERE $9 AND EXISTS (SELECT 1 FROM apps WHERE backchannel_logout_uri IS NOT NULL)
+                  WHERE $9
+                    AND (EXISTS (SELECT 1 FROM apps WHERE backchannel_logout_uri IS NOT NULL)
+                         OR EXISTS (SELECT 1 FROM streams_of($1, 'session-revoked')))
              )
              INSERT INTO revocations (org_id, seq, scope, action, reason, at)
              SELECT $1, head, $4, $5, $6, $2 FROM next

@@ -3,7 +3,7 @@
 
 use model::{
     Timestamp,
-    ids::{AppId, DirectoryId, KeyId, OrgId, SessionId, UserId},
+    ids::{AppId, ConnectionId, DirectoryId, KeyId, OrgId, SessionId, UserId},
     org::{OrgState, Passage},
     record::{Actor, Origin},
 };
@@ -53,6 +53,27 @@ impl Door for Visitor {
     const PASSAGE: Passage = Passage::SignIn;
     fn actor(&self) -> Actor {
         Actor { kind: "visitor", id: "visitor".to_owned() }
+    }
+}
+
+/// A customer's identity provider, by what it has signed for one of its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream {
+    pub connection: ConnectionId,
+}
+impl Door for Upstream {
+    const PASSAGE: Passage = Passage::SignIn;
+    fn actor(&self) -> Actor {
+        Actor { kind: "connection", id: self.connection.to_string() }
+    }
+}
+
+impl OrgScope<Visitor> {
+    /// For whoever has proven a signature of this connection's, which is of this org.
+    #[must_use]
+    pub fn proven(self, connection: ConnectionId) -> OrgScope<Upstream> {
+        let door = Upstream { connection };
+        OrgScope { origin: Origin { actor: door.actor(), ..self.origin }, facts: self.facts, door }
     }
 }
 

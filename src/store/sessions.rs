@@ -21,6 +21,8 @@ pub struct NewSession<'a> {
     pub amr: &'a [String],
     pub auth_time: Timestamp,
     pub expires_at: Timestamp,
+    /// What the identity provider calls its own session.
+    pub upstream: Option<&'a str>,
 }
 
 /// Whose session it is, and by what it came: never whether it lives.
@@ -243,8 +245,8 @@ impl TenantTx {
         sqlx::query(
             "WITH opened AS (
                  INSERT INTO sessions (org_id, ses_id, user_id, con_id, digest, rs, acr, amr, auth_time,
-                                       created_at, seen_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10)
+                                       created_at, seen_at, expires_at, upstream_sid)
+                 VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10, $19)
              )
              INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
                                 rs, expires_at)
@@ -268,6 +270,7 @@ impl TenantTx {
         .bind(code.nonce)
         .bind(code.scope)
         .bind(OffsetDateTime::from(code.expires_at))
+        .bind(new.upstream)
         .execute(self.sql())
         .await?;
         Ok(())

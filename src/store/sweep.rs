@@ -36,6 +36,8 @@ pub enum Shelf {
     ScimAccess,
     /// Apps that were told of an end, or given up.
     Logouts,
+    /// Events that were told on a stream, or given up.
+    StreamEvents,
     /// What verifiers said they know of.
     FeedAcks,
     /// What directories asked; at once where the directory is gone.
@@ -43,7 +45,7 @@ pub enum Shelf {
 }
 
 impl Shelf {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -54,6 +56,7 @@ impl Shelf {
         Self::Refusals,
         Self::ScimAccess,
         Self::Logouts,
+        Self::StreamEvents,
         Self::FeedAcks,
         Self::Requests,
     ];
@@ -70,6 +73,7 @@ impl Shelf {
             Self::Refusals => "refusals",
             Self::ScimAccess => "scim_access",
             Self::Logouts => "logouts",
+            Self::StreamEvents => "stream_events",
             Self::FeedAcks => "feed_acks",
             Self::Requests => "scim_requests",
         }
@@ -144,6 +148,10 @@ impl Shelf {
                 "DELETE FROM logouts
                   WHERE out_id IN (SELECT out_id FROM logouts WHERE done_at <= $1 ORDER BY done_at LIMIT $2)"
             }
+            Self::StreamEvents => {
+                "DELETE FROM stream_events
+                  WHERE out_id IN (SELECT out_id FROM stream_events WHERE done_at <= $1 ORDER BY done_at LIMIT $2)"
+            }
             Self::FeedAcks => {
                 "DELETE FROM feed_acks
                   WHERE (seq, app_id) IN (SELECT seq, app_id FROM feed_acks WHERE first_at <= $1
@@ -187,7 +195,12 @@ impl Shelf {
 
     const fn by_birth(self) -> bool {
         match self {
-            Self::FirstUses | Self::Answers | Self::Refusals | Self::Logouts | Self::FeedAcks => false,
+            Self::FirstUses
+            | Self::Answers
+            | Self::Refusals
+            | Self::Logouts
+            | Self::StreamEvents
+            | Self::FeedAcks => false,
             Self::Codes
             | Self::Families
             | Self::Sessions

@@ -13,5 +13,6 @@ pub mod logout;
 pub mod mint;
 pub mod refresh;
 pub mod seal;
+pub mod set;
 pub mod signing_key;
 mod text;

@@ -1,0 +1,253 @@
+//! What apps are told on their streams: written in the transaction that ends, deactivates or reactivates
+//! somebody, for every app that serves the org and asked for it. What ends many is spelled out by a job, in
+//! bites. Each is tried until it is told or dead; of a paused stream, later.
+
+use crate::{BITE, Result, TenantTx};
+use model::{
+    Timestamp,
+    ids::{AppId, EventId, SessionId, UserId},
+    revocation::Scope,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// CAEP session-revoked.
+pub const SESSION_REVOKED: &str = "session-revoked";
+/// RISC account-disabled and account-enabled.
+pub const ACCOUNT_DISABLED: &str = "account-disabled";
+pub const ACCOUNT_ENABLED: &str = "account-enabled";
+/// Of the stream itself.
+pub const VERIFICATION: &str = "verification";
+pub const STREAM_UPDATED: &str = "stream-updated";
+
+/// What waits on a paused stream is looked at again this soon.
+pub const PAUSED_SECS: i64 = 5;
+
+/// One event to one app, claimed for an attempt.
+#[derive(Clone, Debug)]
+pub struct DueEvent {
+    pub id: EventId,
+    pub app: AppId,
+    pub kind: String,
+    pub user: Option<UserId>,
+    pub session: Option<SessionId>,
+    /// Why, where a revocation is the cause.
+    pub reason: Option<String>,
+    /// The verification's `state`, or the stream's new status.
+    pub said: Option<String>,
+    pub attempts: i32,
+    pub created_at: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredEvent {
+    out_id: Uuid,
+    app_id: Uuid,
+    kind: String,
+    user_id: Option<Uuid>,
+    ses_id: Option<Uuid>,
+    reason: Option<String>,
+    said: Option<String>,
+    attempts: i32,
+    created_at: OffsetDateTime,
+}
+
+impl TenantTx {
+    /// An account's turn, to everybody who asked for it.
+    pub(crate) async fn announce(&mut self, kind: &'static str, users: &[Uuid]) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query(
+            "WITH told AS (
+                 INSERT INTO stream_events (org_id, out_id, app_id, kind, user_id, next_at, created_at)
+                 SELECT $1, gen_random_uuid(), app_id, $2, user_id, $4, $4
+                   FROM streams_of($1, $2) AS app_id
+                  CROSS JOIN UNNEST($3::uuid[]) AS user_id
+                 RETURNING out_id
+             )
+             INSERT INTO pending (kind, org_id, item_id, due_at)
+             SELECT 'stream', $1, out_id, $4 FROM told",
+        )
+        .bind(org)
+        .bind(kind)
+        .bind(users)
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Something of the stream itself: on the platform's shelf.
+    pub async fn tell_stream(
+        &mut self,
+        id: EventId,
+        app: AppId,
+        kind: &'static str,
+        said: Option<&str>,
+    ) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query(
+            "WITH told AS (
+                 INSERT INTO stream_events (org_id, out_id, app_id, kind, said, next_at, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $6)
+             )
+             INSERT INTO pending (kind, org_id, item_id, due_at) VALUES ('stream', $1, $2, $6)",
+        )
+        .bind(org)
+        .bind(id.uuid())
+        .bind(app.uuid())
+        .bind(kind)
+        .bind(said)
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Names one bite of the sessions that this revocation ends; answers whether there may be more.
+    pub async fn spell_out_events(&mut self, seq: i64, about: &Scope) -> Result<bool> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        let connection = match about {
+            Scope::Connection(id) => Some(id.uuid()),
+            Scope::Org => None,
+            // An app's end is no session's.
+            Scope::App(_) | Scope::User(_) | Scope::Session(_) => return Ok(false),
+        };
+        let named: i64 = sqlx::query_scalar(
+            "WITH ended AS (
+                 SELECT s.ses_id, s.user_id, a.app_id
+                   FROM sessions s
+                  CROSS JOIN streams_of($1, 'session-revoked') AS a(app_id)
+                  WHERE s.rs < $2
+                    AND s.ended_at IS NULL
+                    AND s.expires_at > $3
+                    AND ($4::uuid IS NULL OR s.con_id = $4)
+                    AND NOT EXISTS (SELECT 1 FROM stream_events e
+                                     WHERE e.org_id = s.org_id AND e.ses_id = s.ses_id AND e.app_id = a.app_id)
+                  LIMIT $5
+             ), told AS (
+                 INSERT INTO stream_events (org_id, out_id, app_id, kind, user_id, ses_id, seq, next_at, created_at)
+                 SELECT $1, gen_random_uuid(), app_id, 'session-revoked', user_id, ses_id, $2, $3, $3 FROM ended
+                 ON CONFLICT DO NOTHING
+                 RETURNING out_id
+             ), due AS (
+                 INSERT INTO pending (kind, org_id, item_id, due_at)
+                 SELECT 'stream', $1, out_id, $3 FROM told
+             )
+             SELECT count(*) FROM ended",
+        )
+        .bind(org)
+        .bind(seq)
+        .bind(now)
+        .bind(connection)
+        .bind(BITE)
+        .fetch_one(self.sql())
+        .await?;
+        Ok(named == BITE)
+    }
+
+    /// Those that are due, claimed until `until`: another node passes them over meanwhile. What waits on a
+    /// paused stream goes on waiting.
+    pub async fn claim_events(&mut self, until: Timestamp, limit: i64) -> Result<Vec<DueEvent>> {
+        let now = OffsetDateTime::from(self.now());
+        let claimed: Vec<StoredEvent> = sqlx::query_as(
+            "WITH paused AS (
+                 SELECT app_id FROM streams WHERE status = 'paused'
+             ), held AS (
+                 UPDATE pending p SET due_at = $4
+                   FROM stream_events e
+                  WHERE p.kind = 'stream'
+                    AND p.org_id = (SELECT current_org())
+                    AND p.item_id = e.out_id
+                    AND p.due_at <= $1
+                    AND e.state = 'waiting'
+                    AND e.kind <> 'stream-updated'
+                    AND e.app_id IN (SELECT app_id FROM paused)
+             ), due AS (
+                 SELECT out_id FROM stream_events
+                  WHERE state = 'waiting'
+                    AND next_at <= $1
+                    AND (kind = 'stream-updated' OR app_id NOT IN (SELECT app_id FROM paused))
+                  ORDER BY next_at
+                  LIMIT $3
+                    FOR UPDATE SKIP LOCKED
+             ), later AS (
+                 UPDATE pending p SET due_at = $2 FROM due
+                  WHERE p.kind = 'stream' AND p.org_id = (SELECT current_org()) AND p.item_id = due.out_id
+             )
+             UPDATE stream_events e SET next_at = $2, attempts = attempts + 1
+               FROM due
+              WHERE e.out_id = due.out_id
+             RETURNING e.out_id, app_id, kind, user_id, ses_id, said, attempts, created_at,
+                       (SELECT reason FROM revocations r WHERE r.seq = e.seq) AS reason",
+        )
+        .bind(now)
+        .bind(OffsetDateTime::from(until))
+        .bind(limit)
+        .bind(OffsetDateTime::from(self.now().plus_secs(PAUSED_SECS)))
+        .fetch_all(self.sql())
+        .await?;
+        let due = |row: StoredEvent| DueEvent {
+            id: EventId::from_uuid(row.out_id),
+            app: AppId::from_uuid(row.app_id),
+            kind: row.kind,
+            user: row.user_id.map(UserId::from_uuid),
+            session: row.ses_id.map(SessionId::from_uuid),
+            reason: row.reason,
+            said: row.said,
+            attempts: row.attempts,
+            created_at: row.created_at.into(),
+        };
+        Ok(claimed.into_iter().map(due).collect())
+    }
+
+    /// It was not sent, and shall be at `next`: no attempt of it.
+    pub async fn postpone_event(&mut self, id: EventId, next: Timestamp) -> Result<()> {
+        let org = self.org().uuid();
+        sqlx::query(
+            "WITH later AS (
+                 UPDATE stream_events SET next_at = $3, attempts = attempts - 1
+                  WHERE out_id = $2 AND state = 'waiting'
+             )
+             UPDATE pending SET due_at = $3 WHERE kind = 'stream' AND org_id = $1 AND item_id = $2",
+        )
+        .bind(org)
+        .bind(id.uuid())
+        .bind(OffsetDateTime::from(next))
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// How an attempt went: told, to be tried again at `next`, or dead.
+    pub async fn note_event(
+        &mut self,
+        id: EventId,
+        state: &'static str,
+        next: Timestamp,
+        (status, error): (Option<i32>, Option<&str>),
+    ) -> Result<()> {
+        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
+        sqlx::query(
+            "WITH noted AS (
+                 UPDATE stream_events
+                    SET state = $3, next_at = $4, last_status = $5, last_error = $6,
+                        done_at = CASE WHEN $3 = 'waiting' THEN NULL ELSE $7::timestamptz END
+                  WHERE out_id = $2
+             ), later AS (
+                 UPDATE pending SET due_at = $4
+                  WHERE kind = 'stream' AND org_id = $1 AND item_id = $2 AND $3 = 'waiting'
+             )
+             DELETE FROM pending WHERE kind = 'stream' AND org_id = $1 AND item_id = $2 AND $3 <> 'waiting'",
+        )
+        .bind(org)
+        .bind(id.uuid())
+        .bind(state)
+        .bind(OffsetDateTime::from(next))
+        .bind(status)
+        .bind(error)
+        .bind(now)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+}
