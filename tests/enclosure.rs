@@ -14,6 +14,7 @@ pub const OPEN: &[(&str, &str)] = &[
     ("route_credential", "routing: digest to org"),
     ("pending", "what waits for a job: ids alone"),
     ("apps", "the platform's own clients"),
+    ("app_assertions", "client assertions that were used, as digests: the platform's own clients'"),
     ("app_orgs", "which orgs an app serves"),
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),

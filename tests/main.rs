@@ -49,6 +49,7 @@ mod plans_race;
 mod platform_keys;
 mod policies;
 mod pool;
+mod private_key_jwt;
 mod provision;
 mod provision_dialogues;
 mod raw_http;

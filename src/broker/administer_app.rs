@@ -10,10 +10,14 @@ use model::{
     ids::{self, AppId, OrgId},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use store::{App, AppChange, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
-use token::credential::{UnboundKind, bearer};
+use token::{
+    client_keys::{ClientKeys, KEYS_MAX},
+    credential::{UnboundKind, bearer},
+};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,9 +34,11 @@ pub struct NewApp {
     /// The `aud` of its access tokens; its own id, if it is left out.
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub audience: Option<String>,
-    /// `client_secret_basic`, if it is left out; a public client has `none`.
+    /// `client_secret_basic`, if it is left out; a public client has `none`, one with `jwks` has `private_key_jwt`.
     #[schemars(with = "Option<AuthMethod>")]
     pub token_endpoint_auth_method: Option<String>,
+    /// Its public keys, for `private_key_jwt` and for nothing else.
+    pub jwks: Option<KeySet>,
     /// How long a refresh token that was used gives the same answer again; left out: 10, without a secret 0.
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
@@ -55,6 +61,8 @@ pub struct AppPatch {
     #[schemars(length(max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub post_logout_redirect_uris: Option<Vec<String>>,
     pub orgs: Option<Served>,
+    /// All its public keys from now on, of an app with `private_key_jwt`.
+    pub jwks: Option<KeySet>,
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
     /// `null` takes it away.
@@ -65,6 +73,23 @@ pub struct AppPatch {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
     pub backchannel_logout_uri: Option<Option<String>>,
+}
+
+/// A JWK Set (RFC 7517 5) of public keys: P-256, Ed25519, or RSA of 2048 to 4096 bits.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeySet {
+    /// Each with `kty` and its members; `kid`, `use` and `alg` as wished.
+    #[schemars(length(min = 1, max = KEYS_MAX))]
+    pub keys: Vec<Map<String, Value>>,
+}
+
+fn keys_of(set: KeySet) -> Result<ClientKeys, FlowError> {
+    ClientKeys::read(&set.keys).map_err(|why| jwks_wrong(&why.to_string()))
+}
+
+fn jwks_wrong(right: &str) -> FlowError {
+    FlowError::invalid("app.jwks", "jwks", right)
 }
 
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -115,7 +140,7 @@ const CONFIDENTIAL_GRACE_SECS: i64 = 10;
 /// How long the secret before goes on beside a new one.
 const OLD_SECRET_SECS: i64 = 24 * 3_600;
 
-/// Makes an app. Errors: `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`,
+/// Makes an app. Errors: `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`, `app.jwks`,
 /// `app.refresh_grace`, `api.name_malformed`.
 pub async fn create(
     gw: &Gateway,
@@ -134,7 +159,7 @@ pub async fn create(
     }
     let method = body.token_endpoint_auth_method.as_deref().unwrap_or("client_secret_basic");
     let auth_method = AuthMethod::parse(method).ok_or_else(|| {
-        let right = "client_secret_basic, client_secret_post or none";
+        let right = "client_secret_basic, client_secret_post, private_key_jwt or none";
         FlowError::invalid("app.auth_method", "token_endpoint_auth_method", right)
     })?;
     let (secret, usual_grace) = match auth_method {
@@ -142,6 +167,13 @@ pub async fn create(
         AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
             (Some(bearer(UnboundKind::ClientSecret, gw.chance.as_ref())), CONFIDENTIAL_GRACE_SECS)
         }
+        AuthMethod::PrivateKeyJwt => (None, CONFIDENTIAL_GRACE_SECS),
+    };
+    let keys = match (auth_method == AuthMethod::PrivateKeyJwt, body.jwks) {
+        (true, Some(set)) => Some(keys_of(set)?),
+        (false, None) => None,
+        (true, None) => return Err(jwks_wrong("its public keys, for private_key_jwt")),
+        (false, Some(_)) => return Err(jwks_wrong("for private_key_jwt alone")),
     };
     let id = AppId::new(call.at, gw.chance.as_ref());
     let app = App {
@@ -157,6 +189,7 @@ pub async fn create(
         refresh_grace_secs: grace(body.refresh_grace_secs.unwrap_or(usual_grace))?,
         initiate_login_uri: body.initiate_login_uri,
         backchannel_logout_uri: body.backchannel_logout_uri,
+        keys,
     };
     let orgs: &[OrgId] = match &serves {
         Serves::All => &[],
@@ -200,6 +233,10 @@ pub async fn change(
         Some(orgs) => Some(served(gw, by, orgs).await?),
         None => None,
     };
+    let keys = patch.jwks.map(keys_of).transpose()?;
+    if keys.is_some() && gw.db.app(id).await?.ok_or(FlowError::Missing)?.keys.is_none() {
+        return Err(jwks_wrong("for private_key_jwt alone"));
+    }
     let change = AppChange {
         name: patch.name.as_deref().map(|name| name_of("name", name)).transpose()?,
         redirect_uris: patch.redirect_uris,
@@ -208,6 +245,7 @@ pub async fn change(
         refresh_grace_secs: patch.refresh_grace_secs.map(grace).transpose()?,
         initiate_login_uri: patch.initiate_login_uri,
         backchannel_logout_uri: patch.backchannel_logout_uri,
+        keys,
     };
     if gw.db.change_app(act(by, call), id, &change).await? {
         read(gw, by, id).await
@@ -225,7 +263,7 @@ pub async fn rotate(
     asked: Rotation,
     call: &Call,
 ) -> Result<Option<(Secret<String>, Timestamp)>, FlowError> {
-    if gw.db.app(id).await?.ok_or(FlowError::Missing)?.auth_method == AuthMethod::None {
+    if gw.db.app(id).await?.ok_or(FlowError::Missing)?.secret.is_none() {
         return Err(FlowError::conflict("app.no_secret", "the app authenticates without a secret"));
     }
     let (done, given) = if asked.retire_old {

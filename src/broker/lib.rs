@@ -20,6 +20,7 @@ pub mod attempt;
 pub mod begin;
 pub mod begin_oidc;
 pub mod blast_guard;
+pub mod client;
 pub mod counted;
 pub mod end;
 pub mod error;

@@ -12,6 +12,7 @@ pub mod admin_plans;
 pub mod admin_requests;
 pub mod audit;
 mod back;
+mod client_auth;
 pub mod connection_view;
 pub mod doors;
 pub mod feed;

@@ -14,6 +14,7 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.login_required" => "login_required",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
             "token.scope" => "insufficient_scope",
+            code if code.starts_with("oauth.assertion_") => "invalid_client",
             code if code.starts_with("token.") => "invalid_token",
             code if code.starts_with("oauth.") => "invalid_request",
             _ => "access_denied",

@@ -1,9 +1,10 @@
 //! The machine's half of the OAuth provider: token, introspection, revocation, userinfo. Clients
-//! prove themselves by secret (basic or post) or, as public clients, by PKCE alone.
+//! prove themselves as `client_auth` says; public clients by PKCE alone.
 
 use super::{
     DoorKind, Entry,
     Made::Plain,
+    client_auth::{By, Shown, client, not_public, shown, wrong},
     doors::{self, bearer},
     guard::facts,
     oauth_error, shielded,
@@ -13,7 +14,6 @@ use actix_web::{
     http::{Method, header},
     web::{self, Bytes, Data},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use broker::{
     FlowError, Gateway,
     inspect::{self, Live},
@@ -21,12 +21,11 @@ use broker::{
     refresh, revoke, scim_access,
 };
 use model::{
-    Refusal, TokenDigest,
-    ids::{AppId, DirectoryId, OrgId},
+    Refusal,
+    ids::{DirectoryId, OrgId},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use store::{AuthMethod, Client};
 
 pub const ROUTES: &[Entry] = &[
     Entry {
@@ -62,7 +61,7 @@ pub const ROUTES: &[Entry] = &[
 ];
 
 /// A form's parameters; one that comes twice is an error (OAuth 2.1, 3.2).
-type Form = BTreeMap<String, String>;
+pub(super) type Form = BTreeMap<String, String>;
 
 fn invalid(field: &'static str, detail: &str) -> FlowError {
     FlowError::invalid("oauth.invalid_request", field, detail)
@@ -98,71 +97,13 @@ pub fn pairs(text: &[u8]) -> Result<Form, FlowError> {
     Ok(form)
 }
 
-/// What a client shows of itself, and how. RFC 6749 2.3.1: both halves of Basic are form-encoded.
-struct Shown {
-    id: String,
-    secret: Option<String>,
-}
-
-fn wrong() -> FlowError {
-    Refusal::stranger("oauth.invalid_client").into()
-}
-
-fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> {
-    let basic = req
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
-    match (basic, form.get("client_secret")) {
-        (Some(_), Some(_)) => Err(invalid("client_secret", "one way of authenticating, not two")),
-        (Some((_, value)), None) => {
-            let pair = STANDARD.decode(value.trim()).ok().and_then(|b| String::from_utf8(b).ok());
-            let pair = pair.ok_or_else(wrong)?;
-            let (id, secret) = pair.split_once(':').ok_or_else(wrong)?;
-            Ok(Shown { id: decoded(id), secret: Some(decoded(secret)) })
-        }
-        (None, secret) => {
-            Ok(Shown { id: form.get("client_id").cloned().ok_or_else(wrong)?, secret: secret.cloned() })
-        }
-    }
-}
-
-/// An app that proves itself by its secret in the header, and no other way. Errors: `oauth.invalid_client`.
-pub(super) async fn confidential(req: &HttpRequest, gw: &Gateway) -> Result<Client, FlowError> {
-    let client = client(req, gw, &Form::new(), None).await?;
-    if client.app.auth_method == AuthMethod::None { Err(wrong()) } else { Ok(client) }
-}
-
-/// The app, authenticated as it is registered. `org` is the one that its request names.
-async fn client(
-    req: &HttpRequest,
-    gw: &Gateway,
-    form: &Form,
-    org: Option<OrgId>,
-) -> Result<Client, FlowError> {
-    let Shown { id, secret } = shown(req, form)?;
-    let app_id: AppId = id.parse().map_err(|_| wrong())?;
-    let (client, now) = (gw.db.client(app_id, org).await?.ok_or_else(wrong)?, facts(req).call.at);
-    let app = &client.app;
-    let holds = match (app.auth_method, &secret) {
-        (AuthMethod::None, None) => true,
-        // A confidential client may use either header or body: both carry the same secret over TLS.
-        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(secret)) => {
-            app.knows(&TokenDigest::of(secret), now)
-        }
-        _ => false,
-    };
-    if holds { Ok(client) } else { Err(wrong()) }
-}
-
 /// A directory's client fetches an access token for SCIM: RFC 6749 4.4.
 async fn fetch(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<HttpResponse, FlowError> {
-    let Shown { id, secret } = shown(req, form)?;
+    let Shown { id, by } = shown(req, form)?;
     // An app has no such grant.
     let unsupported = |_| FlowError::from(Refusal::stranger("oauth.unsupported_grant_type"));
-    let (client, secret) = (id.parse::<DirectoryId>().map_err(unsupported)?, secret.ok_or_else(wrong)?);
+    let client = id.parse::<DirectoryId>().map_err(unsupported)?;
+    let By::Secret(secret) = by else { return Err(wrong()) };
     let scope = doors::scim_secret(req, gw, client, &secret).await?;
     let (gw, asked) = (gw.clone(), form.get("scope").cloned());
     let fetched = shielded(async move { scim_access::fetch(&gw, &scope, asked.as_deref()).await }).await?;
@@ -175,13 +116,6 @@ async fn fetch(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<HttpRespo
             "expires_in": fetched.expires_in_secs,
             "scope": fetched.scope,
         })))
-}
-
-/// One form-encoded value: `&` and `=` are letters like any other here.
-fn decoded(text: &str) -> String {
-    let plain = text.replace('&', "%26");
-    let joined = format!("x={plain}");
-    form_urlencoded::parse(joined.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
@@ -254,10 +188,7 @@ async fn introspect(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResp
         let form = form(&req, &body)?;
         let text = form.get("token").ok_or_else(|| invalid("token", "token is missing"))?;
         let claims = inspect::read(&gw, text, &call);
-        let client = client(&req, &gw, &form, claims.as_ref().map(|claims| claims.org)).await?;
-        if client.app.auth_method == AuthMethod::None {
-            return Err(Refusal::stranger("oauth.invalid_client").into());
-        }
+        let client = not_public(client(&req, &gw, &form, claims.as_ref().map(|claims| claims.org)).await?)?;
         let Some(claims) = claims else { return Ok(None) };
         let gw = gw.get_ref().clone();
         shielded(async move { inspect::introspect(&gw, &client, claims, &call).await }).await

@@ -8,7 +8,10 @@ use model::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use time::OffsetDateTime;
+use token::client_keys::ClientKeys;
 use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -17,18 +20,23 @@ pub enum AuthMethod {
     None,
     ClientSecretBasic,
     ClientSecretPost,
+    PrivateKeyJwt,
 }
 
 impl AuthMethod {
+    pub const ALL: [Self; 4] =
+        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost].into_iter().find(|m| m.as_str() == text)
+        Self::ALL.into_iter().find(|m| m.as_str() == text)
     }
 }
 
@@ -36,7 +44,8 @@ impl AuthMethod {
 macro_rules! app_columns {
     () => {
         "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
-         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri"
+         old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri,
+         jwks"
     };
 }
 pub(crate) use app_columns;
@@ -58,6 +67,8 @@ pub struct App {
     pub initiate_login_uri: Option<String>,
     /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
     pub backchannel_logout_uri: Option<String>,
+    /// By which it proves itself, with `private_key_jwt`.
+    pub keys: Option<ClientKeys>,
 }
 
 impl App {
@@ -85,6 +96,7 @@ pub struct AppChange {
     pub refresh_grace_secs: Option<i64>,
     pub initiate_login_uri: Option<Option<String>>,
     pub backchannel_logout_uri: Option<Option<String>>,
+    pub keys: Option<ClientKeys>,
 }
 
 pub struct NewApp<'a> {
@@ -107,6 +119,12 @@ pub(crate) struct StoredApp {
     refresh_grace_secs: i32,
     initiate_login_uri: Option<String>,
     backchannel_logout_uri: Option<String>,
+    jwks: Option<Json<Vec<Map<String, Value>>>>,
+}
+
+/// How keys are kept.
+pub(crate) fn jwks(keys: Option<&ClientKeys>) -> Option<Json<Vec<Map<String, Value>>>> {
+    keys.map(|keys| Json(keys.jwks()))
 }
 
 fn digest(bytes: Vec<u8>) -> Result<TokenDigest> {
@@ -131,6 +149,10 @@ impl StoredApp {
             refresh_grace_secs: self.refresh_grace_secs.into(),
             initiate_login_uri: self.initiate_login_uri,
             backchannel_logout_uri: self.backchannel_logout_uri,
+            keys: self
+                .jwks
+                .map(|Json(keys)| ClientKeys::read(&keys).map_err(|_| crate::Error::Corrupt("app keys")))
+                .transpose()?,
         })
     }
 }
@@ -165,6 +187,22 @@ impl Db {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(StoredApp::app).collect()
+    }
+
+    /// Remembers a client assertion's `jti`, until then; false when this app has used it before. One that is
+    /// shown on two nodes at once is used on one.
+    pub async fn first_assertion(&self, app: AppId, jti: &TokenDigest, until: Timestamp) -> Result<bool> {
+        let kept = sqlx::query(
+            "INSERT INTO app_assertions (app_id, digest, until)
+             VALUES ($1, $2, $3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(app.uuid())
+        .bind(jti.bytes().as_slice())
+        .bind(OffsetDateTime::from(until))
+        .execute(&self.pool)
+        .await?;
+        Ok(kept.rows_affected() == 1)
     }
 
     pub async fn app_serves(&self, app: &App, org: OrgId) -> Result<bool> {
@@ -236,6 +274,7 @@ mod tests {
             refresh_grace_secs: 0,
             initiate_login_uri: None,
             backchannel_logout_uri: None,
+            keys: None,
         };
         assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
         assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));

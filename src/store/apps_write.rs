@@ -1,7 +1,7 @@
 //! What makes, changes and ends an app, each with the platform's own record of it in one commit. An app
 //! that is gone is no client: its codes, refresh tokens and access tokens have nobody to answer to.
 
-use crate::{AppChange, Db, NewApp, PlatformAct, Result, Serves, platform_record::note};
+use crate::{AppChange, Db, NewApp, PlatformAct, Result, Serves, apps::jwks, platform_record::note};
 use model::{
     Timestamp, TokenDigest,
     ids::{AppId, OrgId},
@@ -17,8 +17,8 @@ impl Db {
         sqlx::query(
             "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
                                secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri,
-                               backchannel_logout_uri)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                               backchannel_logout_uri, jwks)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(app.id.uuid())
         .bind(&app.name)
@@ -32,6 +32,7 @@ impl Db {
         .bind(OffsetDateTime::from(act.at))
         .bind(&app.initiate_login_uri)
         .bind(&app.backchannel_logout_uri)
+        .bind(jwks(app.keys.as_ref()))
         .execute(&mut *tx)
         .await?;
         insert_orgs(&mut tx, app.id, new.orgs).await?;
@@ -52,7 +53,8 @@ impl Db {
                     all_orgs = COALESCE($5, all_orgs),
                     refresh_grace_secs = COALESCE($6, refresh_grace_secs),
                     initiate_login_uri = CASE WHEN $7 THEN $8 ELSE initiate_login_uri END,
-                    backchannel_logout_uri = CASE WHEN $9 THEN $10 ELSE backchannel_logout_uri END
+                    backchannel_logout_uri = CASE WHEN $9 THEN $10 ELSE backchannel_logout_uri END,
+                    jwks = COALESCE($11, jwks)
               WHERE app_id = $1",
         )
         .bind(id.uuid())
@@ -65,6 +67,7 @@ impl Db {
         .bind(change.initiate_login_uri.clone().flatten())
         .bind(change.backchannel_logout_uri.is_some())
         .bind(change.backchannel_logout_uri.clone().flatten())
+        .bind(jwks(change.keys.as_ref()))
         .execute(&mut *tx)
         .await?;
         if changed.rows_affected() == 0 {

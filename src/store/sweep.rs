@@ -40,10 +40,12 @@ pub enum Shelf {
     FeedAcks,
     /// What directories asked; at once where the directory is gone.
     Requests,
+    /// Client assertions that can no longer be replayed: the platform's own.
+    Assertions,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -56,7 +58,13 @@ impl Shelf {
         Self::Logouts,
         Self::FeedAcks,
         Self::Requests,
+        Self::Assertions,
     ];
+
+    /// Is it of no org, and swept in the platform's own turn?
+    pub const fn is_platforms(self) -> bool {
+        matches!(self, Self::Assertions)
+    }
 
     pub const fn table(self) -> &'static str {
         match self {
@@ -72,6 +80,7 @@ impl Shelf {
             Self::Logouts => "logouts",
             Self::FeedAcks => "feed_acks",
             Self::Requests => "scim_requests",
+            Self::Assertions => "app_assertions",
         }
     }
 
@@ -83,6 +92,11 @@ impl Shelf {
                 "DELETE FROM first_uses
                   WHERE single_use_key IN (SELECT single_use_key FROM first_uses WHERE until <= $1
                                             ORDER BY until LIMIT $2)"
+            }
+            Self::Assertions => {
+                "DELETE FROM app_assertions
+                  WHERE (app_id, digest) IN (SELECT app_id, digest FROM app_assertions WHERE until <= $1
+                                              ORDER BY until LIMIT $2)"
             }
             Self::Codes => {
                 "DELETE FROM codes
@@ -187,7 +201,12 @@ impl Shelf {
 
     const fn by_birth(self) -> bool {
         match self {
-            Self::FirstUses | Self::Answers | Self::Refusals | Self::Logouts | Self::FeedAcks => false,
+            Self::FirstUses
+            | Self::Answers
+            | Self::Refusals
+            | Self::Logouts
+            | Self::FeedAcks
+            | Self::Assertions => false,
             Self::Codes
             | Self::Families
             | Self::Sessions

@@ -5,6 +5,8 @@
 
 pub mod access;
 mod claims;
+pub mod client_assertion;
+pub mod client_keys;
 pub mod code;
 pub mod credential;
 pub mod key_ring;

@@ -271,6 +271,7 @@ impl House {
             all_orgs: true,
             refresh_grace_secs: grace_secs,
             backchannel_logout_uri: None,
+            keys: None,
             initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };
