@@ -28,7 +28,7 @@ pub const OPEN: &[(&str, &str)] = &[
 /// The enclosed tables by their kind: who inside the org sees which rows.
 #[rustfmt::skip]
 pub const ENCLOSED: &[(&str, &[&str])] = &[
-    ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "departed", "groups",
+    ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "service_accounts", "departed", "groups",
               "holds", "seat_counts", "quota_notices", "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),

@@ -66,6 +66,7 @@ mod scim_made;
 mod scim_pages;
 mod scim_scale;
 mod seats;
+mod service_accounts;
 mod session_limits;
 mod sign_in_asked;
 mod sign_in_gifts;

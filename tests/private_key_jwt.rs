@@ -61,7 +61,8 @@ impl Signer {
 
 async fn send(house: &House, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let request = house.http.post(house.url(path)).header("content-type", "application/x-www-form-urlencoded");
+    let request =
+        house.http.post(house.url(path)).header("content-type", "application/x-www-form-urlencoded");
     let sent = request.body(body).send().await.unwrap();
     let status = sent.status().as_u16();
     (status, serde_json::from_str(&sent.text().await.unwrap()).unwrap_or_default())
@@ -164,7 +165,9 @@ async fn cve_2025_27370_an_audience_that_is_not_the_issuer_alone_is_refused_and_
     let signer = Signer::register(house, &tenant).await;
     let issuer = house.gw.links.issuer();
     let token_url = house.gw.links.at("/oauth2/token");
-    for bad in [json!([issuer]), json!([issuer, "https://evil.example"]), json!(token_url), json!("x"), json!(null)] {
+    for bad in
+        [json!([issuer]), json!([issuer, "https://evil.example"]), json!(token_url), json!("x"), json!(null)]
+    {
         let mut claims = signer.claims(house);
         claims["aud"] = bad.clone();
         let said = judged(house, &signer.sign(&json!({"alg": "EdDSA"}), &claims)).await;
@@ -186,7 +189,8 @@ async fn case_15_to_20_an_assertion_that_proves_nothing_is_refused() {
     };
     let at = now().secs();
     let header = |header: Value| signer.sign(&header, &signer.claims(house));
-    let unsigned = format!("{}.{}.", B64.encode(r#"{"alg":"none"}"#), B64.encode(signer.claims(house).to_string()));
+    let unsigned =
+        format!("{}.{}.", B64.encode(r#"{"alg":"none"}"#), B64.encode(signer.claims(house).to_string()));
     let access = text(&tokens(house, &tenant).await, "access_token").to_owned();
     for (assertion, code) in [
         (foreign.assertion(house), "oauth.invalid_client"),

@@ -11,11 +11,11 @@ use model::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use store::{App, AppChange, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
 use token::{
-    client_keys::{ClientKeys, KEYS_MAX},
+    client_keys::{ClientAlg, ClientKeys, KEYS_MAX},
     credential::{UnboundKind, bearer},
 };
 
@@ -80,8 +80,26 @@ pub struct AppPatch {
 #[serde(deny_unknown_fields)]
 pub struct KeySet {
     /// Each with `kty` and its members; `kid`, `use` and `alg` as wished.
-    #[schemars(length(min = 1, max = KEYS_MAX))]
+    #[schemars(schema_with = "jwks_schema")]
     pub keys: Vec<Map<String, Value>>,
+}
+
+fn jwks_schema(_: &mut SchemaGenerator) -> Schema {
+    let text = json!({"type": "string"});
+    json_schema!({
+        "type": "array", "minItems": 1, "maxItems": KEYS_MAX,
+        "items": {
+            "type": "object", "required": ["kty"],
+            "properties": {
+                "kty": {"type": "string", "enum": ["EC", "OKP", "RSA"]},
+                "crv": {"type": "string", "enum": ["P-256", "Ed25519"]},
+                "x": text, "y": text, "n": text, "e": text,
+                "kid": {"type": "string", "minLength": 1, "maxLength": 256},
+                "use": {"type": "string", "const": "sig"},
+                "alg": {"type": "string", "enum": ClientAlg::ALL.map(ClientAlg::as_str)},
+            },
+        },
+    })
 }
 
 fn keys_of(set: KeySet) -> Result<ClientKeys, FlowError> {

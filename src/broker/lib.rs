@@ -13,6 +13,7 @@ pub mod administer_org;
 pub mod administer_people;
 pub mod administer_plan;
 pub mod administer_platform_key;
+pub mod administer_service;
 pub mod administer_webhook;
 pub mod admit;
 pub mod arrive;
@@ -46,8 +47,10 @@ pub mod redeem;
 pub mod refresh;
 pub mod refusals;
 pub mod request_log;
+pub mod resource;
 pub mod revoke;
 pub mod scim_access;
+pub mod service_token;
 pub mod uses;
 
 pub use error::FlowError;

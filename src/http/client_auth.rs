@@ -58,9 +58,7 @@ pub(super) fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> 
             let (own, secret) = pair.split_once(':').ok_or_else(wrong)?;
             Ok(Shown { id: decoded(own), by: By::Secret(decoded(secret)) })
         }
-        (None, Some(secret), None) => {
-            Ok(Shown { id: id.ok_or_else(wrong)?, by: By::Secret(secret.clone()) })
-        }
+        (None, Some(secret), None) => Ok(Shown { id: id.ok_or_else(wrong)?, by: By::Secret(secret.clone()) }),
         (None, None, Some(jwt)) => {
             if form.get("client_assertion_type").map(String::as_str) != Some(client_assertion::TYPE) {
                 let right = client_assertion::TYPE;

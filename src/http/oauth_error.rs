@@ -11,6 +11,7 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.invalid_client" => "invalid_client",
             "oauth.invalid_grant" => "invalid_grant",
             "oauth.invalid_scope" => "invalid_scope",
+            "oauth.invalid_target" => "invalid_target",
             "oauth.login_required" => "login_required",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
             "token.scope" => "insufficient_scope",

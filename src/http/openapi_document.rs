@@ -192,7 +192,9 @@ fn describe_one(tag: &str, operation: &Operation, schemas: &mut Schemas) -> Valu
     if let Some(members) = described.as_object_mut() {
         match operation.door {
             DoorKind::Open => None,
-            DoorKind::Client => members.insert("security".to_owned(), json!([{"client": []}, {"assertion": []}])),
+            DoorKind::Client => {
+                members.insert("security".to_owned(), json!([{"client": []}, {"assertion": []}]))
+            }
             _ => members.insert("security".to_owned(), json!([{"key": []}])),
         };
         if let Some(body) = operation.body {

@@ -4,8 +4,9 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    client_auth::{By, Shown, client, not_public, shown, wrong},
-    doors::{self, bearer},
+    client_auth::{client, not_public},
+    client_credentials,
+    doors::bearer,
     guard::facts,
     oauth_error, shielded,
 };
@@ -18,12 +19,9 @@ use broker::{
     FlowError, Gateway,
     inspect::{self, Live},
     redeem::{self, Redemption, Tokens},
-    refresh, revoke, scim_access,
+    refresh, revoke,
 };
-use model::{
-    Refusal,
-    ids::{DirectoryId, OrgId},
-};
+use model::{Refusal, ids::OrgId};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -97,33 +95,12 @@ pub fn pairs(text: &[u8]) -> Result<Form, FlowError> {
     Ok(form)
 }
 
-/// A directory's client fetches an access token for SCIM: RFC 6749 4.4.
-async fn fetch(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<HttpResponse, FlowError> {
-    let Shown { id, by } = shown(req, form)?;
-    // An app has no such grant.
-    let unsupported = |_| FlowError::from(Refusal::stranger("oauth.unsupported_grant_type"));
-    let client = id.parse::<DirectoryId>().map_err(unsupported)?;
-    let By::Secret(secret) = by else { return Err(wrong()) };
-    let scope = doors::scim_secret(req, gw, client, &secret).await?;
-    let (gw, asked) = (gw.clone(), form.get("scope").cloned());
-    let fetched = shielded(async move { scim_access::fetch(&gw, &scope, asked.as_deref()).await }).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("Cache-Control", "no-store"))
-        .insert_header(("Pragma", "no-cache"))
-        .json(json!({
-            "access_token": fetched.token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": fetched.expires_in_secs,
-            "scope": fetched.scope,
-        })))
-}
-
 async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
         if form.get("grant_type").is_some_and(|grant| grant == "client_credentials") {
-            return fetch(&req, &gw, &form).await;
+            return client_credentials::fetch(&req, &gw, &form).await;
         }
         let client = client(&req, &gw, &form, named_org(&gw, &form)).await?;
         let need = |name: &'static str| {
@@ -202,27 +179,41 @@ async fn introspect(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResp
 }
 
 fn introspected(live: &Live, issuer: &str) -> Value {
-    let claims = &live.claims;
-    json!({
+    let claims = match live {
+        Live::Person(person) => &person.claims,
+        Live::Service(service) => &service.claims,
+    };
+    let mut said = json!({
         "active": true,
         "iss": issuer,
-        "sub": claims.user,
         "aud": claims.audience,
-        "client_id": claims.client_id,
-        "username": live.row.user_name,
         "token_type": "Bearer",
-        "scope": claims.scope,
         "exp": claims.expires_at.secs(),
         "iat": claims.issued_at.secs(),
         "jti": claims.jti,
-        "sid": claims.session,
         "org_id": claims.org,
-        "team_ids": claims.team_ids,
         "roles": claims.roles,
-        "con": claims.connection,
         "rs": claims.rs,
-        "auth_time": claims.auth_time.secs(),
-    })
+    });
+    let of_its_kind = match live {
+        Live::Person(live) => json!({
+            "sub": live.person.user,
+            "client_id": live.person.client_id,
+            "username": live.row.user_name,
+            "scope": live.person.scope,
+            "sid": live.person.session,
+            "team_ids": live.person.team_ids,
+            "con": live.person.connection,
+            "auth_time": live.person.auth_time.secs(),
+        }),
+        Live::Service(live) => {
+            json!({"sub": live.service, "client_id": live.service, "username": live.name, "team_ids": []})
+        }
+    };
+    if let (Value::Object(said), Value::Object(more)) = (&mut said, of_its_kind) {
+        said.extend(more);
+    }
+    said
 }
 
 /// RFC 7009: an unknown token is no error.
@@ -251,7 +242,7 @@ async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
     match shielded(async move { inspect::userinfo(&story, &jwt, &call).await }).await {
         Ok(live) => {
             let mut said = Map::new();
-            said.insert("sub".into(), json!(live.claims.user));
+            said.insert("sub".into(), json!(live.person.user));
             said.insert("org_id".into(), json!(live.claims.org));
             said.insert("team_ids".into(), json!(live.row.team_ids));
             said.insert("roles".into(), json!(live.row.roles));
@@ -262,7 +253,7 @@ async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
                 ("profile", "family_name", live.row.family_name.clone()),
             ];
             for (scope, name, value) in optional {
-                if let Some(value) = value.filter(|_| redeem::given(&live.claims.scope, scope)) {
+                if let Some(value) = value.filter(|_| redeem::given(&live.person.scope, scope)) {
                     said.insert(name.into(), json!(value));
                 }
             }

@@ -41,6 +41,7 @@ mod scim_query;
 mod scim_secrets;
 mod scope;
 mod seats;
+mod service_accounts;
 mod sessions;
 mod sign_in_gifts;
 mod sizes;
@@ -89,6 +90,7 @@ pub use scope::{
     Subject, Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
+pub use service_accounts::{NewServiceAccount, ServiceAccount, ServiceChange, ServiceGrant, ServiceRow};
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use sweep::{BITE, SWEPT, Shelf};

@@ -73,7 +73,9 @@ pub fn verify(
         return Err(Refusal::proven("oauth.assertion_audience"));
     }
     let expires = claims.whole("exp").map_err(wrong)?;
-    let maybe = |name| if claims.0.contains_key(name) { claims.whole(name).map(Some).map_err(wrong) } else { Ok(None) };
+    let maybe = |name| {
+        if claims.0.contains_key(name) { claims.whole(name).map(Some).map_err(wrong) } else { Ok(None) }
+    };
     let (issued, not_before) = (maybe("iat")?, maybe("nbf")?);
     let (now, latest) = (now.secs(), now.plus_secs(SKEW_SECS).secs());
     if expires <= now {
@@ -119,8 +121,9 @@ fn header_refusal(member: &str) -> Refusal {
 /// No member can bring a key or fetch one, or change how the rest is read (RFC 8725 3.10). `typ` is the general
 /// one or the one of its purpose: none of another token's.
 fn check_header(header: &Map<String, Value>) -> Result<(ClientAlg, Option<&str>), Refusal> {
-    if let Some((name, _)) =
-        header.iter().find(|(name, value)| !["alg", "typ", "kid"].contains(&name.as_str()) || !value.is_string())
+    if let Some((name, _)) = header
+        .iter()
+        .find(|(name, value)| !["alg", "typ", "kid"].contains(&name.as_str()) || !value.is_string())
     {
         return Err(header_refusal(name));
     }

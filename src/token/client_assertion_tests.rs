@@ -191,5 +191,5 @@ fn case_22_a_cut_or_changed_assertion_is_refused_and_names_nobody_in_vain() {
     for bad in [format!("{jwt}="), format!("{jwt}A"), format!(" {jwt}"), "..".to_owned(), "x".repeat(9_999)] {
         assert_ne!(code(&bad, &keys), "accepted", "{bad}");
     }
-    assert_eq!(named("..") , None);
+    assert_eq!(named(".."), None);
 }

@@ -104,16 +104,16 @@ impl ClientKeys {
 
     /// The keys that may have made a signature with this algorithm and name: without a name, all that fit.
     pub(crate) fn fitting(&self, alg: ClientAlg, kid: Option<&str>) -> impl Iterator<Item = &ClientKey> {
-        self.0
-            .iter()
-            .filter(move |key| key.can(alg) && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid)))
+        self.0.iter().filter(move |key| key.can(alg) && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid)))
     }
 }
 
 impl ClientKey {
     fn read(jwk: &Map<String, Value>) -> Result<Self, NotAKeySet> {
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|private| jwk.contains_key(*private)) {
-            return Err(NotAKeySet("public keys alone: a private or symmetric one is no longer a secret, replace it"));
+            return Err(NotAKeySet(
+                "public keys alone: a private or symmetric one is no longer a secret, replace it",
+            ));
         }
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let bytes = |name: &str| text(name).and_then(decode);
@@ -165,7 +165,9 @@ impl ClientKey {
                 let zeros = n.first()?.leading_zeros();
                 let bits = (n.len() * 8).saturating_sub(usize::try_from(zeros).ok()?);
                 // 3 and 65537 are in use; a long exponent makes verifying dear.
-                let odd = |number: &[u8]| number.first() != Some(&0) && number.last().is_some_and(|end| end % 2 == 1);
+                let odd = |number: &[u8]| {
+                    number.first() != Some(&0) && number.last().is_some_and(|end| end % 2 == 1)
+                };
                 if !RSA_BITS.contains(&bits) || e.len() > 4 || e == &[1] || !odd(n) || !odd(e) {
                     return None;
                 }

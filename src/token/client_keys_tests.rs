@@ -14,7 +14,10 @@ fn ec() -> Value {
 fn what_is_kept_reads_back_and_strange_members_are_let_go() {
     let mut jwk = ec();
     jwk["x5c"] = json!(["AAAA"]);
-    let keys = read(&[jwk.clone(), json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})]);
+    let keys = read(&[
+        jwk.clone(),
+        json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
+    ]);
     let kept = keys.unwrap().jwks();
     assert!(!kept[0].contains_key("x5c") && kept[0]["kid"] == jwk["kid"] && kept[1]["use"] == "sig");
     assert_eq!(ClientKeys::read(&kept).unwrap().jwks(), kept);

@@ -9,7 +9,7 @@ use crate::{
 use aws_lc_rs::digest;
 use model::{
     Timestamp,
-    ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
+    ids::{AppId, ConnectionId, OrgId, ServiceId, SessionId, TeamId, UserId},
 };
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -37,6 +37,17 @@ pub struct MintSnapshot {
     pub name: Option<String>,
     pub given_name: Option<String>,
     pub family_name: Option<String>,
+}
+
+/// Everything a service account's token says, as of one moment.
+#[derive(Clone, Debug)]
+pub struct ServiceSnapshot<'a> {
+    pub issuer: &'a str,
+    pub audience: &'a str,
+    pub org: OrgId,
+    pub service: ServiceId,
+    pub roles: &'a [String],
+    pub rs: i64,
 }
 
 /// A signed access token and how long it lives, from the instant of minting.
@@ -82,6 +93,31 @@ pub fn mint_access(
     let claims = common_claims(snapshot, jti, now, expires, &snapshot.audience);
     let jwt = sign("at+jwt", &claims, key).map_err(MintFault::Key)?;
     Ok(AccessToken { jwt, expires_in_secs: expires - now.secs() })
+}
+
+/// Mints a service account's access token: its own `sub` and `client_id`, and none of the claims of a sign-in.
+pub fn mint_service(
+    snapshot: &ServiceSnapshot<'_>,
+    key: &SigningKey,
+    jti: &str,
+    now: Timestamp,
+    lifetime_secs: i64,
+) -> Result<AccessToken, MintFault> {
+    let claims = Map::from_iter([
+        ("iss".to_owned(), json!(snapshot.issuer)),
+        ("sub".to_owned(), json!(snapshot.service)),
+        ("aud".to_owned(), json!(snapshot.audience)),
+        ("client_id".to_owned(), json!(snapshot.service)),
+        ("exp".to_owned(), json!(now.plus_secs(lifetime_secs).secs())),
+        ("iat".to_owned(), json!(now.secs())),
+        ("jti".to_owned(), json!(jti)),
+        ("org_id".to_owned(), json!(snapshot.org)),
+        ("team_ids".to_owned(), json!([])),
+        ("roles".to_owned(), json!(snapshot.roles)),
+        ("rs".to_owned(), json!(snapshot.rs)),
+    ]);
+    let jwt = sign("at+jwt", &claims, key).map_err(MintFault::Key)?;
+    Ok(AccessToken { jwt, expires_in_secs: lifetime_secs })
 }
 
 /// Mints the ID token that goes with `access`: `typ: JWT`, `aud` the client alone, `at_hash`
