@@ -57,6 +57,7 @@ mod redis_guard;
 mod redis_lost;
 mod refresh;
 mod request_log;
+mod resources;
 mod scim_bulk;
 mod scim_clients;
 mod scim_conformance;

@@ -21,6 +21,7 @@ pub const TABLE: &[(&str, [&str; 6])] = &[
     ("OIDC callback",             ["400 login.attempt_unknown", "400 login.attempt_unknown", "400 login.attempt_unknown", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("OIDC tile, at SAML's",      ["404 not_found", "404 not_found", "404 not_found", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("token, by code",            ["200", "200", "200", "400 invalid_grant", "400 invalid_grant", "400 invalid_grant"]),
+    ("token, by service account", ["200", "200", "200", "401 oauth.invalid_client", "401 oauth.invalid_client", "401 oauth.invalid_client"]),
     ("token, by refresh token",   ["200", "200", "200", "400 invalid_grant", "400 invalid_grant", "400 invalid_grant"]),
     ("introspect",                ["active", "active", "active", "inactive", "inactive", "inactive"]),
     ("GET /oauth2/userinfo",      ["200", "200", "200", "401 token.revoked", "401 token.revoked", "401 token.revoked"]),

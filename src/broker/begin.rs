@@ -182,6 +182,7 @@ pub async fn begin(
         None if wishes.prompts("none") => return Err(Refusal::stranger("oauth.login_required").into()),
         None => return Ok(Begun::AskEmail { unknown: wishes.login_hint }),
     };
+    crate::resource::authorized(gw, &scope, app, asked.resource.as_deref()).await?;
     if !wishes.prompts("login")
         && let Some(session) = session
         && let Some(live) = inspect::browser_session(gw, &scope, session, wishes.max_age_secs).await?

@@ -145,7 +145,7 @@ pub async fn introspect(
 }
 
 /// The bearer of an access token, about themselves. Errors: `token.…`; `token.scope` without `openid`,
-/// `token.no_person` for a service account's.
+/// `token.no_person` for a service account's, `token.audience` for one that is for another app.
 pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<LivePerson, FlowError> {
     let claims = access::verify(jwt, &gw.keys, gw.links.issuer(), call.at)?;
     let person = match claims.whose.clone() {
@@ -157,6 +157,10 @@ pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<LivePerson
     }
     let gone = || FlowError::from(Refusal::proven("token.revoked"));
     let client = gw.db.client(person.client_id, Some(claims.org)).await?.ok_or_else(gone)?;
+    // Made for another app's interface: whoever it is shown to there must not learn more by it here.
+    if claims.audience != client.app.audience {
+        return Err(Refusal::proven("token.audience").into());
+    }
     let scope = match client.subject(claims.org, person.user, person.session, call) {
         Ok(scope) => scope,
         Err(GateError::Unknown | GateError::Closed(_)) => return Err(gone()),

@@ -1,7 +1,7 @@
 //! A code becomes tokens: consumed in the transaction that makes the refresh family. A code used
 //! twice kills what its first use gave (RFC 9700 2.1.1, RFC 6749 4.1.2).
 
-use crate::{FlowError, Gateway, counted, inspect::over, revoke};
+use crate::{FlowError, Gateway, counted, inspect::over, resource, revoke};
 use model::{
     Refusal, Secret, Timestamp,
     ids::{EventId, FamilyId, OrgId},
@@ -30,6 +30,7 @@ pub struct Redemption<'a> {
     pub code: &'a str,
     pub redirect_uri: Option<&'a str>,
     pub code_verifier: &'a str,
+    pub resource: Option<&'a str>,
 }
 
 /// The org that a code names, before anything is proven: for the client's look-up.
@@ -70,6 +71,7 @@ pub async fn redeem(
     if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
     }
+    let audience = resource::audience(&mut tx, app, code.resource.as_deref(), grant.resource).await?;
     let absolute = call.at.plus_secs(gw.lifetimes.refresh_absolute_secs).min(row.session.expires_at);
     let family = FamilyRow {
         id: FamilyId::new(call.at, gw.chance.as_ref()),
@@ -77,6 +79,7 @@ pub async fn redeem(
         user: code.user,
         app: app.id,
         scope: code.scope.clone(),
+        resource: code.resource.clone(),
         rs: row.head,
         generation: 0,
         successor_used: false,
@@ -85,7 +88,7 @@ pub async fn redeem(
         ended_at: None,
     };
     tx.create_family(&family, &digest).await?;
-    let tokens = mint(gw, app, &scope, &row, &family, code.nonce.clone())?;
+    let tokens = mint(gw, (app, audience), &scope, &row, &family, code.nonce.clone())?;
     tx.commit(issued(&row, app, "authorization_code")).await?;
     counted::TOKENS.add(["authorization_code"], 1);
     Ok(tokens)
@@ -140,7 +143,7 @@ pub(crate) fn metered(record: Record, key: String) -> Record {
 
 pub(crate) fn mint(
     gw: &Gateway,
-    app: &App,
+    (app, audience): (&App, &str),
     scope: &OrgScope<AppClient>,
     row: &MintRow,
     family: &FamilyRow,
@@ -149,7 +152,7 @@ pub(crate) fn mint(
     let now = scope.now();
     let snapshot = MintSnapshot {
         issuer: gw.links.issuer().to_owned(),
-        audience: app.audience.clone(),
+        audience: audience.to_owned(),
         client_id: app.id,
         org: scope.org(),
         user: row.session.user,

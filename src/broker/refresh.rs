@@ -6,7 +6,7 @@ use crate::{
     counted::TOKENS,
     inspect::over,
     redeem::{Tokens, issued, metered, mint, open_org},
-    revoke,
+    resource, revoke,
 };
 use model::{
     Refusal,
@@ -14,7 +14,7 @@ use model::{
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
-use store::{AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
+use store::{App, AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
 use token::refresh::{Family, Verdict, judge};
 
 /// The org that a refresh token names: for the client's look-up.
@@ -22,7 +22,14 @@ pub fn named_org(gw: &Gateway, text: &str) -> Option<OrgId> {
     gw.refresh_key.open(text).ok().map(|presented| presented.org)
 }
 
-pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> Result<Tokens, FlowError> {
+/// `resource` is what the app asks the token to be for: what was authorized, or nothing. Errors:
+/// `oauth.invalid_grant`, `oauth.invalid_target`.
+pub async fn refresh(
+    gw: &Gateway,
+    client: &Client,
+    (text, resource): (&str, Option<&str>),
+    call: &Call,
+) -> Result<Tokens, FlowError> {
     let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
     let mut tx = gw.db.write(&scope, "token.refresh").await?;
@@ -41,9 +48,10 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     match judge(&facts, presented.generation, app.id, grace, call.at) {
         Verdict::Rotate { next } => {
             let row = living(gw, &mut tx, (app.id, connection), &family).await?;
+            let audience = for_whom(&mut tx, app, &family, resource).await?;
             tx.rotate_family(family.id, next).await?;
             family.generation = next;
-            let tokens = mint(gw, app, &scope, &row, &family, None)?;
+            let tokens = mint(gw, (app, &audience), &scope, &row, &family, None)?;
             let record = issued(&row, app, "refresh_token");
             tx.commit(metered(record, format!("{}:{next}", family.id))).await?;
             TOKENS.add(["refresh_token"], 1);
@@ -51,8 +59,9 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
         }
         Verdict::Resend { next } => {
             let row = living(gw, &mut tx, (app.id, connection), &family).await?;
+            let audience = for_whom(&mut tx, app, &family, resource).await?;
             family.generation = next;
-            let tokens = mint(gw, app, &scope, &row, &family, None)?;
+            let tokens = mint(gw, (app, &audience), &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
             TOKENS.add(["refresh_token_again"], 1);
             Ok(tokens)
@@ -61,6 +70,15 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
         Verdict::Expired => Err(Refusal::proven("oauth.invalid_grant").with("why", "expired").into()),
         Verdict::Foreign => Err(Refusal::proven("oauth.invalid_grant").with("why", "other client").into()),
     }
+}
+
+async fn for_whom(
+    tx: &mut TenantTx,
+    app: &App,
+    family: &FamilyRow,
+    asked: Option<&str>,
+) -> Result<String, FlowError> {
+    Ok(resource::audience(tx, app, family.resource.as_deref(), asked).await?.to_owned())
 }
 
 /// Reads person and stamp as of one instant; the locks are held already.

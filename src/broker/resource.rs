@@ -1,8 +1,9 @@
 //! What a token is for, where the one who asks for it says so (RFC 8707): the audience of one app, and of an app
 //! that serves the org.
 
-use crate::FlowError;
+use crate::{FlowError, Gateway};
 use model::Refusal;
+use store::{App, Door, OrgScope, TenantTx};
 use url::Url;
 
 /// Longer is no audience of an app.
@@ -19,6 +20,38 @@ pub fn checked(resource: &str) -> Result<&str, FlowError> {
         && !resource.contains('#')
         && Url::parse(resource).is_ok();
     if is_uri { Ok(resource) } else { Err(refused()) }
+}
+
+/// Whether the app may ask for this at this org: its own audience, or that of an app that serves the org. Errors:
+/// `oauth.invalid_target`.
+pub(crate) async fn authorized<D: Door>(
+    gw: &Gateway,
+    scope: &OrgScope<D>,
+    app: &App,
+    resource: Option<&str>,
+) -> Result<(), FlowError> {
+    match resource {
+        Some(uri) if uri != app.audience => {
+            let serves = gw.db.read(scope, "resource.authorize").await?.is_audience(uri).await?;
+            if serves { Ok(()) } else { Err(refused()) }
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What a token is for: what was authorized, or else the app itself. A token request may say it again, and nothing
+/// else (RFC 8707 2.2); and what was authorized has to be so still. Errors: `oauth.invalid_target`.
+pub(crate) async fn audience<'a>(
+    tx: &mut TenantTx,
+    app: &'a App,
+    authorized: Option<&'a str>,
+    asked: Option<&str>,
+) -> Result<&'a str, FlowError> {
+    let audience = authorized.unwrap_or(&app.audience);
+    if asked.is_some_and(|asked| asked != audience) {
+        return Err(refused());
+    }
+    if audience == app.audience || tx.is_audience(audience).await? { Ok(audience) } else { Err(refused()) }
 }
 
 #[cfg(test)]

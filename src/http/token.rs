@@ -110,20 +110,25 @@ async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse 
         let tokens = match need("grant_type")?.as_str() {
             "authorization_code" => {
                 let (code, verifier) = (need("code")?, need("code_verifier")?);
-                let redirect_uri = form.get("redirect_uri").cloned();
+                let (redirect_uri, resource) =
+                    (form.get("redirect_uri").cloned(), form.get("resource").cloned());
                 shielded(async move {
                     let grant = Redemption {
                         code: &code,
                         redirect_uri: redirect_uri.as_deref(),
                         code_verifier: &verifier,
+                        resource: resource.as_deref(),
                     };
                     redeem::redeem(&gw, &client, grant, &call).await
                 })
                 .await
             }
             "refresh_token" => {
-                let text = need("refresh_token")?;
-                shielded(async move { refresh::refresh(&gw, &client, &text, &call).await }).await
+                let (text, resource) = (need("refresh_token")?, form.get("resource").cloned());
+                shielded(
+                    async move { refresh::refresh(&gw, &client, (&text, resource.as_deref()), &call).await },
+                )
+                .await
             }
             _ => Err(Refusal::stranger("oauth.unsupported_grant_type").into()),
         };

@@ -247,8 +247,8 @@ impl TenantTx {
                  VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10)
              )
              INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
-                                rs, expires_at)
-             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18)",
+                                rs, expires_at, resource)
+             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18, $19)",
         )
         .bind(org)
         .bind(new.id.uuid())
@@ -268,6 +268,7 @@ impl TenantTx {
         .bind(code.nonce)
         .bind(code.scope)
         .bind(OffsetDateTime::from(code.expires_at))
+        .bind(code.resource)
         .execute(self.sql())
         .await?;
         Ok(())
