@@ -18,4 +18,7 @@ CREATE TABLE vst.app_assertions (
 CREATE INDEX app_assertions_by_end ON vst.app_assertions (until);
 GRANT SELECT, INSERT, DELETE ON vst.app_assertions TO vst_app;
 
+-- What an app has chosen to have in its access tokens besides.
+ALTER TABLE vst.apps ADD COLUMN claims text[] NOT NULL DEFAULT '{}';
+
 RESET ROLE;

@@ -35,6 +35,27 @@ AS $$
                   LIMIT 2)
 $$;
 
+-- What the app of such an audience has chosen to have in its tokens.
+CREATE FUNCTION vst.claims_of(org uuid, named text[]) RETURNS text[]
+LANGUAGE sql STABLE
+AS $$
+    SELECT ARRAY(SELECT DISTINCT chosen.claim
+                   FROM vst.apps a
+                  CROSS JOIN UNNEST(a.claims) AS chosen(claim)
+                  WHERE a.audience = ANY (named)
+                    AND (a.all_orgs
+                         OR EXISTS (SELECT 1 FROM vst.app_orgs s WHERE s.app_id = a.app_id AND s.org_id = org)))
+$$;
+
+-- The org's plan by name, and what it has of each kind; NULL where it is not bounded. Of the caller's own org.
+CREATE FUNCTION vst.entitlements() RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT jsonb_build_object('plan', o.plan) || COALESCE(to_jsonb(p) - 'name' - 'changed_at', '{}')
+      FROM vst.orgs o
+      LEFT JOIN vst.plans p ON p.name = o.plan
+$$;
+
 -- What a service account's token is minted from, in one trip: its secret leads to the org by the gate's own
 -- door, and one statement behind it reads all of one instant, the secret once more among it.
 CREATE TYPE vst.service_grant AS (
@@ -43,7 +64,9 @@ CREATE TYPE vst.service_grant AS (
     key_id    uuid,
     roles     text[],
     head      bigint,
-    audiences text[]
+    audiences text[],
+    claims    text[],
+    plan      jsonb
 );
 CREATE FUNCTION vst.glance_service_grant(shown bytea, account uuid, resource text, at timestamptz)
 RETURNS SETOF vst.service_grant
@@ -63,11 +86,14 @@ BEGIN
     PERFORM vst.enter(found_org, 'org', NULL);
     RETURN QUERY
         SELECT s.org_id, o.state, c.key_id, s.roles, h.head,
-               vst.audiences_of(s.org_id, COALESCE(resource, s.audience))
+               a.names, chosen.claims,
+               CASE WHEN 'entitlements' = ANY (chosen.claims) THEN vst.entitlements() END
           FROM vst.service_accounts s
           JOIN vst.orgs o USING (org_id)
           JOIN vst.revocation_heads h USING (org_id)
           JOIN vst.credentials c USING (org_id)
+         CROSS JOIN LATERAL vst.audiences_of(s.org_id, COALESCE(resource, s.audience)) AS a(names)
+         CROSS JOIN LATERAL vst.claims_of(s.org_id, a.names) AS chosen(claims)
          WHERE s.svc_id = account
            AND c.key_id = found_key
            AND c.revoked_at IS NULL

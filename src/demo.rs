@@ -365,6 +365,7 @@ async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty
         refresh_grace_secs: 0,
         backchannel_logout_uri: None,
         keys: None,
+        claims: Vec::new(),
         initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
     };
     let new = NewApp { app: &app, orgs: &[] };

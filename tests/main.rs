@@ -26,6 +26,7 @@ mod domains;
 mod enclosure;
 mod engines_killed;
 mod exports;
+mod extra_claims;
 mod feed;
 mod fetched;
 mod hardening;

@@ -4,20 +4,18 @@
 use crate::{
     FlowError, Gateway,
     administer::{Loopback, PRINTABLE, Page, WEB_URL, name_of, web_url},
+    app_keys::{KeySet, jwks_wrong, keys_of},
 };
 use model::{
     Secret, Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{self, AppId, OrgId},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use std::borrow::Cow;
 use store::{App, AppChange, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
-use token::{
-    client_keys::{ClientAlg, ClientKeys, KEYS_MAX},
-    credential::{UnboundKind, bearer},
-};
+use token::credential::{UnboundKind, bearer};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +35,10 @@ pub struct NewApp {
     /// `client_secret_basic`, if it is left out; a public client has `none`, one with `jwks` has `private_key_jwt`.
     #[schemars(with = "Option<AuthMethod>")]
     pub token_endpoint_auth_method: Option<String>,
+    /// What it has in its access tokens besides, each once.
+    #[serde(default)]
+    #[schemars(length(max = 3))]
+    pub claims: Vec<ExtraClaim>,
     /// Its public keys, for `private_key_jwt` and for nothing else.
     pub jwks: Option<KeySet>,
     /// How long a refresh token that was used gives the same answer again; left out: 10, without a secret 0.
@@ -61,6 +63,9 @@ pub struct AppPatch {
     #[schemars(length(max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub post_logout_redirect_uris: Option<Vec<String>>,
     pub orgs: Option<Served>,
+    /// All that it has in its access tokens besides, from the next token on.
+    #[schemars(length(max = 3))]
+    pub claims: Option<Vec<ExtraClaim>>,
     /// All its public keys from now on, of an app with `private_key_jwt`.
     pub jwks: Option<KeySet>,
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
@@ -73,41 +78,6 @@ pub struct AppPatch {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
     pub backchannel_logout_uri: Option<Option<String>>,
-}
-
-/// A JWK Set (RFC 7517 5) of public keys: P-256, Ed25519, or RSA of 2048 to 4096 bits.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KeySet {
-    /// Each with `kty` and its members; `kid`, `use` and `alg` as wished.
-    #[schemars(schema_with = "jwks_schema")]
-    pub keys: Vec<Map<String, Value>>,
-}
-
-fn jwks_schema(_: &mut SchemaGenerator) -> Schema {
-    let text = json!({"type": "string"});
-    json_schema!({
-        "type": "array", "minItems": 1, "maxItems": KEYS_MAX,
-        "items": {
-            "type": "object", "required": ["kty"],
-            "properties": {
-                "kty": {"type": "string", "enum": ["EC", "OKP", "RSA"]},
-                "crv": {"type": "string", "enum": ["P-256", "Ed25519"]},
-                "x": text, "y": text, "n": text, "e": text,
-                "kid": {"type": "string", "minLength": 1, "maxLength": 256},
-                "use": {"type": "string", "const": "sig"},
-                "alg": {"type": "string", "enum": ClientAlg::ALL.map(ClientAlg::as_str)},
-            },
-        },
-    })
-}
-
-fn keys_of(set: KeySet) -> Result<ClientKeys, FlowError> {
-    ClientKeys::read(&set.keys).map_err(|why| jwks_wrong(&why.to_string()))
-}
-
-fn jwks_wrong(right: &str) -> FlowError {
-    FlowError::invalid("app.jwks", "jwks", right)
 }
 
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -208,6 +178,7 @@ pub async fn create(
         initiate_login_uri: body.initiate_login_uri,
         backchannel_logout_uri: body.backchannel_logout_uri,
         keys,
+        claims: distinct(body.claims)?,
     };
     let orgs: &[OrgId] = match &serves {
         Serves::All => &[],
@@ -264,6 +235,7 @@ pub async fn change(
         initiate_login_uri: patch.initiate_login_uri,
         backchannel_logout_uri: patch.backchannel_logout_uri,
         keys,
+        claims: patch.claims.map(distinct).transpose()?,
     };
     if gw.db.change_app(act(by, call), id, &change).await? {
         read(gw, by, id).await
@@ -298,6 +270,17 @@ pub async fn rotate(
 /// Ends an app: it is no client any more, and none of its codes and tokens is good for anything here.
 pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Result<(), FlowError> {
     if gw.db.delete_app(act(by, call), id).await? { Ok(()) } else { Err(FlowError::Missing) }
+}
+
+fn distinct(mut claims: Vec<ExtraClaim>) -> Result<Vec<ExtraClaim>, FlowError> {
+    let given = claims.len();
+    claims.sort();
+    claims.dedup();
+    if claims.len() == given {
+        Ok(claims)
+    } else {
+        Err(FlowError::invalid("app.claims", "claims", "each once"))
+    }
 }
 
 /// A URL that we shall call ourselves.

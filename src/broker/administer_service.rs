@@ -67,7 +67,7 @@ fn distinct(mut roles: Vec<String>) -> Result<Vec<String>, FlowError> {
 
 async fn audience_of(tx: &mut TenantRead, text: &str) -> Result<String, FlowError> {
     let audience = name_of("audience", text)?;
-    if tx.is_audience(&audience).await? {
+    if tx.audience(&audience).await?.is_some() {
         return Ok(audience);
     }
     let right = "the audience of an app that serves this org";

@@ -85,7 +85,7 @@ pub async fn browser_session(
     let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };
     let named = scopes_of(session.id, session.user, session.connection, None);
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let Some(row) = tx.mint_row(session.id, &named, absolute_secs).await? else { return Ok(None) };
+    let Some(row) = tx.mint_row(session.id, &named, absolute_secs, &[]).await? else { return Ok(None) };
     let now = scope.now();
     let alive = over(&row, row.terminated, row.session.rs, now).is_none();
     let idle_secs = row.idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);

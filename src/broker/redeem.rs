@@ -1,7 +1,13 @@
 //! A code becomes tokens: consumed in the transaction that makes the refresh family. A code used
 //! twice kills what its first use gave (RFC 9700 2.1.1, RFC 6749 4.1.2).
 
-use crate::{FlowError, Gateway, counted, inspect::over, resource, revoke};
+use crate::{
+    FlowError, Gateway, counted,
+    extra_claims::extra,
+    inspect::over,
+    resource::{self, Target},
+    revoke,
+};
 use model::{
     Refusal, Secret, Timestamp,
     ids::{EventId, FamilyId, OrgId},
@@ -66,12 +72,13 @@ pub async fn redeem(
     }
     check(&code, &grant, call.at)?;
     let named = scopes_of(code.session, code.user, code.connection, Some(app.id));
-    let row = tx.mint_row(code.session, &named, gw.lifetimes.session_absolute_secs).await?;
+    let target = resource::target(&mut tx, app, code.resource.as_deref(), grant.resource).await?;
+    let absolute_secs = gw.lifetimes.session_absolute_secs;
+    let row = tx.mint_row(code.session, &named, absolute_secs, &target.chosen).await?;
     let row = row.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
     }
-    let audience = resource::audience(&mut tx, app, code.resource.as_deref(), grant.resource).await?;
     let absolute = call.at.plus_secs(gw.lifetimes.refresh_absolute_secs).min(row.session.expires_at);
     let family = FamilyRow {
         id: FamilyId::new(call.at, gw.chance.as_ref()),
@@ -88,7 +95,7 @@ pub async fn redeem(
         ended_at: None,
     };
     tx.create_family(&family, &digest).await?;
-    let tokens = mint(gw, (app, audience), &scope, &row, &family, code.nonce.clone())?;
+    let tokens = mint(gw, (app, &target), &scope, &row, &family, code.nonce.clone())?;
     tx.commit(issued(&row, app, "authorization_code")).await?;
     counted::TOKENS.add(["authorization_code"], 1);
     Ok(tokens)
@@ -143,7 +150,7 @@ pub(crate) fn metered(record: Record, key: String) -> Record {
 
 pub(crate) fn mint(
     gw: &Gateway,
-    (app, audience): (&App, &str),
+    (app, target): (&App, &Target),
     scope: &OrgScope<AppClient>,
     row: &MintRow,
     family: &FamilyRow,
@@ -152,7 +159,7 @@ pub(crate) fn mint(
     let now = scope.now();
     let snapshot = MintSnapshot {
         issuer: gw.links.issuer().to_owned(),
-        audience: audience.to_owned(),
+        audience: target.audience.clone(),
         client_id: app.id,
         org: scope.org(),
         user: row.session.user,
@@ -165,6 +172,7 @@ pub(crate) fn mint(
         amr: row.session.amr.clone(),
         auth_time: row.session.auth_time,
         rs: row.head,
+        extra: extra(&target.chosen, &row.roles, row.team_slugs.clone(), row.entitlements.clone()),
         session_expires_at: row.session.expires_at,
         nonce,
         email: row.email.clone(),

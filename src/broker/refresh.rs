@@ -6,11 +6,12 @@ use crate::{
     counted::TOKENS,
     inspect::over,
     redeem::{Tokens, issued, metered, mint, open_org},
-    resource, revoke,
+    resource::{self, Target},
+    revoke,
 };
 use model::{
     Refusal,
-    ids::{AppId, ConnectionId, OrgId},
+    ids::{ConnectionId, OrgId},
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
@@ -47,21 +48,19 @@ pub async fn refresh(
     let grace = u32::try_from(app.refresh_grace_secs).unwrap_or(0);
     match judge(&facts, presented.generation, app.id, grace, call.at) {
         Verdict::Rotate { next } => {
-            let row = living(gw, &mut tx, (app.id, connection), &family).await?;
-            let audience = for_whom(&mut tx, app, &family, resource).await?;
+            let (target, row) = living(gw, &mut tx, (app, connection), &family, resource).await?;
             tx.rotate_family(family.id, next).await?;
             family.generation = next;
-            let tokens = mint(gw, (app, &audience), &scope, &row, &family, None)?;
+            let tokens = mint(gw, (app, &target), &scope, &row, &family, None)?;
             let record = issued(&row, app, "refresh_token");
             tx.commit(metered(record, format!("{}:{next}", family.id))).await?;
             TOKENS.add(["refresh_token"], 1);
             Ok(tokens)
         }
         Verdict::Resend { next } => {
-            let row = living(gw, &mut tx, (app.id, connection), &family).await?;
-            let audience = for_whom(&mut tx, app, &family, resource).await?;
+            let (target, row) = living(gw, &mut tx, (app, connection), &family, resource).await?;
             family.generation = next;
-            let tokens = mint(gw, (app, &audience), &scope, &row, &family, None)?;
+            let tokens = mint(gw, (app, &target), &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
             TOKENS.add(["refresh_token_again"], 1);
             Ok(tokens)
@@ -72,29 +71,22 @@ pub async fn refresh(
     }
 }
 
-async fn for_whom(
-    tx: &mut TenantTx,
-    app: &App,
-    family: &FamilyRow,
-    asked: Option<&str>,
-) -> Result<String, FlowError> {
-    Ok(resource::audience(tx, app, family.resource.as_deref(), asked).await?.to_owned())
-}
-
 /// Reads person and stamp as of one instant; the locks are held already.
 async fn living(
     gw: &Gateway,
     tx: &mut TenantTx,
-    (app, connection): (AppId, ConnectionId),
+    (app, connection): (&App, ConnectionId),
     family: &FamilyRow,
-) -> Result<MintRow, FlowError> {
+    asked: Option<&str>,
+) -> Result<(Target, MintRow), FlowError> {
     let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
-    let named = scopes_of(family.session, family.user, connection, Some(app));
+    let named = scopes_of(family.session, family.user, connection, Some(app.id));
+    let target = resource::target(tx, app, family.resource.as_deref(), asked).await?;
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let row = tx.mint_row(family.session, &named, absolute_secs).await?.ok_or_else(gone)?;
+    let row = tx.mint_row(family.session, &named, absolute_secs, &target.chosen).await?.ok_or_else(gone)?;
     match over(&row, row.terminated, family.rs, tx.now()) {
         Some(why) => Err(Refusal::proven("oauth.invalid_grant").with("why", why).into()),
-        None => Ok(row),
+        None => Ok((target, row)),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that serves the org.
 
 use crate::{FlowError, Gateway};
-use model::Refusal;
+use model::{Refusal, claims::ExtraClaim};
 use store::{App, Door, OrgScope, TenantTx};
 use url::Url;
 
@@ -32,26 +32,37 @@ pub(crate) async fn authorized<D: Door>(
 ) -> Result<(), FlowError> {
     match resource {
         Some(uri) if uri != app.audience => {
-            let serves = gw.db.read(scope, "resource.authorize").await?.is_audience(uri).await?;
-            if serves { Ok(()) } else { Err(refused()) }
+            let found = gw.db.read(scope, "resource.authorize").await?.audience(uri).await?;
+            found.map(|_| ()).ok_or_else(refused)
         }
         Some(_) | None => Ok(()),
     }
 }
 
-/// What a token is for: what was authorized, or else the app itself. A token request may say it again, and nothing
-/// else (RFC 8707 2.2); and what was authorized has to be so still. Errors: `oauth.invalid_target`.
-pub(crate) async fn audience<'a>(
+/// Whom a token is for, and what is chosen to stand in it.
+pub(crate) struct Target {
+    pub audience: String,
+    pub chosen: Vec<ExtraClaim>,
+}
+
+/// What was authorized, or else the app itself. A token request may say it again, and nothing else (RFC 8707 2.2);
+/// and what was authorized has to be so still. Errors: `oauth.invalid_target`.
+pub(crate) async fn target(
     tx: &mut TenantTx,
-    app: &'a App,
-    authorized: Option<&'a str>,
+    app: &App,
+    authorized: Option<&str>,
     asked: Option<&str>,
-) -> Result<&'a str, FlowError> {
+) -> Result<Target, FlowError> {
     let audience = authorized.unwrap_or(&app.audience);
     if asked.is_some_and(|asked| asked != audience) {
         return Err(refused());
     }
-    if audience == app.audience || tx.is_audience(audience).await? { Ok(audience) } else { Err(refused()) }
+    let chosen = if audience == app.audience {
+        app.claims.clone()
+    } else {
+        tx.audience(audience).await?.ok_or_else(refused)?
+    };
+    Ok(Target { audience: audience.to_owned(), chosen })
 }
 
 #[cfg(test)]

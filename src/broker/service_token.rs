@@ -1,7 +1,7 @@
 //! A service account fetches its access token (RFC 6749 4.4). Everything the token says, and everything that may
 //! forbid it, is read by one statement; nothing is written, so nothing is recorded but the secret's last use.
 
-use crate::{FlowError, Gateway, counted::TOKENS, resource};
+use crate::{FlowError, Gateway, counted::TOKENS, extra_claims::extra, resource};
 use model::{
     Refusal, TokenDigest,
     ids::{EventId, ServiceId},
@@ -44,6 +44,8 @@ pub async fn fetch(
         return Err(Refusal::proven("oauth.invalid_scope").with("scope", format!("{scope:.40}")).into());
     }
     let [audience] = grant.audiences.as_slice() else { return Err(resource::refused()) };
+    // In no team.
+    let extra = extra(&grant.claims, &grant.roles, Some(Vec::new()), grant.entitlements);
     let snapshot = ServiceSnapshot {
         issuer: gw.links.issuer(),
         audience,
@@ -51,6 +53,7 @@ pub async fn fetch(
         service: id,
         roles: &grant.roles,
         rs: grant.head,
+        extra: &extra,
     };
     let jti = EventId::new(call.at, gw.chance.as_ref()).to_string();
     let minted = mint_service(&snapshot, gw.keys.current(), &jti, call.at, gw.lifetimes.access_token_secs)

@@ -7,11 +7,14 @@ use super::{
 };
 use broker::{
     administer::{ROLES, Role},
-    administer_app::{self, AppPatch, KeySet, NewApp, Rotation, Shown},
-    administer_platform_key, idempotent,
+    administer_app::{self, AppPatch, NewApp, Rotation, Shown},
+    administer_platform_key,
+    app_keys::KeySet,
+    idempotent,
 };
 use model::{
     Timestamp,
+    claims::ExtraClaim,
     ids::{AppId, KeyId, OrgId},
 };
 use schemars::JsonSchema;
@@ -23,7 +26,7 @@ pub const OPERATIONS: &[Operation] = &[
         body::<NewApp>(&[
             r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
             r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"token_endpoint_auth_method":"private_key_jwt","claims":["team_slugs","permissions","entitlements"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
         ]),
     )
     .named("create_app")
@@ -31,6 +34,7 @@ pub const OPERATIONS: &[Operation] = &[
         "api.name_malformed",
         "api.url_refused",
         "app.auth_method",
+        "app.claims",
         "app.jwks",
         "app.orgs",
         "app.redirect_uris",
@@ -49,11 +53,12 @@ pub const OPERATIONS: &[Operation] = &[
     .reading(body::<AppPatch>(&[
         r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out"}"#,
         r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null,"backchannel_logout_uri":null}"#,
-        r#"{"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
+        r#"{"claims":["permissions"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
     ]))
     .misreading(&[
         "api.name_malformed",
         "api.url_refused",
+        "app.claims",
         "app.jwks",
         "app.orgs",
         "app.redirect_uris",
@@ -115,6 +120,8 @@ struct AppView {
     initiate_login_uri: Option<String>,
     /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
     backchannel_logout_uri: Option<String>,
+    /// What it has in its access tokens besides.
+    claims: Vec<ExtraClaim>,
     /// Its public keys, with `private_key_jwt`.
     jwks: Option<KeySet>,
 }
@@ -133,6 +140,7 @@ impl From<App> for AppView {
             refresh_grace_secs: app.refresh_grace_secs,
             initiate_login_uri: app.initiate_login_uri,
             backchannel_logout_uri: app.backchannel_logout_uri,
+            claims: app.claims,
             jwks: app.keys.map(|keys| KeySet { keys: keys.jwks() }),
         }
     }

@@ -217,6 +217,7 @@ fn introspected(live: &Live, issuer: &str) -> Value {
     };
     if let (Value::Object(said), Value::Object(more)) = (&mut said, of_its_kind) {
         said.extend(more);
+        said.extend(claims.extra.claims());
     }
     said
 }

@@ -4,6 +4,7 @@
 use crate::{Db, Door, Operator, OrgScope, Result};
 use model::{
     Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{AppId, OrgId},
 };
 use schemars::JsonSchema;
@@ -45,7 +46,7 @@ macro_rules! app_columns {
     () => {
         "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
          old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri,
-         jwks"
+         jwks, claims"
     };
 }
 pub(crate) use app_columns;
@@ -69,6 +70,8 @@ pub struct App {
     pub backchannel_logout_uri: Option<String>,
     /// By which it proves itself, with `private_key_jwt`.
     pub keys: Option<ClientKeys>,
+    /// What it has in its access tokens besides.
+    pub claims: Vec<ExtraClaim>,
 }
 
 impl App {
@@ -97,6 +100,7 @@ pub struct AppChange {
     pub initiate_login_uri: Option<Option<String>>,
     pub backchannel_logout_uri: Option<Option<String>>,
     pub keys: Option<ClientKeys>,
+    pub claims: Option<Vec<ExtraClaim>>,
 }
 
 pub struct NewApp<'a> {
@@ -120,11 +124,18 @@ pub(crate) struct StoredApp {
     initiate_login_uri: Option<String>,
     backchannel_logout_uri: Option<String>,
     jwks: Option<Json<Vec<Map<String, Value>>>>,
+    claims: Vec<String>,
 }
 
 /// How keys are kept.
 pub(crate) fn jwks(keys: Option<&ClientKeys>) -> Option<Json<Vec<Map<String, Value>>>> {
     keys.map(|keys| Json(keys.jwks()))
+}
+
+/// The chosen claims, as they are kept.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<ExtraClaim>> {
+    let read = |name: &String| ExtraClaim::parse(name).ok_or(crate::Error::Corrupt("extra claim"));
+    names.iter().map(read).collect()
 }
 
 fn digest(bytes: Vec<u8>) -> Result<TokenDigest> {
@@ -153,6 +164,7 @@ impl StoredApp {
                 .jwks
                 .map(|Json(keys)| ClientKeys::read(&keys).map_err(|_| crate::Error::Corrupt("app keys")))
                 .transpose()?,
+            claims: chosen(&self.claims)?,
         })
     }
 }
@@ -275,6 +287,7 @@ mod tests {
             initiate_login_uri: None,
             backchannel_logout_uri: None,
             keys: None,
+            claims: Vec::new(),
         };
         assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
         assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));

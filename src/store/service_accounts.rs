@@ -1,14 +1,17 @@
 //! Service accounts: an org's own programs. Their secrets are in the room of all credentials; what a token is
 //! minted from and judged by is one statement each, as of one instant (migrations/0035).
 
-use crate::{Db, Door, Error, OrgScope, Result, TenantRead, TenantTx, glance::entering};
+use crate::{Db, Door, Error, OrgScope, Result, TenantRead, TenantTx, apps::chosen, glance::entering};
 use model::{
     Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{KeyId, OrgId, ServiceId},
     org::OrgState,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -51,6 +54,10 @@ pub struct ServiceGrant {
     /// What the token may be for: the one that was asked for, if it may; otherwise whatever there is, of which
     /// two are told.
     pub audiences: Vec<String>,
+    /// What the app there has chosen to have in its tokens.
+    pub claims: Vec<ExtraClaim>,
+    /// The org's entitlements, where they are chosen.
+    pub entitlements: Option<Map<String, Value>>,
 }
 
 /// What a token of a service account is judged by.
@@ -69,6 +76,8 @@ struct StoredGrant {
     roles: Vec<String>,
     head: i64,
     audiences: Vec<String>,
+    claims: Vec<String>,
+    plan: Option<Json<Map<String, Value>>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -117,6 +126,8 @@ impl Db {
                 roles: row.roles,
                 head: row.head,
                 audiences: row.audiences,
+                claims: chosen(&row.claims)?,
+                entitlements: row.plan.map(|Json(plan)| plan),
             })
         })
         .transpose()
@@ -166,14 +177,16 @@ impl TenantRead {
         Ok(row.map(ServiceAccount::from))
     }
 
-    /// Is this the audience of an app that serves the org?
-    pub async fn is_audience(&mut self, audience: &str) -> Result<bool> {
+    /// What is chosen to stand in the tokens of this audience; none where no app that serves the org has it.
+    pub async fn audience(&mut self, audience: &str) -> Result<Option<Vec<ExtraClaim>>> {
         let org = self.org().uuid();
-        Ok(sqlx::query_scalar("SELECT cardinality(audiences_of($1, $2)) = 1")
-            .bind(org)
-            .bind(audience)
-            .fetch_one(self.sql())
-            .await?)
+        let (known, claims): (bool, Vec<String>) =
+            sqlx::query_as("SELECT cardinality(audiences_of($1, $2)) = 1, claims_of($1, ARRAY[$2])")
+                .bind(org)
+                .bind(audience)
+                .fetch_one(self.sql())
+                .await?;
+        known.then(|| chosen(&claims)).transpose()
     }
 }
 

@@ -4,9 +4,12 @@
 use crate::{NewCode, Result, TenantRead, TenantTx};
 use model::{
     Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{AppId, ConnectionId, SessionId, TeamId, UserId},
     revocation::Scope,
 };
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -68,6 +71,9 @@ pub struct MintRow {
     pub family_name: Option<String>,
     pub team_ids: Vec<TeamId>,
     pub roles: Vec<String>,
+    /// Where they were asked for.
+    pub team_slugs: Option<Vec<String>>,
+    pub entitlements: Option<Map<String, Value>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -102,6 +108,10 @@ pub(crate) struct StoredMint {
     family_name: Option<String>,
     team_ids: Vec<Uuid>,
     roles: Vec<String>,
+    #[sqlx(default)]
+    team_slugs: Option<Vec<String>>,
+    #[sqlx(default)]
+    plan: Option<Json<Map<String, Value>>>,
 }
 
 impl From<StoredSession> for SessionRow {
@@ -149,6 +159,8 @@ impl From<StoredMint> for MintRow {
             family_name: row.family_name,
             team_ids: row.team_ids.into_iter().map(TeamId::from_uuid).collect(),
             roles: row.roles,
+            team_slugs: row.team_slugs,
+            entitlements: row.plan.map(|Json(plan)| plan),
         }
     }
 }
@@ -219,19 +231,31 @@ impl TenantRead {
     /// The one plain SELECT that a token is minted from and judged by: no row lock, no VOLATILE
     /// function, so that person and stamp are of the same instant (a second statement under READ
     /// COMMITTED, or one that waited for a lock, could pair the old person with the new stamp).
-    /// Take the locks first, in a statement of their own. `absolute_secs` as in `live_sessions`.
+    /// Take the locks first, in a statement of their own. `absolute_secs` as in `live_sessions`; what is chosen
+    /// besides is read in the same statement, and not where it is not.
     pub async fn mint_row(
         &mut self,
         session: SessionId,
         named: &[String],
         absolute_secs: i64,
+        chosen: &[ExtraClaim],
     ) -> Result<Option<MintRow>> {
-        let row: Option<StoredMint> = sqlx::query_as("SELECT * FROM mint_row($1, $2, $3)")
-            .bind(session.uuid())
-            .bind(named)
-            .bind(absolute_secs)
-            .fetch_optional(self.sql())
-            .await?;
+        let row: Option<StoredMint> = sqlx::query_as(
+            "SELECT m.*,
+                    CASE WHEN $4 THEN ARRAY(SELECT t.slug
+                                              FROM teams t
+                                             WHERE t.team_id = ANY (m.team_ids)
+                                             ORDER BY t.team_id) END AS team_slugs,
+                    CASE WHEN $5 THEN entitlements() END AS plan
+               FROM mint_row($1, $2, $3) m",
+        )
+        .bind(session.uuid())
+        .bind(named)
+        .bind(absolute_secs)
+        .bind(chosen.contains(&ExtraClaim::TeamSlugs))
+        .bind(chosen.contains(&ExtraClaim::Entitlements))
+        .fetch_optional(self.sql())
+        .await?;
         Ok(row.map(MintRow::from))
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     claims::{Claims, wrong},
+    extra::Extra,
     key_ring::KeyRing,
     text::decode,
 };
@@ -24,6 +25,8 @@ pub struct AccessClaims {
     pub org: OrgId,
     pub roles: Vec<String>,
     pub rs: i64,
+    /// What the app it is for has chosen besides.
+    pub extra: Extra,
     pub jti: String,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
@@ -132,6 +135,7 @@ fn read(claims: &Claims, issuer: &str) -> Result<AccessClaims, Refusal> {
         org: claims.id("org_id")?,
         roles: claims.texts("roles")?,
         rs: claims.whole("rs")?,
+        extra: Extra::read(claims)?,
         jti: claims.text("jti")?,
         issued_at: Timestamp::from_secs(issued),
         expires_at: Timestamp::from_secs(expires),

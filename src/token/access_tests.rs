@@ -33,6 +33,7 @@ fn snapshot() -> MintSnapshot {
         amr: vec!["otp".into()],
         auth_time: NOW.minus_secs(60),
         rs: 5,
+        extra: Extra::default(),
         session_expires_at: NOW.plus_secs(3_600),
         nonce: Some("n-1".into()),
         email: Some("ada@example.com".into()),
@@ -217,6 +218,7 @@ fn of_a_service(ring: &KeyRing) -> String {
         service: ServiceId::from_uuid(id),
         roles: &["viewer".to_owned()],
         rs: 5,
+        extra: &Extra::default(),
     };
     mint_service(&snapshot, ring.current(), "jti-1", NOW, 300).unwrap().jwt
 }
@@ -252,6 +254,43 @@ fn a_service_accounts_token_is_its_own_shape_and_no_persons() {
     }
     // As a person's it lacks everything.
     assert!(changed("sub", json!(UserId::from_uuid(id))).is_err());
+}
+
+#[test]
+fn what_an_app_has_chosen_stands_in_the_token_or_is_left_out_by_name() {
+    let ring = ring();
+    let minted = |extra: Extra| {
+        let token =
+            mint_access(&MintSnapshot { extra, ..snapshot() }, ring.current(), "j", NOW, 300).unwrap();
+        assert!(token.jwt.len() <= TOKEN_BYTES_MAX);
+        let id = mint_id(&snapshot(), ring.current(), &token, "k", NOW).unwrap();
+        assert!(!payload(&id).contains_key("permissions"), "of the access token alone");
+        (payload(&token.jwt), verify(&token.jwt, &ring, ISSUER, NOW).unwrap().extra)
+    };
+    let plan = Map::from_iter([("plan".to_owned(), json!("pro")), ("seats".to_owned(), json!(5))]);
+    let all = Extra {
+        team_slugs: Some(vec!["ops".into()]),
+        permissions: Some(vec!["org:read".into()]),
+        entitlements: Some(plan),
+        omitted: None,
+    };
+    let (said, read) = minted(all.clone());
+    assert_eq!((&said["team_slugs"], &said["entitlements"]["seats"]), (&json!(["ops"]), &json!(5)));
+    assert_eq!(read, all);
+    let long = Extra { team_slugs: Some(vec!["x".repeat(63); 200]), ..all };
+    let (said, read) = minted(long);
+    assert_eq!(said["claims_omitted"], json!(["entitlements", "permissions", "team_slugs"]));
+    assert!(read.team_slugs.is_none() && !said.contains_key("permissions"), "all or none");
+    let good = payload(&mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt);
+    for name in ["team_slugs", "permissions", "entitlements", "claims_omitted"] {
+        assert!(!good.contains_key(name));
+        for bad in [json!("x"), json!(null), json!([1]), json!(1)] {
+            let mut claims = good.clone();
+            claims.insert(name.into(), bad.clone());
+            let jwt = sign("at+jwt", &claims, ring.current()).unwrap();
+            assert_eq!(verify(&jwt, &ring, ISSUER, NOW).unwrap_err(), wrong(name), "{name} {bad}");
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod client_assertion;
 pub mod client_keys;
 pub mod code;
 pub mod credential;
+pub mod extra;
 pub mod key_ring;
 pub mod logout;
 pub mod mint;

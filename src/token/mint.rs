@@ -3,6 +3,8 @@
 //! moment (see the revocation rule in `model::revocation`). No token outlives its session.
 
 use crate::{
+    access::TOKEN_BYTES_MAX,
+    extra::Extra,
     key_ring::{KeyFault, SigningKey},
     text::encode,
 };
@@ -31,6 +33,8 @@ pub struct MintSnapshot {
     pub amr: Vec<String>,
     pub auth_time: Timestamp,
     pub rs: i64,
+    /// In the access token alone.
+    pub extra: Extra,
     pub session_expires_at: Timestamp,
     pub nonce: Option<String>,
     pub email: Option<String>,
@@ -48,6 +52,7 @@ pub struct ServiceSnapshot<'a> {
     pub service: ServiceId,
     pub roles: &'a [String],
     pub rs: i64,
+    pub extra: &'a Extra,
 }
 
 /// A signed access token and how long it lives, from the instant of minting.
@@ -91,7 +96,7 @@ pub fn mint_access(
 ) -> Result<AccessToken, MintFault> {
     let expires = expiry(snapshot, now, lifetime_secs)?;
     let claims = common_claims(snapshot, jti, now, expires, &snapshot.audience);
-    let jwt = sign("at+jwt", &claims, key).map_err(MintFault::Key)?;
+    let jwt = sign_access(claims, &snapshot.extra, key)?;
     Ok(AccessToken { jwt, expires_in_secs: expires - now.secs() })
 }
 
@@ -116,8 +121,18 @@ pub fn mint_service(
         ("roles".to_owned(), json!(snapshot.roles)),
         ("rs".to_owned(), json!(snapshot.rs)),
     ]);
-    let jwt = sign("at+jwt", &claims, key).map_err(MintFault::Key)?;
+    let jwt = sign_access(claims, snapshot.extra, key)?;
     Ok(AccessToken { jwt, expires_in_secs: lifetime_secs })
+}
+
+/// With the app's own choice, as far as there is room for all of it.
+fn sign_access(claims: Map<String, Value>, extra: &Extra, key: &SigningKey) -> Result<String, MintFault> {
+    let with = |extra: &Extra| {
+        let all = claims.clone().into_iter().chain(extra.claims()).collect();
+        sign("at+jwt", &all, key).map_err(MintFault::Key)
+    };
+    let jwt = with(extra)?;
+    if jwt.len() <= TOKEN_BYTES_MAX || extra.is_empty() { Ok(jwt) } else { with(&extra.left_out()) }
 }
 
 /// Mints the ID token that goes with `access`: `typ: JWT`, `aud` the client alone, `at_hash`

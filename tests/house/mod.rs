@@ -272,6 +272,7 @@ impl House {
             refresh_grace_secs: grace_secs,
             backchannel_logout_uri: None,
             keys: None,
+            claims: Vec::new(),
             initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };
