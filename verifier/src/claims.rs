@@ -52,7 +52,7 @@ struct SignIn {
     con: String,
     acr: Option<String>,
     amr: Vec<String>,
-    auth_time: u64,
+    auth_time: Option<u64>,
     actor: Option<String>,
 }
 
@@ -175,7 +175,7 @@ impl Claims {
     }
     /// When the person signed in, in seconds since 1970.
     pub fn auth_time(&self) -> Option<u64> {
-        self.sign_in().map(|sign_in| sign_in.auth_time)
+        self.sign_in()?.auth_time
     }
     /// The second at which the token ends, since 1970.
     pub fn exp(&self) -> u64 {
@@ -263,8 +263,8 @@ impl Members {
     }
 
     fn sign_in(&self, iat: u64) -> Result<SignIn, Fault> {
-        let auth_time = self.whole("auth_time")?;
-        if auth_time > iat.saturating_add(SIGN_IN_AHEAD_SECS_MAX) {
+        let auth_time = self.maybe_whole("auth_time")?;
+        if auth_time.is_some_and(|at| at > iat.saturating_add(SIGN_IN_AHEAD_SECS_MAX)) {
             return Err(Fault::Claim("auth_time"));
         }
         Ok(SignIn {
