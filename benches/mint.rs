@@ -18,6 +18,7 @@ use std::hint::black_box;
 use uuid::Uuid;
 use vestibule_token::{
     access,
+    extra::Extra,
     key_ring::KeyRing,
     mint::{MintSnapshot, mint_access, mint_id},
     signing_key::SigningKey,
@@ -42,6 +43,7 @@ fn snapshot(now: Timestamp) -> MintSnapshot {
         amr: vec!["pwd".to_owned(), "mfa".to_owned()],
         auth_time: now,
         rs: 42,
+        extra: Extra::default(),
         session_expires_at: now.plus_secs(3_600),
         nonce: Some("n-0S6_WzA2Mj".to_owned()),
         email: Some("ada@example.com".to_owned()),

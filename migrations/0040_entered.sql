@@ -3,7 +3,7 @@
 -- statement in here sees what was committed when it began (0015 says why the doors are advisory locks).
 SET LOCAL ROLE vst_owner;
 
-CREATE FUNCTION vst.enter(held uuid, OUT state text, OUT has_unbounded_seats boolean)
+CREATE FUNCTION vst.enter_by(held uuid, OUT state text, OUT has_unbounded_seats boolean)
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN

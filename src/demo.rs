@@ -367,6 +367,8 @@ async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty
         refresh_grace_secs: 0,
         backchannel_logout_uri: None,
         signing_alg: model::SigningAlg::Es256,
+        keys: None,
+        claims: Vec::new(),
         initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
     };
     let new = NewApp { app: &app, orgs: &[] };

@@ -93,8 +93,22 @@ impl Stage {
             "hold" => self.hold(house, so_far).await,
             "req" => self.logged(house, so_far).await,
             "key" if path.contains("/platform-keys/") => another_key(house).await.0.to_string(),
-            "key" if path.contains("{dir}") => id(self.made(house, &format!("/{so_far}"), json!({})).await),
+            "key" if path.contains("{svc}") || path.contains("{dir}") => {
+                id(self.made(house, &format!("/{so_far}"), json!({})).await)
+            }
             "key" => id(self.made(house, "/keys", json!({"name": "k", "scopes": ["*"]})).await),
+            "app" if example.get("jwks").is_some() => {
+                let app = json!({"name": "k", "redirect_uris": ["https://k.example/cb"], "jwks": example["jwks"],
+                                 "token_endpoint_auth_method": "private_key_jwt"});
+                let (status, made) = house.api("POST", &house.platform_key, "/apps", Some(app)).await;
+                assert_eq!(status, 201, "{made}");
+                text(&made, "client_id").to_owned()
+            }
+            "svc" => {
+                let made =
+                    self.made(house, "/service-accounts", json!({"name": "s", "roles": ["admin"]})).await;
+                text(&made, "client_id").to_owned()
+            }
             "app" => house.app(0).await.id.to_string(),
             "plan" => {
                 let plan = format!("plan-of-{}", self.tenant.slug);

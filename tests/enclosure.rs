@@ -14,6 +14,7 @@ pub const OPEN: &[(&str, &str)] = &[
     ("route_credential", "routing: digest to org"),
     ("pending", "what waits for a job: ids alone"),
     ("apps", "the platform's own clients"),
+    ("app_assertions", "client assertions that were used, as digests: the platform's own clients'"),
     ("app_orgs", "which orgs an app serves"),
     ("platform_keys", "the platform's own keys, as digests"),
     ("platform_secrets", "the platform's own secrets, sealed"),
@@ -30,7 +31,7 @@ pub const OPEN: &[(&str, &str)] = &[
 /// The enclosed tables by their kind: who inside the org sees which rows.
 #[rustfmt::skip]
 pub const ENCLOSED: &[(&str, &[&str])] = &[
-    ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "departed", "groups",
+    ("org", &["orgs", "org_hosts", "domains", "connections", "directories", "credentials", "service_accounts", "departed", "groups",
               "holds", "seat_counts", "quota_notices", "group_mappings", "revocation_heads", "revocations", "first_uses", "audit_events", "audit_values",
               "usage_events", "refusals", "webhooks", "deliveries", "idempotent_answers", "feed_acks"]),
     ("team", &["teams", "team_members"]),

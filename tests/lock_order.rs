@@ -62,6 +62,7 @@ async fn open(house: &'static House, tenant: Arc<Tenant>, user: UserId) -> Opene
             code_challenge: &crate::house::challenge(),
             nonce: None,
             scope: "openid offline_access",
+            resource: None,
             rs,
             expires_at,
         };

@@ -42,6 +42,7 @@ async fn put(house: &'static House, tenant: &Tenant, state: OrgState) {
 /// What was alive when the org was: a person's tokens and session, a code not yet redeemed, a sign-in
 /// that stands before the assertion consumer.
 struct Kit {
+    service: (String, String),
     access: String,
     refresh: String,
     code: String,
@@ -55,7 +56,12 @@ async fn kit(house: &'static House, tenant: &Tenant) -> Kit {
     assert_eq!(status, 200, "{given}");
     let silent = authorize_url(house, tenant, &[("prompt", "none")]);
     let code = param(&door.browser.get_once(&silent).await.unwrap(), "code");
+    let new = json!({"name": "service", "audience": tenant.app.id});
+    let place = format!("/orgs/{}/service-accounts", tenant.org);
+    let (status, made) = house.api("POST", &tenant.org_key, &place, Some(new)).await;
+    assert_eq!(status, 201, "{made}");
     Kit {
+        service: (text(&made, "client_id").to_owned(), text(&made, "client_secret").to_owned()),
         access: text(&given, "access_token").to_owned(),
         refresh: text(&given, "refresh_token").to_owned(),
         code,
@@ -207,6 +213,14 @@ async fn walked(
             let mut rows = one("token, by code", said(status, &body));
             let (status, body) = refresh(house, tenant, &kit.refresh).await;
             rows.extend(one("token, by refresh token", said(status, &body)));
+            let (id, secret) = &kit.service;
+            let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+            let request = house.http.post(house.url("/oauth2/token")).body(body);
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            let sent = request.send().await.unwrap();
+            let (status, body) = (sent.status().as_u16(), sent.json().await.unwrap());
+            rows.extend(one("token, by service account", said(status, &body)));
             rows
         }
         "POST /oauth2/introspect" => {

@@ -24,6 +24,7 @@ pub const TABLE: &[(&str, [&str; 6])] = &[
     ("POST /signals/{con}/global-token-revocation", ["401 signals.not_configured", "401 signals.not_configured", "401 signals.not_configured", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("POST /signals/{con}/events", ["400 signals.not_configured", "400 signals.not_configured", "400 signals.not_configured", "404 org.suspended", "404 not_found", "404 not_found"]),
     ("token, by code",            ["200", "200", "200", "400 invalid_grant", "400 invalid_grant", "400 invalid_grant"]),
+    ("token, by service account", ["200", "200", "200", "401 oauth.invalid_client", "401 oauth.invalid_client", "401 oauth.invalid_client"]),
     ("token, by refresh token",   ["200", "200", "200", "400 invalid_grant", "400 invalid_grant", "400 invalid_grant"]),
     ("introspect",                ["active", "active", "active", "inactive", "inactive", "inactive"]),
     ("GET /oauth2/userinfo",      ["200", "200", "200", "401 token.revoked", "401 token.revoked", "401 token.revoked"]),

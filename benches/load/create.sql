@@ -4,7 +4,7 @@
 SELECT key_id FROM gate_credential('\x{digest}'::bytea, 'scim') \gset
 BEGIN;
 SELECT set_config('app.org_id', '{org}', true), set_config('app.reach', 'org', true);
-SELECT * FROM enter(:key_id::uuid);
+SELECT * FROM enter_by(:key_id::uuid);
 WITH made AS (
     INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email, email_norm, display_name, given_name, family_name, attributes, dir_id, version, created_at, modified_at, display_name_norm)
     SELECT '{org}'::uuid, ('00000000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid, :n || '@pg.example', :n || '@pg.example', NULL, true, :n || '@pg.example', :n || '@pg.example', NULL, NULL, NULL,

@@ -109,6 +109,8 @@ pub const KEY_SCOPES: &[&str] = &[
     "teams:read",
     "teams:write",
     "sessions:write",
+    "service_accounts:read",
+    "service_accounts:write",
     "keys:read",
     "keys:write",
     "audit:read",

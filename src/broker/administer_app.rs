@@ -4,10 +4,12 @@
 use crate::{
     FlowError, Gateway,
     administer::{Loopback, PRINTABLE, Page, WEB_URL, called_url, name_of, web_url},
+    app_keys::{KeySet, jwks_wrong, keys_of},
     signing_keys,
 };
 use model::{
     Secret, SigningAlg, Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{self, AppId, OrgId},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -31,9 +33,15 @@ pub struct NewApp {
     /// The `aud` of its access tokens; its own id, if it is left out.
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub audience: Option<String>,
-    /// `client_secret_basic`, if it is left out; a public client has `none`.
+    /// `client_secret_basic`, if it is left out; a public client has `none`, one with `jwks` has `private_key_jwt`.
     #[schemars(with = "Option<AuthMethod>")]
     pub token_endpoint_auth_method: Option<String>,
+    /// What it has in its access tokens besides, each once.
+    #[serde(default)]
+    #[schemars(length(max = 3))]
+    pub claims: Vec<ExtraClaim>,
+    /// Its public keys, for `private_key_jwt` and for nothing else.
+    pub jwks: Option<KeySet>,
     /// How long a refresh token that was used gives the same answer again; left out: 10, without a secret 0.
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
@@ -59,6 +67,11 @@ pub struct AppPatch {
     #[schemars(length(max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub post_logout_redirect_uris: Option<Vec<String>>,
     pub orgs: Option<Served>,
+    /// All that it has in its access tokens besides, from the next token on.
+    #[schemars(length(max = 3))]
+    pub claims: Option<Vec<ExtraClaim>>,
+    /// All its public keys from now on, of an app with `private_key_jwt`.
+    pub jwks: Option<KeySet>,
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
     /// `null` takes it away.
@@ -123,8 +136,8 @@ const CONFIDENTIAL_GRACE_SECS: i64 = 10;
 const OLD_SECRET_SECS: i64 = 24 * 3_600;
 
 /// Makes an app, and the key that signs for it, when it is the first to ask for its algorithm. Errors:
-/// `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`, `app.signing_alg`, `app.refresh_grace`,
-/// `api.name_malformed`.
+/// `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`, `app.jwks`, `app.signing_alg`,
+/// `app.refresh_grace`, `api.name_malformed`.
 pub async fn create(
     gw: &Gateway,
     by: Operator,
@@ -142,7 +155,7 @@ pub async fn create(
     }
     let method = body.token_endpoint_auth_method.as_deref().unwrap_or("client_secret_basic");
     let auth_method = AuthMethod::parse(method).ok_or_else(|| {
-        let right = "client_secret_basic, client_secret_post or none";
+        let right = "client_secret_basic, client_secret_post, private_key_jwt or none";
         FlowError::invalid("app.auth_method", "token_endpoint_auth_method", right)
     })?;
     let signing_alg = signed_by(body.id_token_signed_response_alg.as_deref())?.unwrap_or(SigningAlg::Es256);
@@ -151,6 +164,13 @@ pub async fn create(
         AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
             (Some(bearer(UnboundKind::ClientSecret, gw.chance.as_ref())), CONFIDENTIAL_GRACE_SECS)
         }
+        AuthMethod::PrivateKeyJwt => (None, CONFIDENTIAL_GRACE_SECS),
+    };
+    let keys = match (auth_method == AuthMethod::PrivateKeyJwt, body.jwks) {
+        (true, Some(set)) => Some(keys_of(set)?),
+        (false, None) => None,
+        (true, None) => return Err(jwks_wrong("its public keys, for private_key_jwt")),
+        (false, Some(_)) => return Err(jwks_wrong("for private_key_jwt alone")),
     };
     let id = AppId::new(call.at, gw.chance.as_ref());
     let app = App {
@@ -167,6 +187,8 @@ pub async fn create(
         initiate_login_uri: body.initiate_login_uri,
         backchannel_logout_uri: body.backchannel_logout_uri,
         signing_alg,
+        keys,
+        claims: distinct(body.claims)?,
     };
     signing_keys::have(gw, act(by, call), signing_alg).await?;
     let orgs: &[OrgId] = match &serves {
@@ -211,6 +233,10 @@ pub async fn change(
         Some(orgs) => Some(served(gw, by, orgs).await?),
         None => None,
     };
+    let keys = patch.jwks.map(keys_of).transpose()?;
+    if keys.is_some() && gw.db.app(id).await?.ok_or(FlowError::Missing)?.keys.is_none() {
+        return Err(jwks_wrong("for private_key_jwt alone"));
+    }
     let change = AppChange {
         name: patch.name.as_deref().map(|name| name_of("name", name)).transpose()?,
         redirect_uris: patch.redirect_uris,
@@ -220,6 +246,8 @@ pub async fn change(
         initiate_login_uri: patch.initiate_login_uri,
         backchannel_logout_uri: patch.backchannel_logout_uri,
         signing_alg: signed_by(patch.id_token_signed_response_alg.as_deref())?,
+        keys,
+        claims: patch.claims.map(distinct).transpose()?,
     };
     if let Some(alg) = change.signing_alg {
         // Only an app that is there has a key made for it.
@@ -242,7 +270,7 @@ pub async fn rotate(
     asked: Rotation,
     call: &Call,
 ) -> Result<Option<(Secret<String>, Timestamp)>, FlowError> {
-    if gw.db.app(id).await?.ok_or(FlowError::Missing)?.auth_method == AuthMethod::None {
+    if gw.db.app(id).await?.ok_or(FlowError::Missing)?.secret.is_none() {
         return Err(FlowError::conflict("app.no_secret", "the app authenticates without a secret"));
     }
     let (done, given) = if asked.retire_old {
@@ -268,6 +296,17 @@ fn signed_by(asked: Option<&str>) -> Result<Option<SigningAlg>, FlowError> {
             .ok_or_else(|| FlowError::invalid("app.signing_alg", "id_token_signed_response_alg", right))
     };
     asked.map(read).transpose()
+}
+
+fn distinct(mut claims: Vec<ExtraClaim>) -> Result<Vec<ExtraClaim>, FlowError> {
+    let given = claims.len();
+    claims.sort();
+    claims.dedup();
+    if claims.len() == given {
+        Ok(claims)
+    } else {
+        Err(FlowError::invalid("app.claims", "claims", "each once"))
+    }
 }
 
 /// A URL that we shall call ourselves.

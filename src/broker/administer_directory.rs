@@ -260,6 +260,7 @@ const fn made(holder: Holder) -> Act {
         Holder::Org => Act::KeyCreated,
         Holder::Directory(_) => Act::DirectoryTokenCreated,
         Holder::DirectorysClient(_) => Act::DirectorySecretCreated,
+        Holder::ServiceAccount(_) => Act::ServiceAccountSecretCreated,
     }
 }
 
@@ -293,6 +294,9 @@ pub async fn revoke_credential(
         }
         Holder::DirectorysClient(directory) => {
             AuditEvent::done(Act::DirectorySecretRevoked).value("directory", directory.to_string())
+        }
+        Holder::ServiceAccount(account) => {
+            AuditEvent::done(Act::ServiceAccountSecretRevoked).value("service_account", account.to_string())
         }
     };
     Ok(tx.commit(Record::of(event.on("key", id))).await?)

@@ -4,11 +4,13 @@
 use crate::{
     FlowError, Gateway,
     administer::{SLUG, slug_of},
+    revoke,
 };
 use model::{
     members::Members,
     quota::Quota,
     record::{Act, AuditEvent, Record},
+    revocation::{Action, Scope},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -141,12 +143,21 @@ pub async fn set_of_org(
     let (before, _) = tx.own_plan().await?;
     tx.set_org_plan(&name).await?;
     let after = view(&mut tx).await?;
+    // Tokens may say what the plan has.
+    let revoked = if before == after.plan {
+        None
+    } else {
+        Some(tx.revoke(Scope::Org, Action::Reassert, "plan_set").await?)
+    };
     let event = AuditEvent::done(Act::OrgPlanSet)
         .on("org", scope.org())
         .value("before", json!({"plan": before}))
         .value("after", json!({"plan": after.plan, "quotas": after.quotas}))
         .value("over", json!(after.over));
     tx.commit(Record::of(event)).await?;
+    if let Some(revoked) = revoked {
+        revoke::tell(gw, scope, Scope::Org, revoked, None).await;
+    }
     Ok(after)
 }
 

@@ -259,6 +259,7 @@ fn code_of<'a>(
         code_challenge: &asked.code_challenge,
         nonce: asked.nonce.as_deref(),
         scope: &asked.scope,
+        resource: asked.resource.as_deref(),
         rs: session.rs,
         expires_at: now.plus_secs(gw.lifetimes.code_secs),
     }

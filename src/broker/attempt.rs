@@ -21,6 +21,9 @@ pub struct AppRequest {
     pub nonce: Option<String>,
     pub code_challenge: String,
     pub scope: String,
+    /// What its access tokens shall be for, where not for the app itself (RFC 8707).
+    #[serde(default)]
+    pub resource: Option<String>,
     pub form_post: bool,
 }
 

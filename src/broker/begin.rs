@@ -235,6 +235,7 @@ pub async fn begin(
         None if silent => return Err(Refusal::stranger("oauth.login_required").into()),
         None => return Ok(Begun::AskEmail { unknown: wishes.login_hint }),
     };
+    crate::resource::authorized(gw, &scope, app, asked.resource.as_deref()).await?;
     let session = sessions.iter().find(|session| session.org == scope.org());
     if !wishes.prompts("login")
         && let Some(session) = session

@@ -2,10 +2,14 @@
 //! introspection, userinfo, and the browser's own session at `/oauth2/authorize`.
 
 use crate::{FlowError, Gateway, redeem::given};
-use model::{Refusal, TokenDigest, ids::OrgId};
+use model::{
+    Refusal, TokenDigest,
+    ids::{OrgId, ServiceId},
+    revocation::Scope,
+};
 use store::{Call, Client, Door, GateError, MintRow, OrgScope, Visitor, live::Seen, scopes_of};
 use token::{
-    access::{self, AccessClaims},
+    access::{self, AccessClaims, Person, Whose},
     credential::{CredentialKind, CredentialText},
 };
 
@@ -25,9 +29,23 @@ impl BrowserSession {
 
 /// A token that is good now, and what stands behind it.
 #[derive(Debug)]
-pub struct Live {
+pub enum Live {
+    Person(Box<LivePerson>),
+    Service(Box<LiveService>),
+}
+
+#[derive(Debug)]
+pub struct LivePerson {
     pub claims: AccessClaims,
+    pub person: Person,
     pub row: MintRow,
+}
+
+#[derive(Debug)]
+pub struct LiveService {
+    pub claims: AccessClaims,
+    pub service: ServiceId,
+    pub name: String,
 }
 
 /// Why a session or token is over, or `None` while it lives. `born` is its own stamp.
@@ -66,7 +84,7 @@ pub async fn living(
     let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };
     let named = scopes_of(session.id, session.user, session.connection, None);
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let Some(row) = tx.mint_row(session.id, &named, absolute_secs).await? else { return Ok(None) };
+    let Some(row) = tx.mint_row(session.id, &named, absolute_secs, &[]).await? else { return Ok(None) };
     let now = scope.now();
     let alive = over(&row, row.terminated, row.session.rs, now).is_none();
     let idle_secs = row.idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);
@@ -88,53 +106,82 @@ pub async fn introspect(
     claims: AccessClaims,
     call: &Call,
 ) -> Result<Option<Live>, FlowError> {
-    if claims.client_id != client.app.id && claims.audience != client.app.audience {
+    let own = match &claims.whose {
+        Whose::Person(person) => person.client_id == client.app.id,
+        Whose::Service(_) => false,
+    };
+    if !own && claims.audience != client.app.audience {
         return Ok(None);
     }
     // A token that this app may ask about and another was given: that one has to be there still.
-    if claims.client_id != client.app.id {
-        match gw.db.client(claims.client_id, Some(claims.org)).await?.map(|own| own.open(claims.org, call)) {
+    if let Whose::Person(person) = &claims.whose
+        && !own
+    {
+        match gw.db.client(person.client_id, Some(claims.org)).await?.map(|app| app.open(claims.org, call)) {
             Some(Ok(_)) => {}
             None | Some(Err(GateError::Unknown | GateError::Closed(_))) => return Ok(None),
             Some(Err(GateError::Store(error))) => return Err(error.into()),
         }
     }
-    match client.open(claims.org, call) {
-        Ok(scope) => alive(gw, &scope, claims).await,
-        Err(GateError::Unknown | GateError::Closed(_)) => Ok(None),
-        Err(GateError::Store(error)) => Err(error.into()),
+    let scope = match client.open(claims.org, call) {
+        Ok(scope) => scope,
+        Err(GateError::Unknown | GateError::Closed(_)) => return Ok(None),
+        Err(GateError::Store(error)) => return Err(error.into()),
+    };
+    match claims.whose.clone() {
+        Whose::Person(person) => {
+            Ok(alive(gw, &scope, claims, *person).await?.map(|live| Live::Person(Box::new(live))))
+        }
+        Whose::Service(service) => {
+            // For this app, whose own end is its end too.
+            let named =
+                [Scope::Org, Scope::Service(service), Scope::App(client.app.id)].map(|one| one.to_string());
+            let row = gw.db.service_row(&scope, service, &named).await?;
+            let living = row.filter(|row| row.revoked <= claims.rs);
+            Ok(living.map(|row| Live::Service(Box::new(LiveService { claims, service, name: row.name }))))
+        }
     }
 }
 
-/// The bearer of an access token, about themselves. Errors: `token.…`; `token.scope` without `openid`.
-pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<Live, FlowError> {
+/// The bearer of an access token, about themselves. Errors: `token.…`; `token.scope` without `openid`,
+/// `token.no_person` for a service account's, `token.audience` for one that is for another app.
+pub async fn userinfo(gw: &Gateway, jwt: &str, call: &Call) -> Result<LivePerson, FlowError> {
     let ring = gw.keys.ring(&gw.db).await?;
     let claims = access::verify(jwt, &ring, gw.links.issuer(), call.at)?;
-    if !given(&claims.scope, "openid") {
+    let person = match claims.whose.clone() {
+        Whose::Person(person) => *person,
+        Whose::Service(_) => return Err(Refusal::proven("token.no_person").into()),
+    };
+    if !given(&person.scope, "openid") {
         return Err(Refusal::proven("token.scope").with("needed", "openid").into());
     }
     let gone = || FlowError::from(Refusal::proven("token.revoked"));
-    let client = gw.db.client(claims.client_id, Some(claims.org)).await?.ok_or_else(gone)?;
-    let scope = match client.subject(claims.org, claims.user, claims.session, call) {
+    let client = gw.db.client(person.client_id, Some(claims.org)).await?.ok_or_else(gone)?;
+    // Made for another app's interface: whoever it is shown to there must not learn more by it here.
+    if claims.audience != client.app.audience {
+        return Err(Refusal::proven("token.audience").into());
+    }
+    let scope = match client.subject(claims.org, person.user, person.session, call) {
         Ok(scope) => scope,
         Err(GateError::Unknown | GateError::Closed(_)) => return Err(gone()),
         Err(GateError::Store(error)) => return Err(error.into()),
     };
-    alive(gw, &scope, claims).await?.ok_or_else(gone)
+    alive(gw, &scope, claims, person).await?.ok_or_else(gone)
 }
 
 async fn alive<D: Door>(
     gw: &Gateway,
     scope: &OrgScope<D>,
     claims: AccessClaims,
-) -> Result<Option<Live>, FlowError> {
-    let named = scopes_of(claims.session, claims.user, claims.connection, Some(claims.client_id));
+    person: Person,
+) -> Result<Option<LivePerson>, FlowError> {
+    let named = scopes_of(person.session, person.user, person.connection, Some(person.client_id));
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let row = gw.db.mint_row(scope, claims.session, &named, absolute_secs).await?;
+    let row = gw.db.mint_row(scope, person.session, &named, absolute_secs).await?;
     let Some(row) = row else { return Ok(None) };
-    let bound = row.session.user == claims.user && row.session.connection == claims.connection;
+    let bound = row.session.user == person.user && row.session.connection == person.connection;
     if !bound || over(&row, row.revoked, claims.rs, scope.now()).is_some() {
         return Ok(None);
     }
-    Ok(Some(Live { claims, row }))
+    Ok(Some(LivePerson { claims, person, row }))
 }

@@ -1,7 +1,13 @@
 //! A code becomes tokens: consumed in the transaction that makes the refresh family. A code used
 //! twice kills what its first use gave (RFC 9700 2.1.1, RFC 6749 4.1.2).
 
-use crate::{FlowError, Gateway, counted, inspect::over, revoke};
+use crate::{
+    FlowError, Gateway, counted,
+    extra_claims::extra,
+    inspect::over,
+    resource::{self, Target},
+    revoke,
+};
 use model::{
     Refusal, Secret, Timestamp,
     ids::{EventId, FamilyId, OrgId},
@@ -30,6 +36,7 @@ pub struct Redemption<'a> {
     pub code: &'a str,
     pub redirect_uri: Option<&'a str>,
     pub code_verifier: &'a str,
+    pub resource: Option<&'a str>,
 }
 
 /// The org that a code names, before anything is proven: for the client's look-up.
@@ -66,7 +73,9 @@ pub async fn redeem(
     }
     check(&code, &grant, call.at)?;
     let named = scopes_of(code.session, code.user, code.connection, Some(app.id));
-    let row = tx.mint_row(code.session, &named, gw.lifetimes.session_absolute_secs).await?;
+    let target = resource::target(&mut tx, app, code.resource.as_deref(), grant.resource).await?;
+    let absolute_secs = gw.lifetimes.session_absolute_secs;
+    let row = tx.mint_row(code.session, &named, absolute_secs, &target.chosen).await?;
     let row = row.ok_or(Refusal::proven("oauth.invalid_grant"))?;
     if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
@@ -78,6 +87,7 @@ pub async fn redeem(
         user: code.user,
         app: app.id,
         scope: code.scope.clone(),
+        resource: code.resource.clone(),
         rs: row.head,
         generation: 0,
         successor_used: false,
@@ -86,7 +96,7 @@ pub async fn redeem(
         ended_at: None,
     };
     tx.create_family(&family, &digest).await?;
-    let tokens = mint(gw, app, &scope, &row, &family, code.nonce.clone())?;
+    let tokens = mint(gw, (app, &target), &scope, &row, &family, code.nonce.clone())?;
     tx.commit(issued(&row, app, "authorization_code")).await?;
     counted::TOKENS.add(["authorization_code"], 1);
     Ok(tokens)
@@ -141,7 +151,7 @@ pub(crate) fn metered(record: Record, key: String) -> Record {
 
 pub(crate) fn mint(
     gw: &Gateway,
-    app: &App,
+    (app, target): (&App, &Target),
     scope: &OrgScope<AppClient>,
     row: &MintRow,
     family: &FamilyRow,
@@ -150,7 +160,7 @@ pub(crate) fn mint(
     let now = scope.now();
     let snapshot = MintSnapshot {
         issuer: gw.links.issuer().to_owned(),
-        audience: app.audience.clone(),
+        audience: target.audience.clone(),
         client_id: app.id,
         org: scope.org(),
         user: row.session.user,
@@ -163,6 +173,7 @@ pub(crate) fn mint(
         amr: row.session.amr.clone(),
         auth_time: row.session.auth_time,
         rs: row.head,
+        extra: extra(&target.chosen, &row.roles, row.team_slugs.clone(), row.entitlements.clone()),
         session_expires_at: row.session.expires_at,
         nonce,
         email: row.email.clone(),

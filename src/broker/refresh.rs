@@ -6,15 +6,16 @@ use crate::{
     counted::TOKENS,
     inspect::over,
     redeem::{Tokens, issued, metered, mint, open_org},
+    resource::{self, Target},
     revoke,
 };
 use model::{
     Refusal,
-    ids::{AppId, ConnectionId, OrgId},
+    ids::{ConnectionId, OrgId},
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
-use store::{AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
+use store::{App, AppClient, Call, Client, FamilyRow, MintRow, OrgScope, TenantTx, scopes_of};
 use token::refresh::{Family, Verdict, judge};
 
 /// The org that a refresh token names: for the client's look-up.
@@ -22,7 +23,14 @@ pub fn named_org(gw: &Gateway, text: &str) -> Option<OrgId> {
     gw.refresh_key.open(text).ok().map(|presented| presented.org)
 }
 
-pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> Result<Tokens, FlowError> {
+/// `resource` is what the app asks the token to be for: what was authorized, or nothing. Errors:
+/// `oauth.invalid_grant`, `oauth.invalid_target`.
+pub async fn refresh(
+    gw: &Gateway,
+    client: &Client,
+    (text, resource): (&str, Option<&str>),
+    call: &Call,
+) -> Result<Tokens, FlowError> {
     let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
     gw.keys.ready(&gw.db, app.signing_alg).await?;
@@ -41,19 +49,19 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
     let grace = u32::try_from(app.refresh_grace_secs).unwrap_or(0);
     match judge(&facts, presented.generation, app.id, grace, call.at) {
         Verdict::Rotate { next } => {
-            let row = living(gw, &mut tx, (app.id, connection), &family).await?;
+            let (target, row) = living(gw, &mut tx, (app, connection), &family, resource).await?;
             tx.rotate_family(family.id, next).await?;
             family.generation = next;
-            let tokens = mint(gw, app, &scope, &row, &family, None)?;
+            let tokens = mint(gw, (app, &target), &scope, &row, &family, None)?;
             let record = issued(&row, app, "refresh_token");
             tx.commit(metered(record, format!("{}:{next}", family.id))).await?;
             TOKENS.add(["refresh_token"], 1);
             Ok(tokens)
         }
         Verdict::Resend { next } => {
-            let row = living(gw, &mut tx, (app.id, connection), &family).await?;
+            let (target, row) = living(gw, &mut tx, (app, connection), &family, resource).await?;
             family.generation = next;
-            let tokens = mint(gw, app, &scope, &row, &family, None)?;
+            let tokens = mint(gw, (app, &target), &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
             TOKENS.add(["refresh_token_again"], 1);
             Ok(tokens)
@@ -68,16 +76,18 @@ pub async fn refresh(gw: &Gateway, client: &Client, text: &str, call: &Call) -> 
 async fn living(
     gw: &Gateway,
     tx: &mut TenantTx,
-    (app, connection): (AppId, ConnectionId),
+    (app, connection): (&App, ConnectionId),
     family: &FamilyRow,
-) -> Result<MintRow, FlowError> {
+    asked: Option<&str>,
+) -> Result<(Target, MintRow), FlowError> {
     let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
-    let named = scopes_of(family.session, family.user, connection, Some(app));
+    let named = scopes_of(family.session, family.user, connection, Some(app.id));
+    let target = resource::target(tx, app, family.resource.as_deref(), asked).await?;
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let row = tx.mint_row(family.session, &named, absolute_secs).await?.ok_or_else(gone)?;
+    let row = tx.mint_row(family.session, &named, absolute_secs, &target.chosen).await?.ok_or_else(gone)?;
     match over(&row, row.terminated, family.rs, tx.now()) {
         Some(why) => Err(Refusal::proven("oauth.invalid_grant").with("why", why).into()),
-        None => Ok(row),
+        None => Ok((target, row)),
     }
 }
 

@@ -3,12 +3,13 @@
 //! is looked at before anything else of the request.
 
 use super::{
-    DoorKind, doors,
+    DoorKind,
+    client_auth::confidential,
+    doors,
     guard::facts,
     openapi::{Operation, Verb, operations},
     problem::Problem,
     shielded,
-    token::confidential,
     told::{Reply, Told},
 };
 use actix_web::{

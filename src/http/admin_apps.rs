@@ -8,10 +8,13 @@ use super::{
 use broker::{
     administer::{ROLES, Role},
     administer_app::{self, AppPatch, NewApp, Rotation, Shown},
-    administer_platform_key, idempotent,
+    administer_platform_key,
+    app_keys::KeySet,
+    idempotent,
 };
 use model::{
     SigningAlg, Timestamp,
+    claims::ExtraClaim,
     ids::{AppId, KeyId, OrgId},
 };
 use schemars::JsonSchema;
@@ -23,6 +26,7 @@ pub const OPERATIONS: &[Operation] = &[
         body::<NewApp>(&[
             r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
             r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"token_endpoint_auth_method":"private_key_jwt","claims":["team_slugs","permissions","entitlements"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
         ]),
     )
     .named("create_app")
@@ -30,6 +34,8 @@ pub const OPERATIONS: &[Operation] = &[
         "api.name_malformed",
         "api.url_refused",
         "app.auth_method",
+        "app.claims",
+        "app.jwks",
         "app.orgs",
         "app.redirect_uris",
         "app.refresh_grace",
@@ -48,8 +54,18 @@ pub const OPERATIONS: &[Operation] = &[
     .reading(body::<AppPatch>(&[
         r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
         r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null,"backchannel_logout_uri":null,"id_token_signed_response_alg":"ES256"}"#,
+        r#"{"claims":["permissions"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
     ]))
-    .misreading(&["api.name_malformed", "api.url_refused", "app.orgs", "app.redirect_uris", "app.refresh_grace", "app.signing_alg"]),
+    .misreading(&[
+        "api.name_malformed",
+        "api.url_refused",
+        "app.claims",
+        "app.jwks",
+        "app.orgs",
+        "app.redirect_uris",
+        "app.refresh_grace",
+        "app.signing_alg",
+    ]),
     operation(
         Verb::Post,
         "/api/v1/apps/{app}/rotate-secret",
@@ -108,6 +124,10 @@ struct AppView {
     backchannel_logout_uri: Option<String>,
     /// By which its access, ID and logout tokens are signed.
     id_token_signed_response_alg: SigningAlg,
+    /// What it has in its access tokens besides.
+    claims: Vec<ExtraClaim>,
+    /// Its public keys, with `private_key_jwt`.
+    jwks: Option<KeySet>,
 }
 
 impl From<App> for AppView {
@@ -125,6 +145,8 @@ impl From<App> for AppView {
             initiate_login_uri: app.initiate_login_uri,
             backchannel_logout_uri: app.backchannel_logout_uri,
             id_token_signed_response_alg: app.signing_alg,
+            claims: app.claims,
+            jwks: app.keys.map(|keys| KeySet { keys: keys.jwks() }),
         }
     }
 }

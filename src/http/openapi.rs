@@ -6,7 +6,7 @@ use super::{
     DoorKind, Entry, Made,
     admin::Ask,
     admin_apps, admin_connections, admin_directories, admin_keys, admin_orgs, admin_people, admin_plans,
-    admin_requests, audit, feed,
+    admin_requests, admin_service_accounts, audit, feed,
     openapi_document::describe,
     told::{Answer, Reply, Told},
 };
@@ -194,6 +194,7 @@ pub(super) const FACES: &[(&str, &[Operation])] = &[
     ("Directories", admin_directories::OPERATIONS),
     ("Request log", admin_requests::OPERATIONS),
     ("Keys and webhooks", admin_keys::OPERATIONS),
+    ("Service accounts", admin_service_accounts::OPERATIONS),
     ("People and teams", admin_people::OPERATIONS),
     ("The platform", admin_apps::OPERATIONS),
     ("Audit and usage", audit::OPERATIONS),

@@ -24,6 +24,19 @@ const ABOUT: &str = "Administration of Vestibule: by the platform's operators wi
 
 /// Codes that every call of its kind has.
 const QUERY: &[&str] = &["api.query_unknown", "api.query_malformed"];
+/// What an app is turned away with.
+const CLIENT: &[&str] = &[
+    "oauth.invalid_client",
+    "oauth.assertion_audience",
+    "oauth.assertion_claim",
+    "oauth.assertion_expired",
+    "oauth.assertion_header",
+    "oauth.assertion_malformed",
+    "oauth.assertion_not_yet",
+    "oauth.assertion_replayed",
+    "oauth.assertion_subject",
+    "oauth.assertion_too_long_lived",
+];
 const ARRIVES: &[&str] = &["api.body_late"];
 const READS: &[&str] = &["api.body_malformed", "api.field_missing", "api.field_twice", "api.field_unknown"];
 
@@ -54,6 +67,8 @@ pub fn describe() -> Value {
                     "description": "A platform key, or an org key held to its org and scopes."},
                 "client": {"type": "http", "scheme": "basic",
                     "description": "An app's client_id and client_secret, form-encoded (RFC 6749 2.3.1)."},
+                "assertion": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "A new client assertion of an app with private_key_jwt (RFC 7523)."},
             },
             "headers": headers(),
             "schemas": schemas,
@@ -177,7 +192,9 @@ fn describe_one(tag: &str, operation: &Operation, schemas: &mut Schemas) -> Valu
     if let Some(members) = described.as_object_mut() {
         match operation.door {
             DoorKind::Open => None,
-            DoorKind::Client => members.insert("security".to_owned(), json!([{"client": []}])),
+            DoorKind::Client => {
+                members.insert("security".to_owned(), json!([{"client": []}, {"assertion": []}]))
+            }
             _ => members.insert("security".to_owned(), json!([{"key": []}])),
         };
         if let Some(body) = operation.body {
@@ -234,7 +251,7 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     add(400, &["api.idempotency_key_malformed"], post);
     add(400, operation.misreads, true);
     let by_client = operation.door == DoorKind::Client;
-    add(401, if by_client { &["oauth.invalid_client"] } else { &["api.unauthorized"] }, true);
+    add(401, if by_client { CLIENT } else { &["api.unauthorized"] }, true);
     add(403, &["api.scope_missing"], of_an_org);
     add(404, &["not_found"], operation.path.contains('{'));
     add(409, &["api.idempotency_unanswered"], post);

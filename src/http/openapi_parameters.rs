@@ -39,6 +39,7 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
         "dom" => ("The domain's claim", id::<ids::Domain>()),
         "usr" => ("The person", id::<ids::User>()),
         "team" => ("The team", id::<ids::Team>()),
+        "svc" => ("The service account: its client_id", id::<ids::Service>()),
         "ses" => ("The session", id::<ids::Session>()),
         "hold" => ("What the blast guard held", id::<ids::Hold>()),
         "key" => ("The key or token: its id, not its text", id::<ids::Credential>()),

@@ -11,7 +11,7 @@ use broker::Gateway;
 use model::SigningAlg;
 use serde_json::json;
 use store::Months;
-use token::{key_life::JWKS_MAX_AGE_SECS, signing_key::SigningKey};
+use token::{client_keys::ClientAlg, key_life::JWKS_MAX_AGE_SECS, signing_key::SigningKey};
 
 pub const ROUTES: &[Entry] = &[
     Entry {
@@ -84,9 +84,14 @@ fn readiness(months: Option<Months>, redis: bool) -> (&'static str, bool) {
     }
 }
 
+/// By what an app proves itself; a public client only at the token endpoint and when it gives a token back.
+const AUTH_METHODS: [&str; 4] = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+const CONFIDENTIAL: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+
 /// OpenID Connect Discovery 1.0 and RFC 8414: the same document at both places.
 async fn discovery(gw: Data<Gateway>) -> HttpResponse {
     let at = |path: &str| gw.links.at(path);
+    let algorithms = ClientAlg::ALL.map(ClientAlg::as_str);
     HttpResponse::Ok().insert_header(("Cache-Control", "public, max-age=300")).json(json!({
         "issuer": gw.links.issuer(),
         "authorization_endpoint": at("/oauth2/authorize"),
@@ -100,16 +105,20 @@ async fn discovery(gw: Data<Gateway>) -> HttpResponse {
         "backchannel_logout_session_supported": true,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlg::ALL,
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "token_endpoint_auth_methods_supported": AUTH_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "scopes_supported": super::signin::SCOPES,
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "email",
-            "name", "given_name", "family_name", "org_id", "team_ids", "roles", "session_expiry"],
+            "name", "given_name", "family_name", "org_id", "team_ids", "roles", "session_expiry", "team_slugs",
+            "permissions", "entitlements"],
         "prompt_values_supported": ["none", "login", "select_account"],
         "authorization_response_iss_parameter_supported": true,
         "request_parameter_supported": false,

@@ -85,7 +85,13 @@ impl Problem {
                 StatusCode::UNAUTHORIZED,
                 "Unauthorized",
                 None,
-                "Send the app's client_id and client_secret by HTTP Basic.".to_owned(),
+                "Send the app's client_id and client_secret by HTTP Basic, or its client assertion as the bearer.".to_owned(),
+            ),
+            FlowError::Refused(refusal) if refusal.code.starts_with("oauth.assertion_") => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                None,
+                "Send a client assertion as the bearer, a new one each time.".to_owned(),
             ),
             FlowError::Refused(refusal) if refusal.code == "api.scope_missing" => {
                 (StatusCode::FORBIDDEN, "Forbidden", None, facts_text(refusal))

@@ -20,6 +20,7 @@ use broker::{
     begin::{self, Begun, Wishes},
     finish_oidc::{self, CallbackAnswer},
     finish_saml::{self, Finished, PostedAnswer},
+    resource,
 };
 use model::{
     Refusal,
@@ -230,6 +231,7 @@ async fn authorize_verified(
         nonce: get("nonce"),
         code_challenge: challenge.as_str().to_owned(),
         scope: understood(&get("scope").unwrap_or_else(|| "openid".to_owned())),
+        resource: get("resource").map(|uri| resource::checked(&uri).map(str::to_owned)).transpose()?,
         form_post: back.form_post,
     };
     let Facts { call, host_org } = facts(req);

@@ -4,9 +4,10 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
+    client_auth::confidential,
     guard::facts,
     oauth_error, shielded,
-    token::{Body, confidential, whole},
+    token::{Body, whole},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

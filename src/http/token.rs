@@ -1,10 +1,12 @@
 //! The machine's half of the OAuth provider: token, introspection, revocation, userinfo. Clients
-//! prove themselves by secret (basic or post) or, as public clients, by PKCE alone.
+//! prove themselves as `client_auth` says; public clients by PKCE alone.
 
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    doors::{self, bearer},
+    client_auth::{client, not_public},
+    client_credentials,
+    doors::bearer,
     guard::facts,
     oauth_error, shielded,
 };
@@ -13,20 +15,15 @@ use actix_web::{
     http::{Method, header},
     web::{self, Bytes, Data},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use broker::{
     FlowError, Gateway,
     inspect::{self, Live},
     redeem::{self, Redemption, Tokens},
-    refresh, revoke, scim_access,
+    refresh, revoke,
 };
-use model::{
-    Refusal, TokenDigest,
-    ids::{AppId, DirectoryId, OrgId},
-};
+use model::{Refusal, ids::OrgId};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use store::{AuthMethod, Client};
 
 pub const ROUTES: &[Entry] = &[
     Entry {
@@ -62,7 +59,7 @@ pub const ROUTES: &[Entry] = &[
 ];
 
 /// A form's parameters; one that comes twice is an error (OAuth 2.1, 3.2).
-type Form = BTreeMap<String, String>;
+pub(super) type Form = BTreeMap<String, String>;
 
 fn invalid(field: &'static str, detail: &str) -> FlowError {
     FlowError::invalid("oauth.invalid_request", field, detail)
@@ -98,98 +95,12 @@ pub fn pairs(text: &[u8]) -> Result<Form, FlowError> {
     Ok(form)
 }
 
-/// What a client shows of itself, and how. RFC 6749 2.3.1: both halves of Basic are form-encoded.
-struct Shown {
-    id: String,
-    secret: Option<String>,
-}
-
-fn wrong() -> FlowError {
-    Refusal::stranger("oauth.invalid_client").into()
-}
-
-fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> {
-    let basic = req
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
-    match (basic, form.get("client_secret")) {
-        (Some(_), Some(_)) => Err(invalid("client_secret", "one way of authenticating, not two")),
-        (Some((_, value)), None) => {
-            let pair = STANDARD.decode(value.trim()).ok().and_then(|b| String::from_utf8(b).ok());
-            let pair = pair.ok_or_else(wrong)?;
-            let (id, secret) = pair.split_once(':').ok_or_else(wrong)?;
-            Ok(Shown { id: decoded(id), secret: Some(decoded(secret)) })
-        }
-        (None, secret) => {
-            Ok(Shown { id: form.get("client_id").cloned().ok_or_else(wrong)?, secret: secret.cloned() })
-        }
-    }
-}
-
-/// An app that proves itself by its secret in the header, and no other way. Errors: `oauth.invalid_client`.
-pub(super) async fn confidential(req: &HttpRequest, gw: &Gateway) -> Result<Client, FlowError> {
-    let client = client(req, gw, &Form::new(), None).await?;
-    if client.app.auth_method == AuthMethod::None { Err(wrong()) } else { Ok(client) }
-}
-
-/// The app, authenticated as it is registered. `org` is the one that its request names.
-async fn client(
-    req: &HttpRequest,
-    gw: &Gateway,
-    form: &Form,
-    org: Option<OrgId>,
-) -> Result<Client, FlowError> {
-    let Shown { id, secret } = shown(req, form)?;
-    let app_id: AppId = id.parse().map_err(|_| wrong())?;
-    let (client, now) = (gw.db.client(app_id, org).await?.ok_or_else(wrong)?, facts(req).call.at);
-    let app = &client.app;
-    let holds = match (app.auth_method, &secret) {
-        (AuthMethod::None, None) => true,
-        // A confidential client may use either header or body: both carry the same secret over TLS.
-        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(secret)) => {
-            app.knows(&TokenDigest::of(secret), now)
-        }
-        _ => false,
-    };
-    if holds { Ok(client) } else { Err(wrong()) }
-}
-
-/// A directory's client fetches an access token for SCIM: RFC 6749 4.4.
-async fn fetch(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<HttpResponse, FlowError> {
-    let Shown { id, secret } = shown(req, form)?;
-    // An app has no such grant.
-    let unsupported = |_| FlowError::from(Refusal::stranger("oauth.unsupported_grant_type"));
-    let (client, secret) = (id.parse::<DirectoryId>().map_err(unsupported)?, secret.ok_or_else(wrong)?);
-    let scope = doors::scim_secret(req, gw, client, &secret).await?;
-    let (gw, asked) = (gw.clone(), form.get("scope").cloned());
-    let fetched = shielded(async move { scim_access::fetch(&gw, &scope, asked.as_deref()).await }).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("Cache-Control", "no-store"))
-        .insert_header(("Pragma", "no-cache"))
-        .json(json!({
-            "access_token": fetched.token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": fetched.expires_in_secs,
-            "scope": fetched.scope,
-        })))
-}
-
-/// One form-encoded value: `&` and `=` are letters like any other here.
-fn decoded(text: &str) -> String {
-    let plain = text.replace('&', "%26");
-    let joined = format!("x={plain}");
-    form_urlencoded::parse(joined.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
-}
-
 async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
         if form.get("grant_type").is_some_and(|grant| grant == "client_credentials") {
-            return fetch(&req, &gw, &form).await;
+            return client_credentials::fetch(&req, &gw, &form).await;
         }
         let client = client(&req, &gw, &form, named_org(&gw, &form)).await?;
         let need = |name: &'static str| {
@@ -199,20 +110,25 @@ async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse 
         let tokens = match need("grant_type")?.as_str() {
             "authorization_code" => {
                 let (code, verifier) = (need("code")?, need("code_verifier")?);
-                let redirect_uri = form.get("redirect_uri").cloned();
+                let (redirect_uri, resource) =
+                    (form.get("redirect_uri").cloned(), form.get("resource").cloned());
                 shielded(async move {
                     let grant = Redemption {
                         code: &code,
                         redirect_uri: redirect_uri.as_deref(),
                         code_verifier: &verifier,
+                        resource: resource.as_deref(),
                     };
                     redeem::redeem(&gw, &client, grant, &call).await
                 })
                 .await
             }
             "refresh_token" => {
-                let text = need("refresh_token")?;
-                shielded(async move { refresh::refresh(&gw, &client, &text, &call).await }).await
+                let (text, resource) = (need("refresh_token")?, form.get("resource").cloned());
+                shielded(
+                    async move { refresh::refresh(&gw, &client, (&text, resource.as_deref()), &call).await },
+                )
+                .await
             }
             _ => Err(Refusal::stranger("oauth.unsupported_grant_type").into()),
         };
@@ -254,10 +170,7 @@ async fn introspect(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResp
         let form = form(&req, &body)?;
         let text = form.get("token").ok_or_else(|| invalid("token", "token is missing"))?;
         let claims = inspect::read(&gw, text, &call).await?;
-        let client = client(&req, &gw, &form, claims.as_ref().map(|claims| claims.org)).await?;
-        if client.app.auth_method == AuthMethod::None {
-            return Err(Refusal::stranger("oauth.invalid_client").into());
-        }
+        let client = not_public(client(&req, &gw, &form, claims.as_ref().map(|claims| claims.org)).await?)?;
         let Some(claims) = claims else { return Ok(None) };
         let gw = gw.get_ref().clone();
         shielded(async move { inspect::introspect(&gw, &client, claims, &call).await }).await
@@ -271,27 +184,42 @@ async fn introspect(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResp
 }
 
 fn introspected(live: &Live, issuer: &str) -> Value {
-    let claims = &live.claims;
-    json!({
+    let claims = match live {
+        Live::Person(person) => &person.claims,
+        Live::Service(service) => &service.claims,
+    };
+    let mut said = json!({
         "active": true,
         "iss": issuer,
-        "sub": claims.user,
         "aud": claims.audience,
-        "client_id": claims.client_id,
-        "username": live.row.user_name,
         "token_type": "Bearer",
-        "scope": claims.scope,
         "exp": claims.expires_at.secs(),
         "iat": claims.issued_at.secs(),
         "jti": claims.jti,
-        "sid": claims.session,
         "org_id": claims.org,
-        "team_ids": claims.team_ids,
         "roles": claims.roles,
-        "con": claims.connection,
         "rs": claims.rs,
-        "auth_time": claims.auth_time.secs(),
-    })
+    });
+    let of_its_kind = match live {
+        Live::Person(live) => json!({
+            "sub": live.person.user,
+            "client_id": live.person.client_id,
+            "username": live.row.user_name,
+            "scope": live.person.scope,
+            "sid": live.person.session,
+            "team_ids": live.person.team_ids,
+            "con": live.person.connection,
+            "auth_time": live.person.auth_time.secs(),
+        }),
+        Live::Service(live) => {
+            json!({"sub": live.service, "client_id": live.service, "username": live.name, "team_ids": []})
+        }
+    };
+    if let (Value::Object(said), Value::Object(more)) = (&mut said, of_its_kind) {
+        said.extend(more);
+        said.extend(claims.extra.claims());
+    }
+    said
 }
 
 /// RFC 7009: an unknown token is no error.
@@ -320,7 +248,7 @@ async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
     match shielded(async move { inspect::userinfo(&story, &jwt, &call).await }).await {
         Ok(live) => {
             let mut said = Map::new();
-            said.insert("sub".into(), json!(live.claims.user));
+            said.insert("sub".into(), json!(live.person.user));
             said.insert("org_id".into(), json!(live.claims.org));
             said.insert("team_ids".into(), json!(live.row.team_ids));
             said.insert("roles".into(), json!(live.row.roles));
@@ -331,7 +259,7 @@ async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
                 ("profile", "family_name", live.row.family_name.clone()),
             ];
             for (scope, name, value) in optional {
-                if let Some(value) = value.filter(|_| redeem::given(&live.claims.scope, scope)) {
+                if let Some(value) = value.filter(|_| redeem::given(&live.person.scope, scope)) {
                     said.insert(name.into(), json!(value));
                 }
             }

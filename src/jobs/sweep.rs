@@ -59,7 +59,7 @@ pub async fn turn(gw: &Gateway, keep: &Retention, org: OrgId, call: &Call) -> Re
     }
     tx.commit_housekeeping().await?;
     let (mut gone, mut unfinished) = (0, false);
-    for shelf in Shelf::ALL {
+    for shelf in Shelf::ALL.into_iter().filter(|shelf| org.uuid().is_nil() || !shelf.is_platforms()) {
         let rows = clear(gw, &scope, shelf, ended(shelf, keep, call.at)).await?;
         gone += rows;
         unfinished |= rows == BITE * i64::try_from(BITES_MAX).unwrap_or(1);
@@ -99,7 +99,7 @@ async fn clear(
 /// What ended at or before this instant goes.
 const fn ended(shelf: Shelf, keep: &Retention, now: Timestamp) -> Timestamp {
     now.minus_secs(match shelf {
-        Shelf::FirstUses | Shelf::Codes | Shelf::ScimAccess => MARGIN_SECS,
+        Shelf::FirstUses | Shelf::Codes | Shelf::ScimAccess | Shelf::Assertions => MARGIN_SECS,
         Shelf::Answers => 0,
         Shelf::Families | Shelf::Sessions => keep.ended_sessions_secs,
         Shelf::Delivered => keep.delivered_secs,

@@ -77,6 +77,11 @@ acts! {
     HostRemoved "host.removed";
     KeyCreated "key.created";
     KeyRevoked "key.revoked";
+    ServiceAccountCreated "service_account.created";
+    ServiceAccountChanged "service_account.changed";
+    ServiceAccountRemoved "service_account.removed";
+    ServiceAccountSecretCreated "service_account.secret_created";
+    ServiceAccountSecretRevoked "service_account.secret_revoked";
     OrgCreated "org.created";
     OrgChanged "org.changed";
     OrgStateChanged "org.state_changed";

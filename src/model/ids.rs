@@ -162,6 +162,7 @@ kinds! {
     Connection ConnectionId "con_" "connection";
     Directory DirectoryId "dir_" "directory";
     App AppId "app_" "app";
+    Service ServiceId "svc_" "service account";
     Session SessionId "ses_" "session";
     Family FamilyId "fam_" "refresh family";
     Credential KeyId "key_" "key";

@@ -3,6 +3,7 @@
 //! Nothing here opens a socket, reads a clock or knows a table.
 
 pub mod act;
+pub mod claims;
 pub mod count;
 pub mod ids;
 pub mod members;

@@ -2,11 +2,11 @@
 //! stamp `rs` is dead. No clock takes part: watermarks only grow, so skew opens nothing and
 //! re-enabling a person revives nothing.
 
-use crate::ids::{AppId, ConnectionId, SessionId, UserId};
+use crate::ids::{AppId, ConnectionId, ServiceId, SessionId, UserId};
 use std::{fmt, str::FromStr};
 
 /// What a revocation row is about, inside its org. Text: `org`, or a kind, a colon and the whole id
-/// (`usr:usr_…`, `ses:ses_…`, `app:app_…`, `con:con_…`).
+/// (`usr:usr_…`, `ses:ses_…`, `app:app_…`, `con:con_…`, `svc:svc_…`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scope {
     Org,
@@ -14,6 +14,7 @@ pub enum Scope {
     Session(SessionId),
     App(AppId),
     Connection(ConnectionId),
+    Service(ServiceId),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,6 +67,7 @@ impl fmt::Display for Scope {
             Self::Session(id) => write!(f, "ses:{id}"),
             Self::App(id) => write!(f, "app:{id}"),
             Self::Connection(id) => write!(f, "con:{id}"),
+            Self::Service(id) => write!(f, "svc:{id}"),
         }
     }
 }
@@ -82,6 +84,7 @@ impl FromStr for Scope {
             "ses" => id.parse().map(Self::Session),
             "app" => id.parse().map(Self::App),
             "con" => id.parse().map(Self::Connection),
+            "svc" => id.parse().map(Self::Service),
             _ => return Err(NotARevocation),
         }
         .map_err(|_| NotARevocation)
@@ -131,6 +134,7 @@ mod tests {
             Scope::Session(SessionId::from_uuid(id)),
             Scope::App(AppId::from_uuid(id)),
             Scope::Connection(ConnectionId::from_uuid(id)),
+            Scope::Service(ServiceId::from_uuid(id)),
         ];
         for scope in all {
             assert_eq!(scope.to_string().parse(), Ok(scope));

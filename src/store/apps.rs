@@ -4,11 +4,15 @@
 use crate::{Db, Door, Operator, OrgScope, Result};
 use model::{
     SigningAlg, Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{AppId, OrgId},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use time::OffsetDateTime;
+use token::client_keys::ClientKeys;
 use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -17,18 +21,23 @@ pub enum AuthMethod {
     None,
     ClientSecretBasic,
     ClientSecretPost,
+    PrivateKeyJwt,
 }
 
 impl AuthMethod {
+    pub const ALL: [Self; 4] =
+        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost].into_iter().find(|m| m.as_str() == text)
+        Self::ALL.into_iter().find(|m| m.as_str() == text)
     }
 }
 
@@ -37,7 +46,7 @@ macro_rules! app_columns {
     () => {
         "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
          old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri,
-         signing_alg"
+         signing_alg, jwks, claims"
     };
 }
 pub(crate) use app_columns;
@@ -61,6 +70,10 @@ pub struct App {
     pub backchannel_logout_uri: Option<String>,
     /// Of its access, ID and logout tokens.
     pub signing_alg: SigningAlg,
+    /// By which it proves itself, with `private_key_jwt`.
+    pub keys: Option<ClientKeys>,
+    /// What it has in its access tokens besides.
+    pub claims: Vec<ExtraClaim>,
 }
 
 impl App {
@@ -89,6 +102,8 @@ pub struct AppChange {
     pub initiate_login_uri: Option<Option<String>>,
     pub backchannel_logout_uri: Option<Option<String>>,
     pub signing_alg: Option<SigningAlg>,
+    pub keys: Option<ClientKeys>,
+    pub claims: Option<Vec<ExtraClaim>>,
 }
 
 pub struct NewApp<'a> {
@@ -112,6 +127,19 @@ pub(crate) struct StoredApp {
     initiate_login_uri: Option<String>,
     backchannel_logout_uri: Option<String>,
     signing_alg: String,
+    jwks: Option<Json<Vec<Map<String, Value>>>>,
+    claims: Vec<String>,
+}
+
+/// How keys are kept.
+pub(crate) fn jwks(keys: Option<&ClientKeys>) -> Option<Json<Vec<Map<String, Value>>>> {
+    keys.map(|keys| Json(keys.jwks()))
+}
+
+/// The chosen claims, as they are kept.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<ExtraClaim>> {
+    let read = |name: &String| ExtraClaim::parse(name).ok_or(crate::Error::Corrupt("extra claim"));
+    names.iter().map(read).collect()
 }
 
 fn digest(bytes: Vec<u8>) -> Result<TokenDigest> {
@@ -137,6 +165,11 @@ impl StoredApp {
             initiate_login_uri: self.initiate_login_uri,
             backchannel_logout_uri: self.backchannel_logout_uri,
             signing_alg: SigningAlg::parse(&self.signing_alg).ok_or(crate::Error::Corrupt("signing alg"))?,
+            keys: self
+                .jwks
+                .map(|Json(keys)| ClientKeys::read(&keys).map_err(|_| crate::Error::Corrupt("app keys")))
+                .transpose()?,
+            claims: chosen(&self.claims)?,
         })
     }
 }
@@ -171,6 +204,22 @@ impl Db {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(StoredApp::app).collect()
+    }
+
+    /// Remembers a client assertion's `jti`, until then; false when this app has used it before. One that is
+    /// shown on two nodes at once is used on one.
+    pub async fn first_assertion(&self, app: AppId, jti: &TokenDigest, until: Timestamp) -> Result<bool> {
+        let kept = sqlx::query(
+            "INSERT INTO app_assertions (app_id, digest, until)
+             VALUES ($1, $2, $3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(app.uuid())
+        .bind(jti.bytes().as_slice())
+        .bind(OffsetDateTime::from(until))
+        .execute(&self.pool)
+        .await?;
+        Ok(kept.rows_affected() == 1)
     }
 
     pub async fn app_serves(&self, app: &App, org: OrgId) -> Result<bool> {
@@ -243,6 +292,8 @@ mod tests {
             initiate_login_uri: None,
             backchannel_logout_uri: None,
             signing_alg: SigningAlg::Es256,
+            keys: None,
+            claims: Vec::new(),
         };
         assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
         assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));

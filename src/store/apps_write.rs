@@ -1,9 +1,10 @@
 //! What makes, changes and ends an app, each with the platform's own record of it in one commit. An app
 //! that is gone is no client: its codes, refresh tokens and access tokens have nobody to answer to.
 
-use crate::{AppChange, Db, NewApp, PlatformAct, Result, Serves, platform_record::note};
+use crate::{AppChange, Db, NewApp, PlatformAct, Result, Serves, apps::jwks, platform_record::note};
 use model::{
     SigningAlg, Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{AppId, OrgId},
 };
 use sqlx::PgConnection;
@@ -17,8 +18,8 @@ impl Db {
         sqlx::query(
             "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
                                secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri,
-                               backchannel_logout_uri, signing_alg)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                               backchannel_logout_uri, signing_alg, jwks, claims)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         )
         .bind(app.id.uuid())
         .bind(&app.name)
@@ -33,6 +34,8 @@ impl Db {
         .bind(&app.initiate_login_uri)
         .bind(&app.backchannel_logout_uri)
         .bind(app.signing_alg.as_str())
+        .bind(jwks(app.keys.as_ref()))
+        .bind(names(&app.claims))
         .execute(&mut *tx)
         .await?;
         insert_orgs(&mut tx, app.id, new.orgs).await?;
@@ -54,7 +57,9 @@ impl Db {
                     refresh_grace_secs = COALESCE($6, refresh_grace_secs),
                     initiate_login_uri = CASE WHEN $7 THEN $8 ELSE initiate_login_uri END,
                     backchannel_logout_uri = CASE WHEN $9 THEN $10 ELSE backchannel_logout_uri END,
-                    signing_alg = COALESCE($11, signing_alg)
+                    signing_alg = COALESCE($11, signing_alg),
+                    jwks = COALESCE($12, jwks),
+                    claims = COALESCE($13, claims)
               WHERE app_id = $1",
         )
         .bind(id.uuid())
@@ -68,6 +73,8 @@ impl Db {
         .bind(change.backchannel_logout_uri.is_some())
         .bind(change.backchannel_logout_uri.clone().flatten())
         .bind(change.signing_alg.map(SigningAlg::as_str))
+        .bind(jwks(change.keys.as_ref()))
+        .bind(change.claims.as_deref().map(names))
         .execute(&mut *tx)
         .await?;
         if changed.rows_affected() == 0 {
@@ -146,6 +153,10 @@ impl Db {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+fn names(claims: &[ExtraClaim]) -> Vec<&'static str> {
+    claims.iter().map(|claim| claim.as_str()).collect()
 }
 
 async fn insert_orgs(sql: &mut PgConnection, app: AppId, orgs: &[OrgId]) -> Result<()> {

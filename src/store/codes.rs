@@ -18,6 +18,8 @@ pub struct NewCode<'a> {
     pub code_challenge: &'a str,
     pub nonce: Option<&'a str>,
     pub scope: &'a str,
+    /// What the app's access tokens are for, where not for itself.
+    pub resource: Option<&'a str>,
     pub rs: i64,
     pub expires_at: Timestamp,
 }
@@ -33,6 +35,7 @@ pub struct CodeRow {
     pub code_challenge: String,
     pub nonce: Option<String>,
     pub scope: String,
+    pub resource: Option<String>,
     pub rs: i64,
     pub expires_at: Timestamp,
     pub redeemed_at: Option<Timestamp>,
@@ -53,6 +56,7 @@ struct StoredCode {
     expires_at: OffsetDateTime,
     redeemed_at: Option<OffsetDateTime>,
     fam_id: Option<Uuid>,
+    resource: Option<String>,
 }
 
 impl TenantTx {
@@ -60,8 +64,8 @@ impl TenantTx {
         let org = self.org().uuid();
         sqlx::query(
             "INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
-                                rs, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                rs, expires_at, resource)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(org)
         .bind(new.digest.bytes().as_slice())
@@ -74,6 +78,7 @@ impl TenantTx {
         .bind(new.scope)
         .bind(new.rs)
         .bind(OffsetDateTime::from(new.expires_at))
+        .bind(new.resource)
         .execute(self.sql())
         .await?;
         Ok(())
@@ -95,6 +100,7 @@ impl TenantTx {
             code_challenge: row.code_challenge,
             nonce: row.nonce,
             scope: row.scope,
+            resource: row.resource,
             rs: row.rs,
             expires_at: row.expires_at.into(),
             redeemed_at: row.redeemed_at.map(Timestamp::from),

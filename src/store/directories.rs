@@ -4,7 +4,7 @@
 use crate::{Error, Result, Room, ScimForm, TenantRead, TenantTx, counted};
 use model::{
     Timestamp, TokenDigest,
-    ids::{DirectoryId, KeyId, OrgId},
+    ids::{DirectoryId, KeyId, OrgId, ServiceId},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -48,18 +48,20 @@ pub struct Credential {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Whose credential, and what for. A directory's are bearer tokens, or the secrets of its OAuth client.
+/// Whose credential, and what for. A directory's are bearer tokens, or the secrets of its OAuth client; a service
+/// account has secrets alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     Org,
     Directory(DirectoryId),
     DirectorysClient(DirectoryId),
+    ServiceAccount(ServiceId),
 }
 
 impl Holder {
     pub const fn directory(self) -> Option<DirectoryId> {
         match self {
-            Self::Org => None,
+            Self::Org | Self::ServiceAccount(_) => None,
             Self::Directory(id) | Self::DirectorysClient(id) => Some(id),
         }
     }
@@ -70,6 +72,7 @@ impl Holder {
             Self::Org => ("org_key", org.uuid()),
             Self::Directory(id) => (ScimForm::Bearer.as_str(), id.uuid()),
             Self::DirectorysClient(id) => (ScimForm::Secret.as_str(), id.uuid()),
+            Self::ServiceAccount(id) => ("service_secret", id.uuid()),
         }
     }
 }

@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// Ways into one org that are offered.
 const WAYS_MAX: i32 = 200;
 
-type Glance<T> = QueryAs<'static, Postgres, T, PgArguments>;
+pub(crate) type Glance<T> = QueryAs<'static, Postgres, T, PgArguments>;
 
 /// The first three parameters of every glance: which org, and how much of it.
-fn entering<D: Door, T>(glance: Glance<T>, scope: &OrgScope<D>) -> Glance<T> {
+pub(crate) fn entering<D: Door, T>(glance: Glance<T>, scope: &OrgScope<D>) -> Glance<T> {
     let (reach, seat): (&str, Option<Uuid>) = match scope.door().reach() {
         Reach::Org => ("org", None),
         Reach::Seat(user) => ("seat", Some(user.uuid())),

@@ -41,6 +41,7 @@ mod scim_query;
 mod scim_secrets;
 mod scope;
 mod seats;
+mod service_accounts;
 mod sessions;
 mod sign_in_gifts;
 mod signals;
@@ -93,6 +94,7 @@ pub use scope::{
     Subject, Upstream, Visitor,
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
+pub use service_accounts::{NewServiceAccount, ServiceAccount, ServiceChange, ServiceGrant, ServiceRow};
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};

@@ -180,7 +180,7 @@ impl TenantTx {
     pub async fn spell_out(&mut self, seq: i64, about: &Scope) -> Result<bool> {
         let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
         let (app, connection) = match about {
-            Scope::Org | Scope::User(_) | Scope::Session(_) => (None, None),
+            Scope::Org | Scope::User(_) | Scope::Session(_) | Scope::Service(_) => (None, None),
             Scope::App(id) => (Some(id.uuid()), None),
             Scope::Connection(id) => (None, Some(id.uuid())),
         };

@@ -17,6 +17,8 @@ pub struct FamilyRow {
     pub user: UserId,
     pub app: AppId,
     pub scope: String,
+    /// What its access tokens are for, where not for the app itself.
+    pub resource: Option<String>,
     pub rs: i64,
     pub generation: u32,
     pub successor_used: bool,
@@ -39,6 +41,7 @@ struct StoredFamily {
     rotated_at: OffsetDateTime,
     expires_at: OffsetDateTime,
     ended_at: Option<OffsetDateTime>,
+    resource: Option<String>,
 }
 
 impl TenantTx {
@@ -50,8 +53,8 @@ impl TenantTx {
                  UPDATE codes SET redeemed_at = $11, fam_id = $2 WHERE digest = $12
              )
              INSERT INTO refresh_families (org_id, fam_id, ses_id, user_id, app_id, scope, rs, generation,
-                                           rotated_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                           rotated_at, expires_at, resource)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13)",
         )
         .bind(org)
         .bind(family.id.uuid())
@@ -65,6 +68,7 @@ impl TenantTx {
         .bind(OffsetDateTime::from(family.expires_at))
         .bind(now)
         .bind(code.bytes().as_slice())
+        .bind(&family.resource)
         .execute(self.sql())
         .await?;
         Ok(())
@@ -84,6 +88,7 @@ impl TenantTx {
                 user: UserId::from_uuid(row.user_id),
                 app: AppId::from_uuid(row.app_id),
                 scope: row.scope,
+                resource: row.resource,
                 rs: row.rs,
                 generation: u32::try_from(row.generation).map_err(|_| crate::Error::Corrupt("generation"))?,
                 successor_used: row.successor_used,

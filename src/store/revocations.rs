@@ -109,6 +109,8 @@ impl TenantTx {
             Scope::User(id) => (Some(id.uuid()), None, false),
             Scope::Session(id) => (None, Some(id.uuid()), false),
             Scope::Org | Scope::App(_) | Scope::Connection(_) => (None, None, true),
+            // No person is signed in by it.
+            Scope::Service(_) => (None, None, false),
         };
         let seq: i64 = sqlx::query_scalar(
             "WITH next AS (

@@ -290,6 +290,6 @@ impl<D: Door> OrgScope<D> {
     /// The same for a transaction that writes by a credential: it holds the credential's door until the commit,
     /// and answers what stands behind it (migrations/0040).
     pub(crate) fn entering(&self, credential: KeyId) -> String {
-        format!("{}; SELECT * FROM enter('{}')", self.opening("BEGIN"), credential.uuid())
+        format!("{}; SELECT * FROM enter_by('{}')", self.opening("BEGIN"), credential.uuid())
     }
 }

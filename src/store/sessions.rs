@@ -4,9 +4,12 @@
 use crate::{NewCode, Result, TenantRead, TenantTx};
 use model::{
     Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{AppId, ConnectionId, SessionId, TeamId, UserId},
     revocation::Scope,
 };
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -70,6 +73,9 @@ pub struct MintRow {
     pub family_name: Option<String>,
     pub team_ids: Vec<TeamId>,
     pub roles: Vec<String>,
+    /// Where they were asked for.
+    pub team_slugs: Option<Vec<String>>,
+    pub entitlements: Option<Map<String, Value>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -104,6 +110,10 @@ pub(crate) struct StoredMint {
     family_name: Option<String>,
     team_ids: Vec<Uuid>,
     roles: Vec<String>,
+    #[sqlx(default)]
+    team_slugs: Option<Vec<String>>,
+    #[sqlx(default)]
+    plan: Option<Json<Map<String, Value>>>,
 }
 
 impl From<StoredSession> for SessionRow {
@@ -151,6 +161,8 @@ impl From<StoredMint> for MintRow {
             family_name: row.family_name,
             team_ids: row.team_ids.into_iter().map(TeamId::from_uuid).collect(),
             roles: row.roles,
+            team_slugs: row.team_slugs,
+            entitlements: row.plan.map(|Json(plan)| plan),
         }
     }
 }
@@ -221,19 +233,31 @@ impl TenantRead {
     /// The one plain SELECT that a token is minted from and judged by: no row lock, no VOLATILE
     /// function, so that person and stamp are of the same instant (a second statement under READ
     /// COMMITTED, or one that waited for a lock, could pair the old person with the new stamp).
-    /// Take the locks first, in a statement of their own. `absolute_secs` as in `live_sessions`.
+    /// Take the locks first, in a statement of their own. `absolute_secs` as in `live_sessions`; what is chosen
+    /// besides is read in the same statement, and not where it is not.
     pub async fn mint_row(
         &mut self,
         session: SessionId,
         named: &[String],
         absolute_secs: i64,
+        chosen: &[ExtraClaim],
     ) -> Result<Option<MintRow>> {
-        let row: Option<StoredMint> = sqlx::query_as("SELECT * FROM mint_row($1, $2, $3)")
-            .bind(session.uuid())
-            .bind(named)
-            .bind(absolute_secs)
-            .fetch_optional(self.sql())
-            .await?;
+        let row: Option<StoredMint> = sqlx::query_as(
+            "SELECT m.*,
+                    CASE WHEN $4 THEN ARRAY(SELECT t.slug
+                                              FROM teams t
+                                             WHERE t.team_id = ANY (m.team_ids)
+                                             ORDER BY t.team_id) END AS team_slugs,
+                    CASE WHEN $5 THEN entitlements() END AS plan
+               FROM mint_row($1, $2, $3) m",
+        )
+        .bind(session.uuid())
+        .bind(named)
+        .bind(absolute_secs)
+        .bind(chosen.contains(&ExtraClaim::TeamSlugs))
+        .bind(chosen.contains(&ExtraClaim::Entitlements))
+        .fetch_optional(self.sql())
+        .await?;
         Ok(row.map(MintRow::from))
     }
 }
@@ -249,8 +273,8 @@ impl TenantTx {
                  VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10, $19)
              )
              INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
-                                rs, expires_at)
-             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18)",
+                                rs, expires_at, resource)
+             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18, $20)",
         )
         .bind(org)
         .bind(new.id.uuid())
@@ -271,6 +295,7 @@ impl TenantTx {
         .bind(code.scope)
         .bind(OffsetDateTime::from(code.expires_at))
         .bind(new.upstream)
+        .bind(code.resource)
         .execute(self.sql())
         .await?;
         Ok(())

@@ -109,8 +109,8 @@ impl TenantTx {
         let connection = match about {
             Scope::Connection(id) => Some(id.uuid()),
             Scope::Org => None,
-            // An app's end is no session's.
-            Scope::App(_) | Scope::User(_) | Scope::Session(_) => return Ok(false),
+            // An app's end, or a service account's, is no session's.
+            Scope::App(_) | Scope::Service(_) | Scope::User(_) | Scope::Session(_) => return Ok(false),
         };
         let named: i64 = sqlx::query_scalar(
             "WITH ended AS (

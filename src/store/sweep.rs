@@ -42,10 +42,12 @@ pub enum Shelf {
     FeedAcks,
     /// What directories asked; at once where the directory is gone.
     Requests,
+    /// Client assertions that can no longer be replayed: the platform's own.
+    Assertions,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::FirstUses,
         Self::Codes,
         Self::Answers,
@@ -59,7 +61,13 @@ impl Shelf {
         Self::StreamEvents,
         Self::FeedAcks,
         Self::Requests,
+        Self::Assertions,
     ];
+
+    /// Is it of no org, and swept in the platform's own turn?
+    pub const fn is_platforms(self) -> bool {
+        matches!(self, Self::Assertions)
+    }
 
     pub const fn table(self) -> &'static str {
         match self {
@@ -76,6 +84,7 @@ impl Shelf {
             Self::StreamEvents => "stream_events",
             Self::FeedAcks => "feed_acks",
             Self::Requests => "scim_requests",
+            Self::Assertions => "app_assertions",
         }
     }
 
@@ -87,6 +96,11 @@ impl Shelf {
                 "DELETE FROM first_uses
                   WHERE single_use_key IN (SELECT single_use_key FROM first_uses WHERE until <= $1
                                             ORDER BY until LIMIT $2)"
+            }
+            Self::Assertions => {
+                "DELETE FROM app_assertions
+                  WHERE (app_id, digest) IN (SELECT app_id, digest FROM app_assertions WHERE until <= $1
+                                              ORDER BY until LIMIT $2)"
             }
             Self::Codes => {
                 "DELETE FROM codes
@@ -200,7 +214,8 @@ impl Shelf {
             | Self::Refusals
             | Self::Logouts
             | Self::StreamEvents
-            | Self::FeedAcks => false,
+            | Self::FeedAcks
+            | Self::Assertions => false,
             Self::Codes
             | Self::Families
             | Self::Sessions

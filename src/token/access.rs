@@ -4,12 +4,13 @@
 
 use crate::{
     claims::{Claims, wrong},
+    extra::Extra,
     key_ring::KeyRing,
     text::decode,
 };
 use model::{
     Refusal, SigningAlg, Timestamp,
-    ids::{AppId, ConnectionId, OrgId, SessionId, TeamId, UserId},
+    ids::{AppId, ConnectionId, OrgId, ServiceId, SessionId, TeamId, UserId},
     revocation::{self, Bearing, Scope, Watermark},
 };
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -19,37 +20,57 @@ use std::fmt;
 /// A token of ours with 200 teams is under 8 KiB; anything longer is not ours, and costs no parse.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// What a verified access token says.
+/// What a verified access token says, whoever has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessClaims {
     pub audience: String,
-    pub client_id: AppId,
     pub org: OrgId,
+    pub roles: Vec<String>,
+    pub rs: i64,
+    /// What the app it is for has chosen besides.
+    pub extra: Extra,
+    pub jti: String,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub whose: Whose,
+}
+
+/// Whose token: the two have different claims, and none of one can stand in the other's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A person's, by the app that they are signed in to.
+    Person(Box<Person>),
+    /// A service account's own: nobody signed in, so there is no session, connection or time of it.
+    Service(ServiceId),
+}
+
+/// What a person's token says besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub client_id: AppId,
     pub user: UserId,
     pub session: SessionId,
     pub connection: ConnectionId,
     pub team_ids: Vec<TeamId>,
-    pub roles: Vec<String>,
     pub scope: String,
     pub acr: Option<String>,
     pub amr: Vec<String>,
     pub auth_time: Timestamp,
-    pub rs: i64,
-    pub jti: String,
-    pub issued_at: Timestamp,
-    pub expires_at: Timestamp,
 }
 
 impl AccessClaims {
     /// The scopes by whose revocation this token dies.
-    pub const fn scopes(&self) -> [Scope; 5] {
-        [
-            Scope::Org,
-            Scope::User(self.user),
-            Scope::Session(self.session),
-            Scope::App(self.client_id),
-            Scope::Connection(self.connection),
-        ]
+    pub fn scopes(&self) -> Vec<Scope> {
+        match &self.whose {
+            Whose::Person(person) => vec![
+                Scope::Org,
+                Scope::User(person.user),
+                Scope::Session(person.session),
+                Scope::App(person.client_id),
+                Scope::Connection(person.connection),
+            ],
+            Whose::Service(service) => vec![Scope::Org, Scope::Service(*service)],
+        }
     }
 
     /// Dead by the watermarks of its own org, which the caller has picked by `org`.
@@ -144,23 +165,46 @@ fn read(claims: &Claims, issuer: &str) -> Result<AccessClaims, Refusal> {
     }
     Ok(AccessClaims {
         audience: claims.text("aud")?,
-        client_id: claims.id("client_id")?,
         org: claims.id("org_id")?,
-        user: claims.id("sub")?,
-        session: claims.id("sid")?,
-        connection: claims.id("con")?,
-        team_ids: claims.texts("team_ids")?,
         roles: claims.texts("roles")?,
-        scope: claims.text("scope")?,
-        acr: claims.maybe_text("acr")?,
-        amr: claims.maybe_texts("amr")?.unwrap_or_default(),
-        auth_time: Timestamp::from_secs(claims.whole("auth_time")?),
         rs: claims.whole("rs")?,
+        extra: Extra::read(claims)?,
         jti: claims.text("jti")?,
         issued_at: Timestamp::from_secs(issued),
         expires_at: Timestamp::from_secs(expires),
+        whose: whose(claims)?,
     })
 }
+
+/// By `sub`: the kind of id says whose token it is, and each kind has its own claims.
+fn whose(claims: &Claims) -> Result<Whose, Refusal> {
+    let Ok(service) = claims.id::<ServiceId>("sub") else {
+        return Ok(Whose::Person(Box::new(Person {
+            client_id: claims.id("client_id")?,
+            user: claims.id("sub")?,
+            session: claims.id("sid")?,
+            connection: claims.id("con")?,
+            team_ids: claims.texts("team_ids")?,
+            scope: claims.text("scope")?,
+            acr: claims.maybe_text("acr")?,
+            amr: claims.maybe_texts("amr")?.unwrap_or_default(),
+            auth_time: Timestamp::from_secs(claims.whole("auth_time")?),
+        })));
+    };
+    if claims.id::<ServiceId>("client_id")? != service {
+        return Err(wrong("client_id"));
+    }
+    if !claims.texts::<String>("team_ids")?.is_empty() {
+        return Err(wrong("team_ids"));
+    }
+    match OF_A_PERSON.into_iter().find(|name| claims.0.contains_key(*name)) {
+        None => Ok(Whose::Service(service)),
+        Some(name) => Err(wrong(name)),
+    }
+}
+
+/// Claims of a sign-in: in a service account's token they would be made up.
+const OF_A_PERSON: [&str; 6] = ["sid", "con", "auth_time", "acr", "amr", "scope"];
 
 #[cfg(test)]
 #[path = "access_tests.rs"]

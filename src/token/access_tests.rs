@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    mint::{MintFault, MintSnapshot, mint_access, mint_id, sign},
+    mint::{MintFault, MintSnapshot, ServiceSnapshot, mint_access, mint_id, mint_service, sign},
     signing_key::SigningKey,
     text::encode,
 };
@@ -41,6 +41,7 @@ fn snapshot() -> MintSnapshot {
         amr: vec!["otp".into()],
         auth_time: NOW.minus_secs(60),
         rs: 5,
+        extra: Extra::default(),
         session_expires_at: NOW.plus_secs(3_600),
         nonce: Some("n-1".into()),
         email: Some("ada@example.com".into()),
@@ -69,8 +70,9 @@ fn a_minted_token_says_the_contracts_claims_and_verifies() {
         "acr amr aud auth_time client_id con exp iat iss jti org_id roles rs scope sid sub team_ids";
     assert_eq!(names.join(" "), expected);
     let claims = verify(&token.jwt, &ring, ISSUER, NOW).unwrap();
-    assert_eq!((claims.user, claims.rs, claims.jti.as_str()), (snapshot().user, 5, "jti-1"));
-    assert_eq!(claims.team_ids, snapshot().team_ids);
+    assert_eq!((claims.rs, claims.jti.as_str()), (5, "jti-1"));
+    let Whose::Person(person) = claims.whose else { panic!("a person's") };
+    assert_eq!((person.user, &person.team_ids), (snapshot().user, &snapshot().team_ids));
     assert!(!format!("{token:?}").contains('.'));
 }
 
@@ -82,7 +84,10 @@ fn what_upstream_did_not_say_is_absent_and_empty_lists_are_lists() {
     let claims = payload(&token.jwt);
     assert!(!claims.contains_key("acr") && !claims.contains_key("amr"));
     assert_eq!((&claims["team_ids"], &claims["roles"]), (&json!([]), &json!([])));
-    assert_eq!(verify(&token.jwt, &ring, ISSUER, NOW).unwrap().acr, None);
+    let Whose::Person(person) = verify(&token.jwt, &ring, ISSUER, NOW).unwrap().whose else {
+        panic!("a person's")
+    };
+    assert_eq!((person.acr, person.amr.len()), (None, 0));
 }
 
 #[test]
@@ -283,11 +288,100 @@ fn a_claim_of_a_wrong_type_is_refused_never_absent() {
     assert!(changed("exp", Some(json!(NOW.secs()))).is_err(), "exp at iat");
 }
 
+fn of_a_service(ring: &KeyRing) -> String {
+    let id = Uuid::from_u128(7);
+    let snapshot = ServiceSnapshot {
+        issuer: ISSUER,
+        audience: "https://api.example",
+        org: OrgId::from_uuid(id),
+        service: ServiceId::from_uuid(id),
+        roles: &["viewer".to_owned()],
+        rs: 5,
+        extra: &Extra::default(),
+    };
+    mint_service(&snapshot, ring.current(), "jti-1", NOW, 300).unwrap().jwt
+}
+
+#[test]
+fn a_service_accounts_token_is_its_own_shape_and_no_persons() {
+    let ring = ring();
+    let token = of_a_service(&ring);
+    let mut names: Vec<_> = payload(&token).keys().cloned().collect();
+    names.sort();
+    assert_eq!(names.join(" "), "aud client_id exp iat iss jti org_id roles rs sub team_ids");
+    let service = ServiceId::from_uuid(Uuid::from_u128(7));
+    let claims = verify(&token, &ring, ISSUER, NOW).unwrap();
+    assert_eq!((claims.whose, claims.rs), (Whose::Service(service), 5));
+    let changed = |name: &str, value: Value| {
+        let mut claims = payload(&token);
+        claims.insert(name.into(), value);
+        verify(&sign("at+jwt", &claims, ring.current()).unwrap(), &ring, ISSUER, NOW)
+    };
+    let id = Uuid::from_u128(7);
+    for (name, bad) in [
+        ("client_id", json!(AppId::from_uuid(id))),
+        ("client_id", json!(ServiceId::from_uuid(Uuid::from_u128(8)))),
+        ("team_ids", json!([TeamId::from_uuid(id)])),
+        ("sid", json!(SessionId::from_uuid(id))),
+        ("con", json!(ConnectionId::from_uuid(id))),
+        ("auth_time", json!(NOW.secs())),
+        ("acr", json!("mfa")),
+        ("amr", json!(["otp"])),
+        ("scope", json!("openid")),
+    ] {
+        assert_eq!(changed(name, bad.clone()).unwrap_err(), wrong(name), "{name} {bad}");
+    }
+    // As a person's it lacks everything.
+    assert!(changed("sub", json!(UserId::from_uuid(id))).is_err());
+}
+
+#[test]
+fn what_an_app_has_chosen_stands_in_the_token_or_is_left_out_by_name() {
+    let ring = ring();
+    let minted = |extra: Extra| {
+        let token =
+            mint_access(&MintSnapshot { extra, ..snapshot() }, ring.current(), "j", NOW, 300).unwrap();
+        assert!(token.jwt.len() <= TOKEN_BYTES_MAX);
+        let id = mint_id(&snapshot(), ring.current(), &token, "k", NOW).unwrap();
+        assert!(!payload(&id).contains_key("permissions"), "of the access token alone");
+        (payload(&token.jwt), verify(&token.jwt, &ring, ISSUER, NOW).unwrap().extra)
+    };
+    let plan = Map::from_iter([("plan".to_owned(), json!("pro")), ("seats".to_owned(), json!(5))]);
+    let all = Extra {
+        team_slugs: Some(vec!["ops".into()]),
+        permissions: Some(vec!["org:read".into()]),
+        entitlements: Some(plan),
+        omitted: None,
+    };
+    let (said, read) = minted(all.clone());
+    assert_eq!((&said["team_slugs"], &said["entitlements"]["seats"]), (&json!(["ops"]), &json!(5)));
+    assert_eq!(read, all);
+    let long = Extra { team_slugs: Some(vec!["x".repeat(63); 200]), ..all };
+    let (said, read) = minted(long);
+    assert_eq!(said["claims_omitted"], json!(["entitlements", "permissions", "team_slugs"]));
+    assert!(read.team_slugs.is_none() && !said.contains_key("permissions"), "all or none");
+    let good = payload(&mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt);
+    for name in ["team_slugs", "permissions", "entitlements", "claims_omitted"] {
+        assert!(!good.contains_key(name));
+        for bad in [json!("x"), json!(null), json!([1]), json!(1)] {
+            let mut claims = good.clone();
+            claims.insert(name.into(), bad.clone());
+            let jwt = sign("at+jwt", &claims, ring.current()).unwrap();
+            assert_eq!(verify(&jwt, &ring, ISSUER, NOW).unwrap_err(), wrong(name), "{name} {bad}");
+        }
+    }
+}
+
 #[test]
 fn a_token_dies_by_each_scope_it_names() {
     let ring = ring();
-    let token = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
-    let claims = verify(&token, &ring, ISSUER, NOW).unwrap();
+    let person = mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt;
+    for token in [person, of_a_service(&ring)] {
+        dies_by_each_scope(&verify(&token, &ring, ISSUER, NOW).unwrap());
+    }
+}
+
+fn dies_by_each_scope(claims: &AccessClaims) {
     for scope in claims.scopes() {
         for action in [Action::Terminate, Action::Reassert] {
             assert!(claims.is_dead(&[Watermark { scope, seq: 6, action }]), "{scope} {action}");

@@ -5,8 +5,11 @@
 
 pub mod access;
 mod claims;
+pub mod client_assertion;
+pub mod client_keys;
 pub mod code;
 pub mod credential;
+pub mod extra;
 pub mod key_life;
 pub mod key_ring;
 pub mod logout;

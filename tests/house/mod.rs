@@ -272,6 +272,8 @@ impl House {
             refresh_grace_secs: grace_secs,
             backchannel_logout_uri: None,
             signing_alg: model::SigningAlg::Es256,
+            keys: None,
+            claims: Vec::new(),
             initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };

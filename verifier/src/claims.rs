@@ -28,21 +28,38 @@ struct Said {
     team_ids: Vec<String>,
     roles: Vec<String>,
     client_id: String,
-    sid: Option<String>,
-    con: Option<String>,
+    whose: Whose,
     rs: u64,
     scope: String,
-    acr: Option<String>,
-    amr: Vec<String>,
-    auth_time: Option<u64>,
     exp: u64,
     iat: u64,
     nbf: Option<u64>,
     jti: String,
-    actor: Option<String>,
     /// The revocation scopes the token names, as the feed writes them.
     watched: Vec<String>,
 }
+
+/// Whose token: a person's says how they signed in, a service account's says nothing of a sign-in.
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    Person(Box<SignIn>),
+    Service,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct SignIn {
+    sid: String,
+    con: String,
+    acr: Option<String>,
+    amr: Vec<String>,
+    auth_time: Option<u64>,
+    actor: Option<String>,
+}
+
+/// How the `sub` of a service account begins.
+const SERVICE: &str = "svc_";
+/// Claims of a sign-in: in a service account's token they would be made up.
+const OF_A_PERSON: [&str; 7] = ["sid", "con", "auth_time", "acr", "amr", "scope", "act"];
 
 /// What a token has to say.
 #[derive(Clone, Debug)]
@@ -96,12 +113,13 @@ impl Claims {
         Ok(())
     }
 
-    /// The revocation scopes by which it dies: `org`, `usr:…`, `ses:…`, `app:…`, `con:…`.
+    /// The revocation scopes by which it dies: `org`, and of a person `usr:…`, `ses:…`, `app:…`, `con:…`, of a
+    /// service account `svc:…`.
     pub(crate) fn watched(&self) -> &[String] {
         &self.0.watched
     }
 
-    /// Whose token: the seat, one per person and org (`usr_…`).
+    /// Whose token: the seat, one per person and org (`usr_…`), or a service account (`svc_…`).
     pub fn sub(&self) -> &str {
         &self.0.sub
     }
@@ -117,17 +135,27 @@ impl Claims {
     pub fn roles(&self) -> &[String] {
         &self.0.roles
     }
-    /// The app the token was given to (`app_…`).
+    /// Whether it is a service account's: nobody signed in.
+    pub fn is_service(&self) -> bool {
+        matches!(self.0.whose, Whose::Service)
+    }
+    fn sign_in(&self) -> Option<&SignIn> {
+        match &self.0.whose {
+            Whose::Person(sign_in) => Some(sign_in),
+            Whose::Service => None,
+        }
+    }
+    /// The app the token was given to (`app_…`), or the service account itself.
     pub fn client_id(&self) -> &str {
         &self.0.client_id
     }
     /// The session (`ses_…`), when a person signed in.
     pub fn sid(&self) -> Option<&str> {
-        self.0.sid.as_deref()
+        self.sign_in().map(|sign_in| sign_in.sid.as_str())
     }
     /// The connection by which the person signed in (`con_…`).
     pub fn con(&self) -> Option<&str> {
-        self.0.con.as_deref()
+        self.sign_in().map(|sign_in| sign_in.con.as_str())
     }
     /// The org's revocation head when the token was minted.
     pub fn rs(&self) -> u64 {
@@ -139,15 +167,15 @@ impl Claims {
     }
     /// How strongly the person signed in, if upstream said.
     pub fn acr(&self) -> Option<&str> {
-        self.0.acr.as_deref()
+        self.sign_in()?.acr.as_deref()
     }
     /// By which means (RFC 8176), if upstream said.
     pub fn amr(&self) -> &[String] {
-        &self.0.amr
+        self.sign_in().map_or(&[], |sign_in| sign_in.amr.as_slice())
     }
     /// When the person signed in, in seconds since 1970.
     pub fn auth_time(&self) -> Option<u64> {
-        self.0.auth_time
+        self.sign_in()?.auth_time
     }
     /// The second at which the token ends, since 1970.
     pub fn exp(&self) -> u64 {
@@ -163,7 +191,7 @@ impl Claims {
     }
     /// Who acts in the person's place (`act.sub`, RFC 8693 4.1): an app shows it and keeps it in its log.
     pub fn actor(&self) -> Option<&str> {
-        self.0.actor.as_deref()
+        self.sign_in()?.actor.as_deref()
     }
     /// Whether this scope was granted.
     pub fn has_scope(&self, scope: &str) -> bool {
@@ -192,13 +220,9 @@ impl Members {
     }
 
     /// An id: a text that is not empty, because an empty one is "none" to many a database.
-    fn maybe_id(&self, name: &'static str) -> Result<Option<String>, Fault> {
-        let id = self.maybe_text(name)?;
-        if id.as_ref().is_some_and(String::is_empty) { Err(Fault::Claim(name)) } else { Ok(id) }
-    }
-
     fn id(&self, name: &'static str) -> Result<String, Fault> {
-        self.maybe_id(name)?.ok_or(Fault::Claim(name))
+        let id = self.text(name)?;
+        if id.is_empty() { Err(Fault::Claim(name)) } else { Ok(id) }
     }
 
     /// A whole number from zero to `i64::MAX`: `300.0` and `"300"` are none.
@@ -238,36 +262,62 @@ impl Members {
         }
     }
 
-    fn read(&self) -> Result<Said, Fault> {
-        let (sub, org_id, client_id) = (self.id("sub")?, self.id("org_id")?, self.id("client_id")?);
-        let (sid, con) = (self.maybe_id("sid")?, self.maybe_id("con")?);
-        let (exp, iat) = (self.whole("exp")?, self.whole("iat")?);
-        if exp <= iat || exp - iat > LIFETIME_SECS_MAX {
-            return Err(Fault::Claim("exp"));
-        }
+    fn sign_in(&self, iat: u64) -> Result<SignIn, Fault> {
         let auth_time = self.maybe_whole("auth_time")?;
         if auth_time.is_some_and(|at| at > iat.saturating_add(SIGN_IN_AHEAD_SECS_MAX)) {
             return Err(Fault::Claim("auth_time"));
         }
-        let mut watched = vec!["org".to_owned(), format!("usr:{sub}"), format!("app:{client_id}")];
-        watched.extend(sid.as_ref().map(|sid| format!("ses:{sid}")));
-        watched.extend(con.as_ref().map(|con| format!("con:{con}")));
-        Ok(Said {
-            team_ids: self.texts("team_ids")?.ok_or(Fault::Claim("team_ids"))?,
-            roles: self.texts("roles")?.ok_or(Fault::Claim("roles"))?,
-            rs: self.whole("rs")?,
-            scope: self.maybe_text("scope")?.unwrap_or_default(),
+        Ok(SignIn {
+            sid: self.id("sid")?,
+            con: self.id("con")?,
             acr: self.maybe_text("acr")?,
             amr: self.texts("amr")?.unwrap_or_default(),
             auth_time,
+            actor: self.actor()?,
+        })
+    }
+
+    /// A service account speaks for itself: it is its own client, in no team, and signed in nowhere.
+    fn service(&self, sub: &str, client_id: &str, team_ids: &[String]) -> Result<(), Fault> {
+        if client_id != sub {
+            return Err(Fault::Claim("client_id"));
+        }
+        if !team_ids.is_empty() {
+            return Err(Fault::Claim("team_ids"));
+        }
+        OF_A_PERSON
+            .into_iter()
+            .find(|name| self.0.contains_key(*name))
+            .map_or(Ok(()), |name| Err(Fault::Claim(name)))
+    }
+
+    fn read(&self) -> Result<Said, Fault> {
+        let (sub, org_id, client_id) = (self.id("sub")?, self.id("org_id")?, self.id("client_id")?);
+        let (exp, iat) = (self.whole("exp")?, self.whole("iat")?);
+        if exp <= iat || exp - iat > LIFETIME_SECS_MAX {
+            return Err(Fault::Claim("exp"));
+        }
+        let team_ids = self.texts("team_ids")?.ok_or(Fault::Claim("team_ids"))?;
+        let (whose, watched) = if sub.starts_with(SERVICE) {
+            self.service(&sub, &client_id, &team_ids)?;
+            (Whose::Service, vec!["org".to_owned(), format!("svc:{sub}")])
+        } else {
+            let sign_in = self.sign_in(iat)?;
+            let mut watched = vec!["org".to_owned(), format!("usr:{sub}"), format!("app:{client_id}")];
+            watched.extend([format!("ses:{}", sign_in.sid), format!("con:{}", sign_in.con)]);
+            (Whose::Person(Box::new(sign_in)), watched)
+        };
+        Ok(Said {
+            team_ids,
+            roles: self.texts("roles")?.ok_or(Fault::Claim("roles"))?,
+            rs: self.whole("rs")?,
+            scope: self.maybe_text("scope")?.unwrap_or_default(),
             nbf: self.maybe_whole("nbf")?,
             jti: self.id("jti")?,
-            actor: self.actor()?,
             sub,
             org_id,
             client_id,
-            sid,
-            con,
+            whose,
             exp,
             iat,
             watched,

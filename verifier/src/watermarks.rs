@@ -35,7 +35,7 @@ pub(crate) struct Revocation {
 /// What the whole org is called among scopes.
 const ORG: &str = "org";
 /// Scopes that a token of this version names. One of another kind may be about any of the org's tokens.
-const KINDS: [&str; 5] = [ORG, "usr:", "ses:", "app:", "con:"];
+const KINDS: [&str; 6] = [ORG, "usr:", "ses:", "app:", "con:", "svc:"];
 
 /// Kept beyond what the gateway says, for two clocks that run unlike.
 const MARGIN: Duration = Duration::from_secs(60);

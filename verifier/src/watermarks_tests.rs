@@ -22,7 +22,7 @@ fn claims(org: u64, rs: u64, ids: [u64; 4]) -> Claims {
     let [user, session, app, connection] = ids;
     let payload = format!(
         r#"{{"iss":"i","aud":"a","sub":"usr_{user}","org_id":"org_{org}","team_ids":[],"roles":[],"client_id":"app_{app}",
-        "sid":"ses_{session}","con":"con_{connection}","rs":{rs},"iat":1,"exp":2,"jti":"j"}}"#
+        "sid":"ses_{session}","con":"con_{connection}","rs":{rs},"auth_time":1,"iat":1,"exp":2,"jti":"j"}}"#
     );
     let expected = Expected { issuer: "i".into(), audience: "a".into(), leeway_secs: 0 };
     Claims::read(payload.as_bytes(), &expected, 1).unwrap()

@@ -57,12 +57,49 @@ async fn a_good_token_gives_its_claims_by_each_algorithm_and_spelling() {
         }
     }
     assert_eq!(verifier.health().keys, 3);
-    let bare = json!({"sid": null, "con": null, "auth_time": null, "acr": null, "amr": null, "scope": null});
-    let machine = signers[0].token(&claims(&gateway.base, bare));
-    let machine = verifier.verify(&machine).await.unwrap();
-    assert_eq!((machine.sid(), machine.con(), machine.auth_time(), machine.scope()), (None, None, None, ""));
+    let bare = json!({"acr": null, "amr": null, "scope": null});
+    let person = verifier.verify(&signers[0].token(&claims(&gateway.base, bare))).await.unwrap();
+    assert!(!person.is_service() && person.acr().is_none() && person.scope().is_empty());
     let acting = signers[0].token(&claims(&gateway.base, json!({"act": {"sub": "usr_2"}})));
     assert_eq!(verifier.verify(&acting).await.unwrap().actor(), Some("usr_2"));
+}
+
+/// What a service account's token says; a claim of a person's makes it nobody's.
+#[tokio::test]
+async fn a_service_accounts_token_is_its_own_shape_and_no_persons() {
+    let gateway = Gateway::start().await;
+    let verifier = gateway.verifier().await;
+    let with = |name: &str, value: Value| {
+        let mut said = json!({"sub": "svc_1", "client_id": "svc_1", "team_ids": [], "sid": null, "con": null,
+                              "auth_time": null, "acr": null, "amr": null, "scope": null});
+        said[name] = value;
+        gateway.token(said)
+    };
+    let service = verifier.verify(&with("roles", json!(["viewer"]))).await.unwrap();
+    assert!(service.is_service() && service.has_role("viewer"));
+    assert_eq!((service.sub(), service.client_id(), service.scope()), ("svc_1", "svc_1", ""));
+    assert_eq!((service.sid(), service.con(), service.auth_time(), service.acr()), (None, None, None, None));
+    for (name, bad) in [
+        ("client_id", json!("app_1")),
+        ("team_ids", json!(["team_1"])),
+        ("sid", json!("ses_1")),
+        ("con", json!("con_1")),
+        ("auth_time", json!(now())),
+        ("acr", json!("mfa")),
+        ("amr", json!(["otp"])),
+        ("scope", json!("openid")),
+        ("act", json!({"sub": "usr_1"})),
+    ] {
+        assert_eq!(fault(&verifier, &with(name, bad)).await, Fault::Claim(name), "{name}");
+    }
+    // And a person's does without none of theirs.
+    for name in ["sid", "con"] {
+        assert_eq!(
+            fault(&verifier, &gateway.token(json!({ name: null }))).await,
+            Fault::Claim(name),
+            "{name}"
+        );
+    }
 }
 
 #[tokio::test]
