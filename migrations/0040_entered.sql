@@ -15,6 +15,7 @@ BEGIN
      WHERE c.key_id = held
        AND c.revoked_at IS NULL
        AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp());
+    has_unbounded_seats := COALESCE(has_unbounded_seats, false);
 END
 $$;
 DROP FUNCTION vst.hold_door(uuid);

@@ -11,9 +11,9 @@ use std::sync::OnceLock;
 fn behind_tls() -> &'static House {
     static NODE: OnceLock<&'static House> = OnceLock::new();
     NODE.get_or_init(|| {
-        house();
+        // A site of its own: what its jobs sign and send has its own issuer.
         let public_url = Some("https://auth.operator.example".to_owned());
-        Site { public_url, ..Site::named("test") }.open()
+        Site { public_url, ..Site::named("hosts") }.open()
     })
 }
 

@@ -9,6 +9,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod account;
 mod accounts;
 mod administer;
 mod administer_calls;
@@ -30,6 +31,7 @@ mod exports;
 mod extra_claims;
 mod feed;
 mod fetched;
+mod forward_auth;
 mod hardening;
 mod hosts;
 mod house;

@@ -134,12 +134,17 @@ async fn a_saml_attribute_beyond_its_bounds_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn the_real_context_is_told_when_another_was_asked_for() {
+async fn another_context_than_was_asked_for_is_told_to_the_app_and_is_no_sign_in() {
     let house = house();
     let (tenant, idp, grace) = at_an_openid_provider(house).await;
     idp.set_claim("acr", json!("pwd"));
     let mut browser = Browser::new().unwrap();
     let callback = callback_url(house, &tenant, &grace, &mut browser, &[("acr_values", "phrh")]).await;
+    let page = browser.get_once(&callback).await.unwrap();
+    assert_eq!(param(&page, "error"), "unmet_authentication_requirements");
+    // The real one is what the token says.
+    let mut browser = Browser::new().unwrap();
+    let callback = callback_url(house, &tenant, &grace, &mut browser, &[("acr_values", "phrh pwd")]).await;
     let page = browser.get_once(&callback).await.unwrap();
     let (_, tokens) = redeem(house, &tenant, &param(&page, "code")).await;
     assert_eq!(claims(text(&tokens, "access_token"))["acr"], "pwd");

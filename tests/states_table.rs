@@ -32,6 +32,9 @@ pub const TABLE: &[(&str, [&str; 6])] = &[
     ("revoke",                    ["200", "200", "200", "200", "200", "200"]),
     ("leaving",                   ["200", "200", "200", "200", "200", "200"]),
     ("leaving, confirmed",        ["200", "200", "200", "200", "200", "200"]),
+    ("own sessions",              ["seen", "seen", "seen", "nobody", "nobody", "nobody"]),
+    ("forward-auth, by token",    ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
+    ("forward-auth, by session",  ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
     ("sign-out",                  ["200", "200", "200", "200", "200", "200"]),
 ];
 
@@ -53,6 +56,8 @@ pub const OF_NO_ORG: &[&str] = &[
     "POST /ssf/status",
     "POST /ssf/verify",
     "GET /logout",
+    // It ends what GET /account shows.
+    "POST /account/end",
     "GET /assets/style.css",
     "GET /assets/continue.js",
     "GET /api/openapi.json",

@@ -19,19 +19,21 @@ use vestibule::http::{DoorKind, Entry, routes};
 /// What is given out, and the doors that it opens.
 #[rustfmt::skip]
 const OPENS: &[(&str, &[&str])] = &[
-    ("access token",        &["userinfo", "introspect: token"]),
-    ("id token",            &["leave: hint"]),
+    ("access token",        &["userinfo", "introspect: token", "forward: bearer"]),
+    ("service token",       &["introspect: token", "forward: bearer"]),
+    ("id token",            &["leave: hint", "authorize: hint"]),
     ("logout token",        &[]),
     ("authorization code",  &["token: code"]),
     ("refresh token",       &["token: refresh token", "revoke: token"]),
-    ("session cookie",      &["authorize: session", "sign-out: session"]),
+    ("session cookie",      &["authorize: session", "sign-out: session", "account: session", "forward: session"]),
     ("attempt cookie",      &["assertion consumer: attempt"]),
     ("scim bearer",         &["scim: bearer"]),
     ("fetched scim token",  &["scim: bearer"]),
     ("platform key",        &["org api: bearer", "platform api: bearer"]),
     ("org key",             &["org api: bearer"]),
-    ("app secret",          &["token: secret", "introspect: secret", "revoke: secret", "feed: secret"]),
+    ("app secret",          &["token: secret", "introspect: secret", "revoke: secret", "feed: secret", "streams: secret"]),
     ("directory secret",    &["token: directory's secret"]),
+    ("service secret",      &["token: service account's secret"]),
     ("feed cursor",         &["feed: cursor"]),
     ("api cursor",          &["org api: cursor"]),
     ("scim cursor",         &["scim: cursor"]),
@@ -50,9 +52,14 @@ const DOORS: &[&str] = &[
     "token: refresh token",
     "token: secret",
     "token: directory's secret",
+    "token: service account's secret",
     "leave: hint",
+    "authorize: hint",
     "authorize: session",
     "sign-out: session",
+    "account: session",
+    "forward: bearer",
+    "forward: session",
     "assertion consumer: attempt",
     "scim: bearer",
     "scim: cursor",
@@ -61,6 +68,7 @@ const DOORS: &[&str] = &[
     "platform api: bearer",
     "feed: secret",
     "feed: cursor",
+    "streams: secret",
 ];
 
 /// Routes that take a credential and are neither the directories' nor `/api/v1`'s by a key, with one of their
@@ -76,14 +84,35 @@ const TAKES: &[(&str, &str)] = &[
     ("GET /oauth2/logout", "leave: hint"),
     ("POST /oauth2/logout", "leave: hint"),
     ("POST /logout", "sign-out: session"),
+    ("GET /account", "account: session"),
+    ("POST /account/end", "account: session"),
+    ("GET /forward-auth", "forward: bearer"),
+    ("GET /forward-auth/{tail:.*}", "forward: bearer"),
+    ("POST /forward-auth/{tail:.*}", "forward: bearer"),
+    ("PUT /forward-auth/{tail:.*}", "forward: bearer"),
+    ("PATCH /forward-auth/{tail:.*}", "forward: bearer"),
+    ("DELETE /forward-auth/{tail:.*}", "forward: bearer"),
     ("POST /saml/{con}/acs", "assertion consumer: attempt"),
     ("GET /oidc/{con}/callback", "assertion consumer: attempt"),
     ("GET /api/v1/revocations", "feed: secret"),
     ("POST /api/v1/revocations/acks", "feed: secret"),
+    ("GET /ssf/streams", "streams: secret"),
+    ("POST /ssf/streams", "streams: secret"),
+    ("PATCH /ssf/streams", "streams: secret"),
+    ("PUT /ssf/streams", "streams: secret"),
+    ("DELETE /ssf/streams", "streams: secret"),
+    ("GET /ssf/status", "streams: secret"),
+    ("POST /ssf/status", "streams: secret"),
+    ("POST /ssf/verify", "streams: secret"),
 ];
 
-/// Routes that take none.
+/// Routes that take none of ours: what a customer's provider signs is judged by its own keys.
 const NOTHING: &[&str] = &[
+    "POST /oidc/{con}/backchannel-logout",
+    "POST /signals/{con}/global-token-revocation",
+    "POST /signals/{con}/events",
+    "GET /.well-known/ssf-configuration",
+    "GET /ssf/jwks",
     "GET /healthz",
     "GET /readyz",
     "GET /.well-known/openid-configuration",
@@ -120,10 +149,11 @@ struct Kit {
     saml_response: String,
     relay_state: String,
     directory_client: String,
+    service: String,
 }
 
 /// What stays the same however often a person signs in.
-async fn lasting(house: &'static House, tenant: &Tenant) -> (BTreeMap<&'static str, String>, String) {
+async fn lasting(house: &'static House, tenant: &Tenant) -> (BTreeMap<&'static str, String>, [String; 2]) {
     for name in ["grace", "linus", "mary"] {
         let person = json!({"userName": format!("{name}@{}", tenant.domain)});
         assert_eq!(house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(person)).await.0, 201);
@@ -140,6 +170,13 @@ async fn lasting(house: &'static House, tenant: &Tenant) -> (BTreeMap<&'static s
     let basic = |request: RequestBuilder| request.basic_auth(&id, Some(text(&client, "client_secret")));
     let form = [("grant_type", "client_credentials"), ("scope", "scim")];
     let fetched = body(basic(posted(house, "/oauth2/token", &form)).send().await.unwrap()).await;
+    let audience = tenant.app.id.to_string();
+    let service = json!({"name": "Importer", "roles": [], "audience": audience});
+    let service = made(at("service-accounts"), Some(service)).await;
+    let (service_id, service_secret) = (text(&service, "client_id"), text(&service, "client_secret"));
+    let form = [("grant_type", "client_credentials")];
+    let fetching = posted(house, "/oauth2/token", &form).basic_auth(service_id, Some(service_secret));
+    let service_token = body(fetching.send().await.unwrap()).await;
     let hook = json!({"url": "http://localhost:1/hook", "events": ["domain.verified"]});
     let hook = made(at("webhooks"), Some(hook)).await;
     let domain = made(at("domains"), Some(json!({"name": format!("more.{}", tenant.domain)}))).await;
@@ -153,20 +190,22 @@ async fn lasting(house: &'static House, tenant: &Tenant) -> (BTreeMap<&'static s
         ("org key", &tenant.org_key),
         ("app secret", &tenant.app.secret),
         ("directory secret", text(&client, "client_secret")),
+        ("service secret", service_secret),
+        ("service token", text(&service_token, "access_token")),
         ("feed cursor", text(&feed, "cursor")),
         ("api cursor", text(&page, "next_cursor")),
         ("scim cursor", text(&found, "nextCursor")),
         ("webhook secret", text(&hook, "secret")),
         ("domain's TXT value", text(&domain, "txt_value")),
     ];
-    (held.map(|(kind, text)| (kind, text.to_owned())).into(), id)
+    (held.map(|(kind, text)| (kind, text.to_owned())).into(), [id, service_id.to_owned()])
 }
 
 /// A person signed in, and before a second sign-in.
 async fn kit(
     house: &'static House,
     tenant: &Tenant,
-    (lasting, client): &(BTreeMap<&'static str, String>, String),
+    (lasting, [client, service]): &(BTreeMap<&'static str, String>, [String; 2]),
 ) -> Kit {
     let mut door = to_the_acs(house, tenant).await;
     let (status, given) = redeem(house, tenant, &param(&door.post().await, "code")).await;
@@ -175,7 +214,7 @@ async fn kit(
     let code = param(&door.browser.get_once(&silent).await.unwrap(), "code");
     let cookie = |browser: &idp_fixtures::Browser, attempt: bool| {
         let ours = browser.cookies(&house.base).into_iter().filter(|cookie| cookie.name.starts_with("vst_"));
-        let mut found = ours.filter(|cookie| (cookie.name != "vst_session") == attempt);
+        let mut found = ours.filter(|cookie| cookie.name.starts_with("vst_session_") != attempt);
         found.next().map(|cookie| (cookie.name, cookie.value)).unwrap()
     };
     let session = cookie(&door.browser, false).1;
@@ -202,7 +241,14 @@ async fn kit(
         ("attempt cookie", sealed),
     ]);
     let (saml_response, relay_state) = (second.saml_response, second.relay_state);
-    Kit { held, attempt, saml_response, relay_state, directory_client: client.clone() }
+    Kit {
+        held,
+        attempt,
+        saml_response,
+        relay_state,
+        directory_client: client.clone(),
+        service: service.clone(),
+    }
 }
 
 fn posted(house: &House, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
@@ -226,6 +272,7 @@ fn showing(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &str) -
     let form = |path, pairs: &[(&str, &str)]| posted(house, path, pairs).basic_auth(&app, own);
     let secret = |path, pairs: &[(&str, &str)]| posted(house, path, pairs).basic_auth(&app, Some(shown));
     let get = |path: &str| house.http.get(house.url(path));
+    let cookie = format!("vst_session_{}={shown}", tenant.org);
     let by_code = [("grant_type", "authorization_code"), ("code", shown), ("code_verifier", VERIFIER)];
     match door {
         "userinfo" => get("/oauth2/userinfo").bearer_auth(shown),
@@ -245,12 +292,22 @@ fn showing(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &str) -
             posted(house, "/oauth2/token", &[("grant_type", "client_credentials"), ("scope", "scim")])
                 .basic_auth(&kit.directory_client, Some(shown))
         }
+        "token: service account's secret" => {
+            posted(house, "/oauth2/token", &[("grant_type", "client_credentials")])
+                .basic_auth(&kit.service, Some(shown))
+        }
         "leave: hint" => get(&query("/oauth2/logout", &[("id_token_hint", shown)])),
-        "authorize: session" => house
-            .http
-            .get(authorize_url(house, tenant, &[("prompt", "none")]))
-            .header("cookie", format!("vst_session={shown}")),
-        "sign-out: session" => posted(house, "/logout", &[]).header("cookie", format!("vst_session={shown}")),
+        "authorize: hint" => {
+            house.http.get(authorize_url(house, tenant, &[("prompt", "none"), ("id_token_hint", shown)]))
+        }
+        "authorize: session" => {
+            house.http.get(authorize_url(house, tenant, &[("prompt", "none")])).header("cookie", cookie)
+        }
+        "sign-out: session" => posted(house, "/logout", &[]).header("cookie", cookie),
+        "account: session" => get("/account").header("cookie", cookie),
+        "forward: bearer" => get(&query("/forward-auth", &[("app", &app)])).bearer_auth(shown),
+        "forward: session" => get(&query("/forward-auth", &[("app", &app)])).header("cookie", cookie),
+        "streams: secret" => get("/ssf/streams").basic_auth(&app, Some(shown)),
         "assertion consumer: attempt" => {
             let fields = [("SAMLResponse", &*kit.saml_response), ("RelayState", &*kit.relay_state)];
             let path = format!("/saml/{}/acs", tenant.connection);
@@ -294,6 +351,19 @@ async fn knock(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &st
             let back = location.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
             if back.contains("code=") { Ok(true) } else { refused(back.contains("error=login_required")) }
         }
+        // It means somebody, who is not signed in.
+        ("authorize: hint", 303) => {
+            let back = location.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+            if back.contains("error=login_required") {
+                Ok(true)
+            } else {
+                refused(back.contains("error=invalid_request"))
+            }
+        }
+        ("account: session", 200) => Ok(!text.contains("You are not signed in")),
+        ("forward: bearer" | "forward: session", 401) => refused(said["error"] == "invalid_token"),
+        // It has no stream yet.
+        ("streams: secret", 404) => Ok(true),
         // A position that is none of this database is told as a gap, with what there is.
         ("feed: cursor", 200) => Ok(said["gap"] == false),
         ("feed: cursor" | "org api: cursor", 400) => refused(said["code"].is_string()),
@@ -302,9 +372,15 @@ async fn knock(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &st
         ("leave: hint" | "assertion consumer: attempt", 400) => refused(page && !text.contains(shown)),
         ("token: code" | "token: refresh token", 400) => refused(said["error"] == "invalid_grant"),
         ("userinfo", 401) => refused(said["error"] == "invalid_token"),
-        ("token: secret" | "introspect: secret" | "revoke: secret" | "token: directory's secret", 401) => {
-            refused(said["error"] == "invalid_client")
-        }
+        (
+            "token: secret"
+            | "introspect: secret"
+            | "revoke: secret"
+            | "token: directory's secret"
+            | "token: service account's secret"
+            | "streams: secret",
+            401,
+        ) => refused(said["error"] == "invalid_client"),
         ("scim: bearer", 401) => {
             refused(said["schemas"] == json!(["urn:ietf:params:scim:api:messages:2.0:Error"]))
         }

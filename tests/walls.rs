@@ -56,7 +56,10 @@ fn each_tool_has_its_floor() {
         "PlatformActor::CommandLine",
         &["store/platform_record.rs", "platform_keys.rs", "signing_keys.rs"],
     );
-    only_in("PlatformActor::Schedule", &["store/platform_record.rs", "jobs/signing_keys.rs", "wiring.rs"]);
+    only_in(
+        "PlatformActor::Schedule",
+        &["store/platform_record.rs", "broker/streams.rs", "jobs/signing_keys.rs", "wiring.rs"],
+    );
     only_in("change_signing_keys", &["store/signing_keys.rs", "broker/signing_keys.rs"]);
     only_in("Told::assertion", &["http/admin.rs", "http/audit.rs", "http/feed.rs", "http/openapi.rs"]);
     let housekeepers = [
@@ -72,6 +75,7 @@ fn each_tool_has_its_floor() {
         "jobs/sweep.rs",
         "jobs/uses.rs",
         "broker/blast_guard.rs",
+        "broker/forward.rs",
         "broker/revoke.rs",
         "broker/streams.rs",
     ];

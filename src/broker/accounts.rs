@@ -1,11 +1,12 @@
 //! The sessions that one browser holds, one an org: whom a chooser offers, which of them answers an app that names
 //! no org, and what a person sees of their own.
 
-use crate::{FlowError, Gateway, inspect, inspect::BrowserSession, redeem::name_of};
+use crate::{FlowError, Gateway, end::end_session, inspect, inspect::BrowserSession, redeem::name_of};
 use model::{
-    Refusal,
+    Refusal, Timestamp,
     ids::{OrgId, SessionId, UserId},
 };
+use std::collections::BTreeMap;
 use store::{App, Call, GateError, OrgRef, SessionRow};
 
 /// So many orgs one browser is signed in to; a cookie each.
@@ -50,7 +51,7 @@ pub async fn living(
         {
             continue;
         }
-        let Some(row) = inspect::living(gw, &scope, cookie).await? else { continue };
+        let Some(row) = inspect::living(gw, &scope, cookie, &[]).await? else { continue };
         let org = gw.db.read(&scope, "account.org").await?.own_org().await?;
         let name = name_of(&row);
         accounts.push(Account {
@@ -94,7 +95,7 @@ pub(crate) struct Enough<'a> {
 
 impl Enough<'_> {
     /// Is it recent, strong and the right one (OIDC Core 3.1.2.1, RFC 9470 4)?
-    pub(crate) fn is(&self, session: &SessionRow, now: model::Timestamp) -> bool {
+    pub(crate) fn is(&self, session: &SessionRow, now: Timestamp) -> bool {
         self.max_age_secs.is_none_or(|max| now.secs() - session.auth_time.secs() <= max)
             && meets(self.acr_values, session.acr.as_deref())
             && self.user.is_none_or(|user| user == session.user)
@@ -104,4 +105,79 @@ impl Enough<'_> {
 /// Is this one of the contexts that were asked for? Where none was, any is.
 pub(crate) fn meets(acr_values: &[String], acr: Option<&str>) -> bool {
     acr_values.is_empty() || acr.is_some_and(|acr| acr_values.iter().any(|asked| asked == acr))
+}
+
+/// One org of a browser: whose it is, and all sessions that the person has there, of whatever browser.
+#[derive(Clone, Debug)]
+pub struct Own {
+    pub account: Account,
+    pub sessions: Vec<OwnSession>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OwnSession {
+    pub id: SessionId,
+    /// The connection that it came by.
+    pub by: String,
+    pub created_at: Timestamp,
+    pub seen_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub is_this: bool,
+}
+
+/// Which of a person's own sessions are to end.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending {
+    One(SessionId),
+    /// All but this browser's.
+    Others,
+}
+
+/// What a person sees of their own, in each org that this browser is signed in to.
+pub async fn own(gw: &Gateway, cookies: &[BrowserSession], call: &Call) -> Result<Vec<Own>, FlowError> {
+    let mut all = Vec::new();
+    for account in living(gw, cookies, None, call).await? {
+        let scope = gw.db.subject(account.org, account.user, account.session, call).await?;
+        let mut tx = gw.db.read(&scope, "account.sessions").await?;
+        let rows = tx.live_sessions(account.user, gw.lifetimes.session_absolute_secs).await?;
+        let mut names = BTreeMap::new();
+        let mut sessions = Vec::new();
+        for row in rows {
+            if !names.contains_key(&row.connection.uuid()) {
+                let name = tx.connection(row.connection).await?.map(|connection| connection.name);
+                names.insert(row.connection.uuid(), name.unwrap_or_default());
+            }
+            sessions.push(OwnSession {
+                id: row.id,
+                by: names.get(&row.connection.uuid()).cloned().unwrap_or_default(),
+                created_at: row.created_at,
+                seen_at: row.seen_at,
+                expires_at: row.expires_at,
+                is_this: row.id == account.session,
+            });
+        }
+        all.push(Own { account, sessions });
+    }
+    Ok(all)
+}
+
+/// Ends sessions of the person whom this browser is in that org; nobody else's. Errors: `Missing`, where the browser
+/// has no session there.
+pub async fn end(
+    gw: &Gateway,
+    cookies: &[BrowserSession],
+    org: OrgId,
+    ending: Ending,
+    call: &Call,
+) -> Result<(), FlowError> {
+    let cookies: Vec<_> = cookies.iter().filter(|cookie| cookie.org == org).cloned().collect();
+    let own = own(gw, &cookies, call).await?.pop().ok_or(FlowError::Missing)?;
+    let is_meant = |session: &&OwnSession| match ending {
+        Ending::One(id) => session.id == id,
+        Ending::Others => !session.is_this,
+    };
+    for session in own.sessions.iter().filter(is_meant) {
+        end_session(gw, (org, own.account.user, session.id), call).await?;
+    }
+    Ok(())
 }

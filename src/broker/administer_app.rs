@@ -11,6 +11,7 @@ use model::{
     Secret, SigningAlg, Timestamp, TokenDigest,
     claims::ExtraClaim,
     ids::{self, AppId, OrgId},
+    members::Members,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
@@ -41,7 +42,7 @@ pub struct NewApp {
     #[schemars(length(max = 3))]
     pub claims: Vec<ExtraClaim>,
     /// Its public keys, for `private_key_jwt` and for nothing else.
-    pub jwks: Option<KeySet>,
+    pub jwks: Option<Members<KeySet>>,
     /// How long a refresh token that was used gives the same answer again; left out: 10, without a secret 0.
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
@@ -71,7 +72,7 @@ pub struct AppPatch {
     #[schemars(length(max = 3))]
     pub claims: Option<Vec<ExtraClaim>>,
     /// All its public keys from now on, of an app with `private_key_jwt`.
-    pub jwks: Option<KeySet>,
+    pub jwks: Option<Members<KeySet>>,
     #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
     pub refresh_grace_secs: Option<i64>,
     /// `null` takes it away.
@@ -167,7 +168,7 @@ pub async fn create(
         AuthMethod::PrivateKeyJwt => (None, CONFIDENTIAL_GRACE_SECS),
     };
     let keys = match (auth_method == AuthMethod::PrivateKeyJwt, body.jwks) {
-        (true, Some(set)) => Some(keys_of(set)?),
+        (true, Some(set)) => Some(keys_of(set.0)?),
         (false, None) => None,
         (true, None) => return Err(jwks_wrong("its public keys, for private_key_jwt")),
         (false, Some(_)) => return Err(jwks_wrong("for private_key_jwt alone")),
@@ -233,7 +234,7 @@ pub async fn change(
         Some(orgs) => Some(served(gw, by, orgs).await?),
         None => None,
     };
-    let keys = patch.jwks.map(keys_of).transpose()?;
+    let keys = patch.jwks.map(|set| keys_of(set.0)).transpose()?;
     if keys.is_some() && gw.db.app(id).await?.ok_or(FlowError::Missing)?.keys.is_none() {
         return Err(jwks_wrong("for private_key_jwt alone"));
     }

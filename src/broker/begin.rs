@@ -247,7 +247,7 @@ pub async fn begin(
             if !accounts.is_empty() {
                 return Ok(Begun::Accounts { accounts });
             }
-        } else if let Some(live) = inspect::living(gw, &scope, session).await?
+        } else if let Some(live) = inspect::living(gw, &scope, session, &[]).await?
             && enough.is(&live.session, call.at)
         {
             let admitted = admit::answer_again(gw, &scope, &asked, &live.session).await?;

@@ -120,8 +120,8 @@ pub async fn end(gw: &Gateway, cookie: &BrowserSession, call: &Call) -> Result<(
     Ok(())
 }
 
-/// Ends a person's own session; one that is over stays so.
-async fn end_session(
+/// Ends a person's own session; one that is over stays so, and so does anybody else's.
+pub(crate) async fn end_session(
     gw: &Gateway,
     (org, user, session): (OrgId, UserId, SessionId),
     call: &Call,

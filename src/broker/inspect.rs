@@ -4,6 +4,7 @@
 use crate::{FlowError, Gateway, redeem::given};
 use model::{
     Refusal, TokenDigest,
+    claims::ExtraClaim,
     ids::{OrgId, ServiceId},
     revocation::Scope,
 };
@@ -66,11 +67,12 @@ pub fn over(row: &MintRow, watermark: i64, born: i64, now: model::Timestamp) -> 
 }
 
 /// The browser's session at this org, if it lives and was used within the idle time, and all that a token of it
-/// would say.
+/// would say, what is chosen besides among it.
 pub async fn living(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
     cookie: &BrowserSession,
+    chosen: &[ExtraClaim],
 ) -> Result<Option<MintRow>, FlowError> {
     if cookie.org != scope.org() {
         return Ok(None);
@@ -84,7 +86,7 @@ pub async fn living(
     let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };
     let named = scopes_of(session.id, session.user, session.connection, None);
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let Some(row) = tx.mint_row(session.id, &named, absolute_secs, &[]).await? else { return Ok(None) };
+    let Some(row) = tx.mint_row(session.id, &named, absolute_secs, chosen).await? else { return Ok(None) };
     let now = scope.now();
     let alive = over(&row, row.terminated, row.session.rs, now).is_none();
     let idle_secs = row.idle_secs.map_or(gw.lifetimes.session_idle_secs, i64::from);

@@ -33,6 +33,7 @@ pub mod feed_acks;
 pub mod find_seat;
 pub mod finish_oidc;
 pub mod finish_saml;
+pub mod forward;
 pub mod gateway;
 pub mod idempotent;
 pub mod inspect;

@@ -10,7 +10,7 @@ use crate::{
 };
 use model::{
     Refusal, Secret, Timestamp,
-    ids::{EventId, FamilyId, OrgId},
+    ids::{AppId, EventId, FamilyId, OrgId},
     record::{Act, AuditEvent, Record, Usage},
     revocation::{Action, Scope},
 };
@@ -158,29 +158,7 @@ pub(crate) fn mint(
     nonce: Option<String>,
 ) -> Result<Tokens, FlowError> {
     let now = scope.now();
-    let snapshot = MintSnapshot {
-        issuer: gw.links.issuer().to_owned(),
-        audience: target.audience.clone(),
-        client_id: app.id,
-        org: scope.org(),
-        user: row.session.user,
-        session: row.session.id,
-        connection: row.session.connection,
-        team_ids: row.team_ids.clone(),
-        roles: row.roles.clone(),
-        scope: family.scope.clone(),
-        acr: row.session.acr.clone(),
-        amr: row.session.amr.clone(),
-        auth_time: row.session.auth_time,
-        rs: row.head,
-        extra: extra(&target.chosen, &row.roles, row.team_slugs.clone(), row.entitlements.clone()),
-        session_expires_at: row.session.expires_at,
-        nonce,
-        email: row.email.clone(),
-        name: name_of(row),
-        given_name: row.given_name.clone(),
-        family_name: row.family_name.clone(),
-    };
+    let snapshot = snapshot(gw, (scope.org(), app.id), row, (&family.scope, target), nonce);
     let jti = EventId::new(now, gw.chance.as_ref()).to_string();
     let fault = |e: token::mint::MintFault| FlowError::Fault(e.to_string());
     let ring = gw.keys.now();
@@ -197,6 +175,39 @@ pub(crate) fn mint(
         refresh_token: gw.refresh_key.issue(&presented),
         scope: family.scope.clone(),
     })
+}
+
+/// All that a token of this row says, for this target.
+pub(crate) fn snapshot(
+    gw: &Gateway,
+    (org, client_id): (OrgId, AppId),
+    row: &MintRow,
+    (scope, target): (&str, &Target),
+    nonce: Option<String>,
+) -> MintSnapshot {
+    MintSnapshot {
+        issuer: gw.links.issuer().to_owned(),
+        audience: target.audience.clone(),
+        client_id,
+        org,
+        user: row.session.user,
+        session: row.session.id,
+        connection: row.session.connection,
+        team_ids: row.team_ids.clone(),
+        roles: row.roles.clone(),
+        scope: scope.to_owned(),
+        acr: row.session.acr.clone(),
+        amr: row.session.amr.clone(),
+        auth_time: row.session.auth_time,
+        rs: row.head,
+        extra: extra(&target.chosen, &row.roles, row.team_slugs.clone(), row.entitlements.clone()),
+        session_expires_at: row.session.expires_at,
+        nonce,
+        email: row.email.clone(),
+        name: name_of(row),
+        given_name: row.given_name.clone(),
+        family_name: row.family_name.clone(),
+    }
 }
 
 /// Does this scope value hold that scope (RFC 6749 3.3)?

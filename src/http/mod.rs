@@ -1,6 +1,7 @@
 //! The faces: each takes a request apart, calls one story, and renders its result in the caller's
 //! own dialect. The only actix of the house. `ROUTES` is the one route table; the tests walk it.
 
+pub mod account;
 pub mod admin;
 pub mod admin_apps;
 pub mod admin_connections;
@@ -18,6 +19,7 @@ mod client_credentials;
 pub mod connection_view;
 pub mod doors;
 pub mod feed;
+pub mod forward;
 pub mod guard;
 pub mod late;
 pub mod logout;
@@ -30,6 +32,7 @@ mod openapi_parameters;
 pub mod ops;
 mod paged;
 pub mod pages;
+mod pages_account;
 pub mod problem;
 pub mod scim;
 pub mod scim_error;
@@ -92,6 +95,8 @@ pub fn routes() -> impl Iterator<Item = &'static Entry> {
         ops::ROUTES,
         signin::ROUTES,
         logout::ROUTES,
+        account::ROUTES,
+        forward::ROUTES,
         signals::ROUTES,
         ssf::ROUTES,
         token::ROUTES,
@@ -165,6 +170,7 @@ fn answered(req: &HttpRequest, error: FlowError) -> HttpResponse {
         problem::Problem::of(req, error).response()
     } else if signals::is_here(&path)
         || path.starts_with("/ssf/")
+        || path.starts_with("/forward-auth")
         || path.starts_with("/oauth2/") && !BROWSERS.iter().any(|page| path.starts_with(page))
     {
         oauth_error::nowhere(&error)

@@ -27,7 +27,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-fn page(title: &str, main: &str) -> String {
+pub(super) fn page(title: &str, main: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -38,7 +38,7 @@ fn page(title: &str, main: &str) -> String {
 }
 
 /// A page of ours: nothing from elsewhere, no inline script; forms go to `form_action` alone.
-fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuilder {
+pub(super) fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response
         .content_type("text/html; charset=utf-8")
