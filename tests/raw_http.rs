@@ -140,7 +140,7 @@ pub fn dialect(path: &str) -> Dialect {
         Dialect::Scim
     } else if path.starts_with("/signals/") && path.ends_with("/events") {
         Dialect::Events
-    } else if ["/signals/", "/ssf/"].iter().any(|begin| path.starts_with(begin))
+    } else if ["/signals/", "/ssf/", "/forward-auth"].iter().any(|begin| path.starts_with(begin))
         || path.ends_with("/backchannel-logout")
         || (path.starts_with("/oauth2/")
             && !path.starts_with("/oauth2/authorize")

@@ -6,7 +6,7 @@ use model::{
     Refusal, Timestamp,
     ids::{OrgId, SessionId, UserId},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use store::{App, Call, GateError, OrgRef, SessionRow};
 
 /// So many orgs one browser is signed in to; a cookie each.
@@ -140,16 +140,19 @@ pub async fn own(gw: &Gateway, cookies: &[BrowserSession], call: &Call) -> Resul
         let scope = gw.db.subject(account.org, account.user, account.session, call).await?;
         let mut tx = gw.db.read(&scope, "account.sessions").await?;
         let rows = tx.live_sessions(account.user, gw.lifetimes.session_absolute_secs).await?;
-        let mut names = BTreeMap::new();
+        let mut names: BTreeMap<_, String> = BTreeMap::new();
         let mut sessions = Vec::new();
         for row in rows {
-            if !names.contains_key(&row.connection.uuid()) {
-                let name = tx.connection(row.connection).await?.map(|connection| connection.name);
-                names.insert(row.connection.uuid(), name.unwrap_or_default());
-            }
+            let by = match names.entry(row.connection.uuid()) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(new) => {
+                    let name = tx.connection(row.connection).await?.map(|connection| connection.name);
+                    new.insert(name.unwrap_or_default()).clone()
+                }
+            };
             sessions.push(OwnSession {
                 id: row.id,
-                by: names.get(&row.connection.uuid()).cloned().unwrap_or_default(),
+                by,
                 created_at: row.created_at,
                 seen_at: row.seen_at,
                 expires_at: row.expires_at,

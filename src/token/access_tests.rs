@@ -299,7 +299,7 @@ fn of_a_service(ring: &KeyRing) -> String {
         rs: 5,
         extra: &Extra::default(),
     };
-    mint_service(&snapshot, ring.current(), "jti-1", NOW, 300).unwrap().jwt
+    mint_service(&snapshot, signer(ring), "jti-1", NOW, 300).unwrap().jwt
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn a_service_accounts_token_is_its_own_shape_and_no_persons() {
     let changed = |name: &str, value: Value| {
         let mut claims = payload(&token);
         claims.insert(name.into(), value);
-        verify(&sign("at+jwt", &claims, ring.current()).unwrap(), &ring, ISSUER, NOW)
+        verify(&sign("at+jwt", &claims, signer(&ring)).unwrap(), &ring, ISSUER, NOW)
     };
     let id = Uuid::from_u128(7);
     for (name, bad) in [
@@ -339,10 +339,9 @@ fn a_service_accounts_token_is_its_own_shape_and_no_persons() {
 fn what_an_app_has_chosen_stands_in_the_token_or_is_left_out_by_name() {
     let ring = ring();
     let minted = |extra: Extra| {
-        let token =
-            mint_access(&MintSnapshot { extra, ..snapshot() }, ring.current(), "j", NOW, 300).unwrap();
+        let token = mint_access(&MintSnapshot { extra, ..snapshot() }, signer(&ring), "j", NOW, 300).unwrap();
         assert!(token.jwt.len() <= TOKEN_BYTES_MAX);
-        let id = mint_id(&snapshot(), ring.current(), &token, "k", NOW).unwrap();
+        let id = mint_id(&snapshot(), signer(&ring), &token, "k", NOW).unwrap();
         assert!(!payload(&id).contains_key("permissions"), "of the access token alone");
         (payload(&token.jwt), verify(&token.jwt, &ring, ISSUER, NOW).unwrap().extra)
     };
@@ -360,13 +359,13 @@ fn what_an_app_has_chosen_stands_in_the_token_or_is_left_out_by_name() {
     let (said, read) = minted(long);
     assert_eq!(said["claims_omitted"], json!(["entitlements", "permissions", "team_slugs"]));
     assert!(read.team_slugs.is_none() && !said.contains_key("permissions"), "all or none");
-    let good = payload(&mint_access(&snapshot(), ring.current(), "j", NOW, 300).unwrap().jwt);
+    let good = payload(&mint_access(&snapshot(), signer(&ring), "j", NOW, 300).unwrap().jwt);
     for name in ["team_slugs", "permissions", "entitlements", "claims_omitted"] {
         assert!(!good.contains_key(name));
         for bad in [json!("x"), json!(null), json!([1]), json!(1)] {
             let mut claims = good.clone();
             claims.insert(name.into(), bad.clone());
-            let jwt = sign("at+jwt", &claims, ring.current()).unwrap();
+            let jwt = sign("at+jwt", &claims, signer(&ring)).unwrap();
             assert_eq!(verify(&jwt, &ring, ISSUER, NOW).unwrap_err(), wrong(name), "{name} {bad}");
         }
     }

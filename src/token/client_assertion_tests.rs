@@ -1,5 +1,5 @@
 use super::*;
-use crate::{key_ring::SigningKey, text::encode};
+use crate::{signing_key::SigningKey, text::encode};
 use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
@@ -41,7 +41,7 @@ fn code(jwt: &str, keys: &ClientKeys) -> &'static str {
 
 /// What becomes of the right claims with this one changed; null takes it away.
 fn with(name: &str, value: Value) -> &'static str {
-    let key = SigningKey::generate().unwrap();
+    let key = SigningKey::generate(model::SigningAlg::Es256).unwrap();
     let mut claims = right();
     match value {
         Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
@@ -52,7 +52,7 @@ fn with(name: &str, value: Value) -> &'static str {
 
 #[test]
 fn each_algorithm_is_verified_by_its_own_kind_of_key() {
-    let (ec, random) = (SigningKey::generate().unwrap(), SystemRandom::new());
+    let (ec, random) = (SigningKey::generate(model::SigningAlg::Es256).unwrap(), SystemRandom::new());
     let ed = Ed25519KeyPair::generate().unwrap();
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     // SEQUENCE and INTEGER of a 2048-bit key have headers of known length (RFC 8017 A.1.1).
@@ -84,7 +84,10 @@ fn each_algorithm_is_verified_by_its_own_kind_of_key() {
 
 #[test]
 fn case_15_none_hmac_and_header_members_that_bring_a_key_are_refused() {
-    let (key, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let (key, other) = (
+        SigningKey::generate(model::SigningAlg::Es256).unwrap(),
+        SigningKey::generate(model::SigningAlg::Es256).unwrap(),
+    );
     let keys = set(&[key.public().jwk()]);
     let unsigned = format!("{}.", input(&json!({"alg": "none"}), &right()));
     assert_eq!(code(&unsigned, &keys), "oauth.assertion_header");
@@ -117,7 +120,10 @@ fn case_15_none_hmac_and_header_members_that_bring_a_key_are_refused() {
 
 #[test]
 fn a_kid_picks_the_key_and_may_be_left_out_where_one_fits() {
-    let (a, b) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let (a, b) = (
+        SigningKey::generate(model::SigningAlg::Es256).unwrap(),
+        SigningKey::generate(model::SigningAlg::Es256).unwrap(),
+    );
     let (one, two) = (set(&[a.public().jwk()]), set(&[a.public().jwk(), b.public().jwk()]));
     let named = |kid: &str| json!({"alg": "ES256", "kid": kid});
     assert_eq!(code(&by(&b, &named(b.kid()), &right()), &two), "accepted");
@@ -182,7 +188,7 @@ fn case_16_it_lives_minutes_and_its_times_are_whole_seconds() {
 
 #[test]
 fn case_22_a_cut_or_changed_assertion_is_refused_and_names_nobody_in_vain() {
-    let key = SigningKey::generate().unwrap();
+    let key = SigningKey::generate(model::SigningAlg::Es256).unwrap();
     let (keys, jwt) = (set(&[key.public().jwk()]), by(&key, &json!({"alg": "ES256"}), &right()));
     assert_eq!(named(&jwt), Some(app()));
     for cut in 0..jwt.len() {

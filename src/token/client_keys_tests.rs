@@ -1,5 +1,5 @@
 use super::*;
-use crate::key_ring::SigningKey;
+use crate::signing_key::SigningKey;
 
 fn read(jwks: &[Value]) -> Result<ClientKeys, NotAKeySet> {
     let keys: Vec<Map<String, Value>> = jwks.iter().map(|jwk| jwk.as_object().unwrap().clone()).collect();
@@ -7,7 +7,7 @@ fn read(jwks: &[Value]) -> Result<ClientKeys, NotAKeySet> {
 }
 
 fn ec() -> Value {
-    SigningKey::generate().unwrap().public().jwk()
+    SigningKey::generate(model::SigningAlg::Es256).unwrap().public().jwk()
 }
 
 #[test]

@@ -100,11 +100,7 @@ pub fn mint_set(claims: &SetClaims<'_>, key: &SetKey) -> Result<String, KeyFault
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        access,
-        key_ring::{KeyRing, SigningKey},
-        text::decode,
-    };
+    use crate::{access, key_ring::KeyRing, signing_key::SigningKey, text::decode};
 
     #[test]
     fn an_event_says_what_it_must_and_nothing_that_lets_somebody_in() {
@@ -132,7 +128,7 @@ mod tests {
         let said = part(1);
         assert!(said.get("sub").is_none() && said.get("exp").is_none() && said["sub_id"].is_object());
         assert_eq!(said["events"].as_object().unwrap().len(), 1);
-        let ring = KeyRing::new(SigningKey::generate().unwrap(), Vec::new());
+        let ring = KeyRing::new(vec![SigningKey::generate(model::SigningAlg::Es256).unwrap()], Vec::new());
         assert!(access::verify(&jwt, &ring, "https://id.example", at).is_err());
         assert!(SetKey::from_pkcs8(&Secret::new(vec![0; 70])).is_err());
     }
