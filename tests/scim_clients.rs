@@ -2,7 +2,9 @@
 //! secret. And scopes, for either kind of credential.
 
 use crate::house::{House, Tenant, house, walk::text};
+use model::ids::KeyId;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 pub async fn secret(house: &House, tenant: &Tenant, body: Value) -> (u16, Value) {
     let path = format!("/orgs/{}/directories/{}/clients", tenant.slug, tenant.directory);
@@ -60,6 +62,22 @@ async fn a_fetched_token_is_for_scim_and_ends_with_its_secret() {
     let gone = house.api("DELETE", &tenant.org_key, &format!("{path}/{}", text(&made, "id")), None).await;
     assert_eq!(gone.0, 204);
     assert_eq!((users(house, token).await, fetch(house, id, key, &[]).await.0), (401, 401));
+}
+
+/// A secret that ends soon gives out no token that is good for longer.
+#[tokio::test]
+async fn a_fetched_token_outlives_no_secret_that_ends_by_itself() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (_, made) = secret(house, &tenant, json!({"expires_in_days": 1})).await;
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let key: KeyId = text(&made, "id").parse().unwrap();
+    let sooner = "UPDATE vst.credentials SET expires_at = now() + interval '90 seconds' WHERE key_id = $1";
+    assert_eq!(sqlx::query(sooner).bind(key.uuid()).execute(&mut sql).await.unwrap().rows_affected(), 1);
+    let (status, fetched) = fetch(house, text(&made, "client_id"), text(&made, "client_secret"), &[]).await;
+    assert_eq!(status, 200, "{fetched}");
+    let lives = fetched["expires_in"].as_i64().unwrap();
+    assert!((60..=90).contains(&lives), "{lives}");
 }
 
 #[tokio::test]
