@@ -89,7 +89,10 @@ BEGIN
         SELECT s.org_id, o.state, c.key_id, s.roles, h.head,
                a.names, chosen.claims,
                CASE WHEN 'entitlements' = ANY (chosen.claims) THEN vst.entitlements() END,
-               (SELECT p.signing_alg FROM vst.apps p WHERE p.audience = a.names[1] ORDER BY p.app_id LIMIT 1)
+               (SELECT p.signing_alg FROM vst.apps p WHERE p.audience = a.names[1]
+                   AND (p.all_orgs
+                        OR EXISTS (SELECT 1 FROM vst.app_orgs v WHERE v.app_id = p.app_id AND v.org_id = s.org_id))
+                 ORDER BY p.app_id LIMIT 1)
           FROM vst.service_accounts s
           JOIN vst.orgs o USING (org_id)
           JOIN vst.revocation_heads h USING (org_id)

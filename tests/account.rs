@@ -79,3 +79,30 @@ async fn a_person_sees_and_ends_their_own_sessions_and_nobody_elses() {
     );
     assert_eq!(browser.post_once(&url, &[("org", "x")]).await.unwrap().status, 403, "no id");
 }
+
+/// A page of a sibling host can post with our cookies along (`SameSite=Lax`); the browser says whence.
+#[tokio::test]
+async fn a_page_of_another_origin_ends_nothing() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (browser, here) = signed_in(house, &tenant).await;
+    let cookie =
+        browser.cookies(&house.base).into_iter().find(|c| c.name.starts_with("vst_session_")).unwrap();
+    let cookie = format!("{}={}", cookie.name, cookie.value);
+    let (org, session) = (tenant.org.to_string(), sid(&here));
+    let post = async |path: &str, body: String, from: &str| {
+        let request =
+            house.http.post(house.url(path)).header("cookie", &cookie).header("sec-fetch-site", from);
+        let sent =
+            request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await;
+        sent.unwrap().status().as_u16()
+    };
+    for from in ["same-site", "cross-site"] {
+        assert_eq!(post("/account/end", format!("org={org}&session={session}"), from).await, 303);
+        assert_eq!(post("/logout", String::new(), from).await, 200);
+        assert_eq!(post("/oauth2/logout", "confirmed=yes".to_owned(), from).await, 200);
+        assert!(is_active(house, &tenant, access(&here)).await, "{from}");
+    }
+    assert_eq!(post("/logout", String::new(), "same-origin").await, 200);
+    assert!(!is_active(house, &tenant, access(&here)).await);
+}

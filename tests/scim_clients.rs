@@ -4,7 +4,7 @@
 use crate::house::{House, Tenant, house, walk::text};
 use model::ids::KeyId;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 pub async fn secret(house: &House, tenant: &Tenant, body: Value) -> (u16, Value) {
     let path = format!("/orgs/{}/directories/{}/clients", tenant.slug, tenant.directory);
@@ -72,8 +72,13 @@ async fn a_fetched_token_outlives_no_secret_that_ends_by_itself() {
     let (_, made) = secret(house, &tenant, json!({"expires_in_days": 1})).await;
     let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
     let key: KeyId = text(&made, "id").parse().unwrap();
-    let sooner = "UPDATE vst.credentials SET expires_at = now() + interval '90 seconds' WHERE key_id = $1";
-    assert_eq!(sqlx::query(sooner).bind(key.uuid()).execute(&mut sql).await.unwrap().rows_affected(), 1);
+    let sooner = format!(
+        "BEGIN; SET LOCAL ROLE vst_app; SELECT set_config('app.org_id', '{}', true), set_config('app.reach', 'org', true);
+         UPDATE vst.credentials SET expires_at = now() + interval '90 seconds' WHERE key_id = '{}'; COMMIT",
+        tenant.org.uuid(),
+        key.uuid()
+    );
+    sqlx::raw_sql(AssertSqlSafe(sooner)).execute(&mut sql).await.unwrap();
     let (status, fetched) = fetch(house, text(&made, "client_id"), text(&made, "client_secret"), &[]).await;
     assert_eq!(status, 200, "{fetched}");
     let lives = fetched["expires_in"].as_i64().unwrap();

@@ -33,8 +33,7 @@ pub const TABLE: &[(&str, [&str; 6])] = &[
     ("leaving",                   ["200", "200", "200", "200", "200", "200"]),
     ("leaving, confirmed",        ["200", "200", "200", "200", "200", "200"]),
     ("own sessions",              ["seen", "seen", "seen", "nobody", "nobody", "nobody"]),
-    ("forward-auth, by token",    ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
-    ("forward-auth, by session",  ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
+    ("forward-auth",              ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
     ("sign-out",                  ["200", "200", "200", "200", "200", "200"]),
 ];
 

@@ -25,7 +25,7 @@ const OPENS: &[(&str, &[&str])] = &[
     ("logout token",        &[]),
     ("authorization code",  &["token: code"]),
     ("refresh token",       &["token: refresh token", "revoke: token"]),
-    ("session cookie",      &["authorize: session", "sign-out: session", "account: session", "forward: session"]),
+    ("session cookie",      &["authorize: session", "sign-out: session", "account: session"]),
     ("attempt cookie",      &["assertion consumer: attempt"]),
     ("scim bearer",         &["scim: bearer"]),
     ("fetched scim token",  &["scim: bearer"]),
@@ -59,7 +59,6 @@ const DOORS: &[&str] = &[
     "sign-out: session",
     "account: session",
     "forward: bearer",
-    "forward: session",
     "assertion consumer: attempt",
     "scim: bearer",
     "scim: cursor",
@@ -306,7 +305,6 @@ fn showing(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &str) -
         "sign-out: session" => posted(house, "/logout", &[]).header("cookie", cookie),
         "account: session" => get("/account").header("cookie", cookie),
         "forward: bearer" => get(&query("/forward-auth", &[("app", &app)])).bearer_auth(shown),
-        "forward: session" => get(&query("/forward-auth", &[("app", &app)])).header("cookie", cookie),
         "streams: secret" => get("/ssf/streams").basic_auth(&app, Some(shown)),
         "assertion consumer: attempt" => {
             let fields = [("SAMLResponse", &*kit.saml_response), ("RelayState", &*kit.relay_state)];
@@ -361,7 +359,7 @@ async fn knock(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &st
             }
         }
         ("account: session", 200) => Ok(!text.contains("You are not signed in")),
-        ("forward: bearer" | "forward: session", 401) => refused(said["error"] == "invalid_token"),
+        ("forward: bearer", 401) => refused(said["error"] == "invalid_token"),
         // It has no stream yet.
         ("streams: secret", 404) => Ok(true),
         // A position that is none of this database is told as a gap, with what there is.

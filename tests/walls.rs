@@ -75,7 +75,6 @@ fn each_tool_has_its_floor() {
         "jobs/sweep.rs",
         "jobs/uses.rs",
         "broker/blast_guard.rs",
-        "broker/forward.rs",
         "broker/revoke.rs",
         "broker/streams.rs",
     ];

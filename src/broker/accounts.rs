@@ -96,7 +96,9 @@ pub(crate) struct Enough<'a> {
 impl Enough<'_> {
     /// Is it recent, strong and the right one (OIDC Core 3.1.2.1, RFC 9470 4)?
     pub(crate) fn is(&self, session: &SessionRow, now: Timestamp) -> bool {
-        self.max_age_secs.is_none_or(|max| now.secs() - session.auth_time.secs() <= max)
+        // A provider whose clock is ahead makes no session younger; and no session is of this very instant.
+        let since = session.auth_time.min(session.created_at);
+        self.max_age_secs.is_none_or(|max| max > 0 && now.secs() - since.secs() <= max)
             && meets(self.acr_values, session.acr.as_deref())
             && self.user.is_none_or(|user| user == session.user)
     }

@@ -4,7 +4,7 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    back::{drop_session, see_other, sessions},
+    back::{drop_session, is_own, see_other, sessions},
     guard::facts,
     pages, pages_account, shielded,
     token::{Body, form},
@@ -51,6 +51,9 @@ async fn account(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
 
 /// `org`, and `session` or `others`.
 async fn end(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
+    if !is_own(&req) {
+        return see_other("/account");
+    }
     let ended = async {
         let form = form(&req, &body)?;
         let wrong = |field| FlowError::invalid("oauth.invalid_request", field, "not an id of ours");

@@ -179,6 +179,13 @@ pub(super) fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, Strin
     seen.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
+/// Does this request come from a page of ours, or from the person? A browser says so; who does not say is none, and
+/// brings no cookie that a page elsewhere could have sent. `SameSite` alone lets siblings of our host through.
+pub(super) fn is_own(req: &HttpRequest) -> bool {
+    let from = req.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    from.is_none_or(|from| from == "same-origin" || from == "none")
+}
+
 /// This browser's sessions, one an org: cookies that are well-formed, each under the name of the org that it says.
 pub(super) fn sessions(req: &HttpRequest, gw: &Gateway) -> Vec<BrowserSession> {
     let jar = cookies(req, gw);

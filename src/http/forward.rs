@@ -2,15 +2,7 @@
 //! request on to an app. 200 with who it is, 401 for nobody, 403 for somebody who may not. The proxy names the app
 //! in `X-Vestibule-App`, or, where it cannot set headers of its own, as `app` in the query.
 
-use super::{
-    DoorKind, Entry,
-    Made::Plain,
-    back::sessions,
-    doors::bearer,
-    guard::{Facts, facts},
-    oauth_error, shielded,
-    token::pairs,
-};
+use super::{DoorKind, Entry, Made::Plain, doors::bearer, guard::facts, oauth_error, shielded, token::pairs};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{Method, StatusCode, header::HeaderValue},
@@ -22,7 +14,6 @@ use broker::{
 };
 use model::Refusal;
 use serde_json::json;
-use store::OrgRef;
 
 const fn at(method: Method, path: &'static str) -> Entry {
     Entry { method, path, door: DoorKind::Open, made: Plain(|| web::route().to(pass)) }
@@ -39,7 +30,7 @@ pub const ROUTES: &[Entry] = &[
 ];
 
 async fn pass(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
-    let asked = match asked(&req, &gw) {
+    let asked = match asked(&req) {
         Ok(asked) => asked,
         Err(error) => return stopped(&Stopped { error, sign_in: None }, &gw),
     };
@@ -52,7 +43,7 @@ async fn pass(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
     }
 }
 
-fn asked(req: &HttpRequest, gw: &Gateway) -> Result<Passage, FlowError> {
+fn asked(req: &HttpRequest) -> Result<Passage, FlowError> {
     // Below our path the query is the held request's own.
     let is_ours = req.match_info().get("tail").is_none();
     let query = if is_ours { pairs(req.query_string().as_bytes())? } else { Default::default() };
@@ -63,37 +54,31 @@ fn asked(req: &HttpRequest, gw: &Gateway) -> Result<Passage, FlowError> {
         let said = query.get(name).map(String::as_str).or_else(header);
         said.filter(|value| !value.is_empty()).map(str::to_owned)
     };
-    let Facts { host_org, .. } = facts(req);
     let app = said("app").and_then(|id| id.parse().ok());
     Ok(Passage {
         app: app.ok_or_else(|| FlowError::from(Refusal::stranger("forward.app")))?,
-        org: host_org.or_else(|| said("organization").map(|org| OrgRef::read(&org))),
         roles: said("role")
             .map(|list| list.split(',').map(|role| role.trim().to_owned()).collect())
             .unwrap_or_default(),
         bearer: bearer(req).map(str::to_owned),
-        sessions: sessions(req, gw),
     })
 }
 
-/// A header of the answer; one that no header can hold is left out.
+/// A header of the answer, always there: a proxy that passes it on leaves nothing of the client's in its place. What no
+/// header can hold is empty.
 fn tell(response: &mut HttpResponseBuilder, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.insert_header((name, value));
-    }
+    response.insert_header((name, HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))));
 }
 
 fn passed(who: &Passed) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header(("Cache-Control", "no-store"));
-    tell(&mut response, "Authorization", &format!("Bearer {}", who.access_token));
     tell(&mut response, "X-Vestibule-User", &who.subject);
     tell(&mut response, "X-Vestibule-Org", &who.org.to_string());
     tell(&mut response, "X-Vestibule-Teams", &who.team_ids.join(","));
     tell(&mut response, "X-Vestibule-Roles", &who.roles.join(","));
-    for (name, value) in [("X-Vestibule-Session", &who.session), ("X-Vestibule-Email", &who.email)] {
-        tell(&mut response, name, value.as_deref().unwrap_or_default());
-    }
+    tell(&mut response, "X-Vestibule-Session", who.session.as_deref().unwrap_or_default());
+    tell(&mut response, "X-Vestibule-Email", who.email.as_deref().unwrap_or_default());
     response.finish()
 }
 

@@ -4,7 +4,7 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    back::{drop_session, see_other, sessions},
+    back::{drop_session, is_own, see_other, sessions},
     guard::facts,
     pages, shielded,
     token::{Body, form, pairs},
@@ -57,6 +57,9 @@ async fn logout_page() -> HttpResponse {
 
 /// Ends what this browser has, in every org.
 async fn logout(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
+    if !is_own(&req) {
+        return pages::sign_out("/logout", &BTreeMap::new());
+    }
     let cookies = sessions(&req, &gw);
     let (story, call, held) = (gw.get_ref().clone(), facts(&req).call, cookies.clone());
     let ended = shielded(async move {
@@ -96,7 +99,7 @@ async fn try_leave(req: &HttpRequest, body: &Body, gw: &Data<Gateway>) -> Result
         id_token_hint: get("id_token_hint"),
         client_id: get("client_id"),
         post_logout_redirect_uri: get("post_logout_redirect_uri"),
-        confirmed: *req.method() == Method::POST && get(pages::CONFIRMED).is_some(),
+        confirmed: *req.method() == Method::POST && get(pages::CONFIRMED).is_some() && is_own(req),
     };
     let (story, call, cookies) = (gw.get_ref().clone(), facts(req).call, sessions(req, gw));
     let held: Vec<OrgId> = cookies.iter().map(|cookie| cookie.org).collect();

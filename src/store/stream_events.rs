@@ -154,14 +154,19 @@ impl TenantTx {
                  SELECT app_id FROM streams WHERE status = 'paused'
              ), held AS (
                  UPDATE pending p SET due_at = $4
-                   FROM stream_events e
+                   FROM (SELECT q.item_id
+                           FROM pending q
+                           JOIN stream_events e ON e.out_id = q.item_id
+                          WHERE q.kind = 'stream'
+                            AND q.org_id = (SELECT current_org())
+                            AND q.due_at <= $1
+                            AND e.state = 'waiting'
+                            AND e.kind <> 'stream-updated'
+                            AND e.app_id IN (SELECT app_id FROM paused)
+                          LIMIT 1000) h
                   WHERE p.kind = 'stream'
                     AND p.org_id = (SELECT current_org())
-                    AND p.item_id = e.out_id
-                    AND p.due_at <= $1
-                    AND e.state = 'waiting'
-                    AND e.kind <> 'stream-updated'
-                    AND e.app_id IN (SELECT app_id FROM paused)
+                    AND p.item_id = h.item_id
              ), due AS (
                  SELECT out_id FROM stream_events
                   WHERE state = 'waiting'
