@@ -314,7 +314,7 @@ async fn discovery_names_the_ways_and_algorithms() {
     let said: Value = serde_json::from_str(&page.body).unwrap();
     let ways = json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]);
     assert_eq!(said["token_endpoint_auth_methods_supported"], ways);
-    let algorithms = json!(["ES256", "EdDSA", "RS256", "PS256"]);
+    let algorithms = json!(["ES256", "EdDSA", "Ed25519", "RS256", "PS256"]);
     assert_eq!(said["token_endpoint_auth_signing_alg_values_supported"], algorithms);
     assert_eq!(said["introspection_endpoint_auth_signing_alg_values_supported"], algorithms);
 }
