@@ -139,6 +139,10 @@ async fn a_jti_is_used_once_wherever_and_by_two_at_once() {
     assert_eq!(judged(house, &signer.sign(&json!({"alg": "EdDSA"}), &claims)).await.0, 200);
     claims["exp"] = json!(now().secs() + 90);
     assert_eq!(judged(house, &signer.sign(&json!({"alg": "EdDSA"}), &claims)).await, replayed);
+    // The curve's own name for the algorithm is as good (RFC 9864 2.2), and a `jti` no fresher for it.
+    let named = json!({"alg": "Ed25519"});
+    assert_eq!(judged(house, &signer.sign(&named, &signer.claims(house))).await.0, 200);
+    assert_eq!(judged(house, &signer.sign(&named, &claims)).await, replayed);
     // Another app may have a `jti` of the same text.
     let other = Signer::register(house, &tenant).await;
     let mut claims = other.claims(house);
