@@ -46,6 +46,7 @@ mod methods;
 mod mint_late;
 mod mint_pauses;
 mod observed;
+mod openid_modules;
 mod operations;
 mod otlp;
 mod plans;

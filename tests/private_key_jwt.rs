@@ -139,6 +139,10 @@ async fn a_jti_is_used_once_wherever_and_by_two_at_once() {
     assert_eq!(judged(house, &signer.sign(&json!({"alg": "EdDSA"}), &claims)).await.0, 200);
     claims["exp"] = json!(now().secs() + 90);
     assert_eq!(judged(house, &signer.sign(&json!({"alg": "EdDSA"}), &claims)).await, replayed);
+    // The curve's own name for the algorithm is as good (RFC 9864 2.2), and a `jti` no fresher for it.
+    let named = json!({"alg": "Ed25519"});
+    assert_eq!(judged(house, &signer.sign(&named, &signer.claims(house))).await.0, 200);
+    assert_eq!(judged(house, &signer.sign(&named, &claims)).await, replayed);
     // Another app may have a `jti` of the same text.
     let other = Signer::register(house, &tenant).await;
     let mut claims = other.claims(house);
@@ -314,7 +318,7 @@ async fn discovery_names_the_ways_and_algorithms() {
     let said: Value = serde_json::from_str(&page.body).unwrap();
     let ways = json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]);
     assert_eq!(said["token_endpoint_auth_methods_supported"], ways);
-    let algorithms = json!(["ES256", "EdDSA", "RS256", "PS256"]);
+    let algorithms = json!(["ES256", "EdDSA", "Ed25519", "RS256", "PS256"]);
     assert_eq!(said["token_endpoint_auth_signing_alg_values_supported"], algorithms);
     assert_eq!(said["introspection_endpoint_auth_signing_alg_values_supported"], algorithms);
 }

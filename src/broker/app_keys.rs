@@ -27,7 +27,7 @@ fn jwks_schema(_: &mut SchemaGenerator) -> Schema {
                 "x": text, "y": text, "n": text, "e": text,
                 "kid": {"type": "string", "minLength": 1, "maxLength": 256},
                 "use": {"type": "string", "const": "sig"},
-                "alg": {"type": "string", "enum": ClientAlg::ALL.map(ClientAlg::as_str)},
+                "alg": {"type": "string", "enum": ClientAlg::NAMES},
             },
         },
     })

@@ -185,6 +185,8 @@ pub(crate) fn snapshot(
     (scope, target): (&str, &Target),
     nonce: Option<String>,
 ) -> MintSnapshot {
+    // The ID token tells of the person what the scopes ask for, as userinfo does (OIDC Core 5.4).
+    let told = |wanted: &str, value: Option<String>| value.filter(|_| given(scope, wanted));
     MintSnapshot {
         issuer: gw.links.issuer().to_owned(),
         audience: target.audience.clone(),
@@ -203,10 +205,10 @@ pub(crate) fn snapshot(
         extra: extra(&target.chosen, &row.roles, row.team_slugs.clone(), row.entitlements.clone()),
         session_expires_at: row.session.expires_at,
         nonce,
-        email: row.email.clone(),
-        name: name_of(row),
-        given_name: row.given_name.clone(),
-        family_name: row.family_name.clone(),
+        email: told("email", row.email.clone()),
+        name: told("profile", name_of(row)),
+        given_name: told("profile", row.given_name.clone()),
+        family_name: told("profile", row.family_name.clone()),
     }
 }
 

@@ -16,6 +16,8 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.account_selection_required" => "account_selection_required",
             "oauth.unmet_authentication" => "unmet_authentication_requirements",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
+            "oauth.request_not_supported" => "request_not_supported",
+            "oauth.request_uri_not_supported" => "request_uri_not_supported",
             "token.scope" => "insufficient_scope",
             code if code.starts_with("oauth.assertion_") => "invalid_client",
             code if code.starts_with("token.") => "invalid_token",

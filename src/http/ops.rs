@@ -91,7 +91,7 @@ const CONFIDENTIAL: [&str; 3] = ["client_secret_basic", "client_secret_post", "p
 /// OpenID Connect Discovery 1.0 and RFC 8414: the same document at both places.
 async fn discovery(gw: Data<Gateway>) -> HttpResponse {
     let at = |path: &str| gw.links.at(path);
-    let algorithms = ClientAlg::ALL.map(ClientAlg::as_str);
+    let algorithms = ClientAlg::NAMES;
     HttpResponse::Ok().insert_header(("Cache-Control", "public, max-age=300")).json(json!({
         "issuer": gw.links.issuer(),
         "authorization_endpoint": at("/oauth2/authorize"),

@@ -191,8 +191,12 @@ async fn authorize_verified(
     if get("response_type").as_deref() != Some("code") {
         return Err(Refusal::stranger("oauth.unsupported_response_type").into());
     }
-    if asked.contains_key("request") || asked.contains_key("request_uri") {
-        return Err(invalid("request", "request objects are not supported"));
+    // OIDC Core 3.1.2.6 has an error for each, and an app may ask again without.
+    if asked.contains_key("request") {
+        return Err(Refusal::stranger("oauth.request_not_supported").into());
+    }
+    if asked.contains_key("request_uri") {
+        return Err(Refusal::stranger("oauth.request_uri_not_supported").into());
     }
     if get("code_challenge_method").as_deref() != Some("S256") {
         return Err(invalid("code_challenge_method", "PKCE with S256 is required"));

@@ -238,11 +238,27 @@ async fn revoke_token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpRe
     }
 }
 
+/// The access token that a request carries: in the header, or in a form's body (RFC 6750 2.1, 2.2; OIDC Core
+/// 5.3.1). One that comes both ways is nobody's to choose between; none is read from the query.
+fn presented(req: &HttpRequest, body: &Body) -> Result<String, FlowError> {
+    let kind = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let posted = *req.method() == Method::POST
+        && kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
+    let in_body = if posted { form(req, body)?.remove("access_token") } else { None };
+    match (bearer(req), in_body) {
+        (Some(_), Some(_)) => Err(invalid("access_token", "one access token, not two")),
+        (Some(token), None) => Ok(token.to_owned()),
+        (None, Some(token)) => Ok(token),
+        (None, None) => Err(Refusal::stranger("token.missing").into()),
+    }
+}
+
 /// OIDC Core 5.3: of the person's own claims those that the token's scopes ask for (5.4).
-async fn userinfo(req: HttpRequest, gw: Data<Gateway>) -> HttpResponse {
+async fn userinfo(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {
     let call = facts(&req).call;
-    let Some(jwt) = bearer(&req).map(str::to_owned) else {
-        return oauth_error::response(&Refusal::stranger("token.missing").into());
+    let jwt = match presented(&req, &body) {
+        Ok(jwt) => jwt,
+        Err(error) => return oauth_error::response(&error),
     };
     let story = gw.get_ref().clone();
     match shielded(async move { inspect::userinfo(&story, &jwt, &call).await }).await {

@@ -1,5 +1,5 @@
 //! The public keys by which an app proves itself: a JWK Set (RFC 7517) as it is registered, never fetched.
-//! ES256, EdDSA with Ed25519, RS256 and PS256 from 2048 bits on. A private or a symmetric key is refused: the
+//! ES256, EdDSA with Ed25519 (by either name), RS256 and PS256 from 2048 bits on. A private or a symmetric key is refused: the
 //! first must not be ours to keep, and the second would make a public text a secret (RFC 8725 2.1).
 
 use crate::text::{decode, encode};
@@ -37,8 +37,14 @@ impl ClientAlg {
         }
     }
 
+    /// Ed25519 has two names: RFC 8037's, and the one of RFC 9864 2.2, which some libraries alone send.
+    pub const NAMES: [&str; 5] = ["ES256", "EdDSA", "Ed25519", "RS256", "PS256"];
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|alg| alg.as_str() == text)
+        match text {
+            "Ed25519" => Some(Self::EdDsa),
+            _ => Self::ALL.into_iter().find(|alg| alg.as_str() == text),
+        }
     }
 }
 
@@ -137,7 +143,7 @@ impl ClientKey {
             Some(_) => Some(
                 text("alg")
                     .and_then(ClientAlg::parse)
-                    .ok_or(NotAKeySet("alg: ES256, EdDSA, RS256 or PS256, or none"))?,
+                    .ok_or(NotAKeySet("alg: ES256, EdDSA or Ed25519, RS256 or PS256, or none"))?,
             ),
         };
         let kid = match jwk.get("kid") {
