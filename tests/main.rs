@@ -33,6 +33,10 @@ mod feed;
 mod fetched;
 mod forward_auth;
 mod hardening;
+#[path = "history/judge.rs"]
+mod history_judge;
+#[path = "history/plan.rs"]
+mod history_plan;
 mod hosts;
 mod house;
 mod in_doubt;
