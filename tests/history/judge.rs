@@ -70,6 +70,7 @@ pub struct Op {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {
+    Everybody,
     Org(usize),
     User(usize),
     Family(usize),
@@ -108,6 +109,7 @@ impl History {
     fn covers(&self, revocation: &Revocation, family: usize) -> bool {
         let Some(born) = self.families.get(family) else { return false };
         match revocation.whom {
+            Whom::Everybody => true,
             Whom::Org(org) => born.org == org,
             Whom::User(user) => born.user == user,
             Whom::Family(one) => one == family,
@@ -152,6 +154,16 @@ impl History {
     /// Has an acknowledged revocation ended the family for certain?
     pub fn is_ended(&self, family: usize) -> bool {
         self.revocations.iter().any(|one| self.is_dead_by(one, family).is_some())
+    }
+
+    /// How long after its end, at most, this said yes.
+    pub fn latest_yes(&self, asked: Asked) -> Duration {
+        let ok = self.ops.iter().filter(|op| op.asked == asked && op.outcome == Outcome::Ok);
+        let after = ok.flat_map(|op| {
+            let ends = self.revocations.iter().filter_map(|one| self.is_dead_by(one, op.family));
+            ends.map(|at| op.begun.saturating_sub(at))
+        });
+        after.max().unwrap_or_default()
     }
 
     /// What a fault is about, for people.
@@ -294,7 +306,12 @@ mod tests {
         }
         let mut history = right();
         history.revocations[0].whom = Whom::Org(0);
-        assert!(faults(&history).iter().any(|one| matches!(one, Fault::Lost { family: 0, .. })), "a whole org");
+        assert!(
+            faults(&history).iter().any(|one| matches!(one, Fault::Lost { family: 0, .. })),
+            "a whole org"
+        );
+        history.revocations[0].whom = Whom::Everybody;
+        assert!(faults(&history).iter().any(|one| matches!(one, Fault::Lost { family: 0, .. })), "all");
         history.revocations[0].whom = Whom::Family(0);
         assert!(faults(&history).iter().any(|one| matches!(one, Fault::Lost { family: 0, .. })), "a session");
     }

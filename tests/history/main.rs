@@ -10,13 +10,14 @@
 #![allow(
     unreachable_pub,
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "an instrument: what fails ends it"
+    reason = "an instrument: what fails ends it; the unit tests of its rooms run in tests/main.rs"
 )]
 
 mod judge;
@@ -29,7 +30,7 @@ mod redis;
 mod scene;
 mod stand;
 
-use judge::{Bounds, Outcome};
+use judge::{Asked, Bounds, Outcome};
 use plan::{Plan, Trouble};
 use std::{collections::BTreeMap, time::Duration};
 use vestibule_verifier::Mode;
@@ -50,6 +51,7 @@ struct Sum {
     revocations: usize,
     faults: usize,
     recovery: Duration,
+    latest: [Duration; 3],
 }
 
 /// The seeds that the words ask for. A filter of names, as `cargo test` hands it to every binary, asks for none
@@ -58,7 +60,12 @@ fn seeds() -> Vec<u64> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = |word: &str| {
         let at = words.iter().position(|one| one == word)?;
-        Some(words.get(at + 1).and_then(|n| n.parse::<u64>().ok()).unwrap_or_else(|| panic!("{word} takes a number")))
+        Some(
+            words
+                .get(at + 1)
+                .and_then(|n| n.parse::<u64>().ok())
+                .unwrap_or_else(|| panic!("{word} takes a number")),
+        )
     };
     if let Some(seed) = number("--seed") {
         return vec![seed];
@@ -120,12 +127,19 @@ async fn run(seeds: &[u64]) -> bool {
         sum.ops += played.history.ops.len() + played.history.families.len();
         sum.revocations += ended;
         sum.faults += faults.len();
+        for (latest, asked) in sum.latest.iter_mut().zip([Asked::Strict, Asked::Bounded, Asked::BestEffort]) {
+            *latest = played.history.latest_yes(asked).max(*latest);
+        }
         sum.recovery = sum.recovery.max(played.recovery);
     }
-    println!("{:<40} | {:>5} | {:>7} | {:>11} | {:>6} | longest recovery", "what broke", "runs", "asked", "revocations", "faults");
+    println!(
+        "{:<40} | {:>5} | {:>7} | {:>11} | {:>6} | {:>8} | latest yes after an end, in s: strict, bounded, best effort",
+        "what broke", "runs", "asked", "revocations", "faults", "recovery"
+    );
     for (trouble, sum) in &sums {
+        let [strict, bounded, best] = sum.latest.map(|latest| latest.as_secs_f64());
         println!(
-            "{:<40} | {:>5} | {:>7} | {:>11} | {:>6} | {:.1} s",
+            "{:<40} | {:>5} | {:>7} | {:>11} | {:>6} | {:>6.1} s | {strict:.3}, {bounded:.3}, {best:.3}",
             trouble.as_str(),
             sum.runs,
             sum.ops,

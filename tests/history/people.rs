@@ -92,8 +92,7 @@ impl People {
             app: Default::default(),
             orgs: Vec::new(),
         };
-        let app =
-            json!({"name": "history", "redirect_uris": [CALLBACK], "post_logout_redirect_uris": [BYE]});
+        let app = json!({"name": "history", "redirect_uris": [CALLBACK], "post_logout_redirect_uris": [BYE]});
         let made = people.operate(Method::POST, "/apps", Some(app)).await.unwrap();
         people.app = (text(&made, "client_id").unwrap(), text(&made, "client_secret").unwrap());
         people
@@ -170,7 +169,8 @@ impl People {
 
     /// The app's request: status and JSON; none when nothing came.
     async fn as_app(&self, path: &str, fields: &[(&str, &str)]) -> Option<(u16, Value)> {
-        let request = self.http.post(format!("{}{path}", self.base)).basic_auth(&self.app.0, Some(&self.app.1));
+        let request =
+            self.http.post(format!("{}{path}", self.base)).basic_auth(&self.app.0, Some(&self.app.1));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(fields));
         let answer = request.send().await.ok()?;
         let status = answer.status().as_u16();

@@ -22,6 +22,8 @@ pub enum Trouble {
     RedisRewound,
     RedisEmptied,
     PostgresKilled,
+    /// Postgres is an old copy, and `vestibule recover` was run.
+    PostgresRestored,
     /// Nothing gets its place in the feed, while everything else goes on.
     FeedHeld,
     /// The verifiers are cut off from the gateway.
@@ -31,7 +33,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::None,
         Self::Killed,
         Self::KilledBeforeTheRow,
@@ -43,6 +45,7 @@ impl Trouble {
         Self::RedisRewound,
         Self::RedisEmptied,
         Self::PostgresKilled,
+        Self::PostgresRestored,
         Self::FeedHeld,
         Self::Partitioned,
         Self::ClockShifted,
@@ -61,6 +64,7 @@ impl Trouble {
             Self::RedisRewound => "Redis restored from an old file",
             Self::RedisEmptied => "Redis started empty",
             Self::PostgresKilled => "Postgres killed, started again",
+            Self::PostgresRestored => "Postgres restored from a backup",
             Self::FeedHeld => "the feed stands still",
             Self::Partitioned => "verifiers cut off",
             Self::ClockShifted => "verifiers' clock shifted",

@@ -153,13 +153,19 @@ impl Scene {
     async fn recovers(&self) {
         let start = Instant::now();
         while !self.is_whole().await {
-            assert!(start.elapsed() < RECOVERS_MAX, "not whole after {:?}: {:?}", start.elapsed(), self.verifiers[0].health());
+            assert!(
+                start.elapsed() < RECOVERS_MAX,
+                "not whole after {:?}: {:?}",
+                start.elapsed(),
+                self.verifiers[0].health()
+            );
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     async fn is_whole(&self) -> bool {
-        if self.verifiers.iter().any(|one| one.health().staleness.is_none_or(|at| at > crate::BOUNDS.strict)) {
+        if self.verifiers.iter().any(|one| one.health().staleness.is_none_or(|at| at > crate::BOUNDS.strict))
+        {
             return false;
         }
         let Some(family) = self.login(PROBE).await else { return false };
@@ -223,6 +229,9 @@ pub async fn play(stand: &mut Stand, scene: Scene, plan: &Plan) -> Played {
     }
     for person in 0..ORGS * PEOPLE {
         scene.login(person).await.expect("everybody signs in before anything happens");
+    }
+    if plan.trouble == Trouble::PostgresRestored {
+        stand.back_up().await;
     }
     stand.redis.say("SAVE").unwrap();
     let old_file = std::fs::read(stand.redis.dump()).unwrap();
@@ -298,6 +307,17 @@ async fn trouble(stand: &mut Stand, scene: &Arc<Scene>, plan: &Plan, old_file: &
             hold.release().await;
             stand.start_gateway();
         }
+        Trouble::PostgresRestored => {
+            ends().await.unwrap();
+            stand.kill_gateway();
+            stand.restore();
+            let begun = scene.now();
+            stand.recover();
+            let acknowledged = Some(scene.now());
+            let all = Revocation { whom: Whom::Everybody, begun, acknowledged };
+            scene.history.lock().unwrap().revocations.push(all);
+            stand.start_gateway();
+        }
         Trouble::FeedHeld => {
             let hold = Hold::at(stand, HOLD_FEED).await;
             let start = Instant::now();
@@ -346,5 +366,4 @@ async fn trouble(stand: &mut Stand, scene: &Arc<Scene>, plan: &Plan, old_file: &
     }
 }
 
-const HOLD_FEED: &str =
-    "BEGIN; SET LOCAL ROLE vst_owner; SELECT 1 FROM vst.revocation_feed_head FOR UPDATE";
+const HOLD_FEED: &str = "BEGIN; SET LOCAL ROLE vst_owner; SELECT 1 FROM vst.revocation_feed_head FOR UPDATE";

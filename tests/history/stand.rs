@@ -24,7 +24,7 @@ pub struct Stand {
     gateway: Option<Child>,
     pub database_url: String,
     // Last: it ends when nobody needs it any more.
-    _postgres: Embedded,
+    postgres: Option<Embedded>,
 }
 
 impl Drop for Stand {
@@ -36,8 +36,7 @@ impl Drop for Stand {
 impl Stand {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let only = EmbeddedOptions { redis: false, ..EmbeddedOptions::new(folder.path().join("engine")) };
-        let postgres = Embedded::start(&only).unwrap();
+        let postgres = postgres(folder.path());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (told, ports) = tokio::sync::watch::channel(port);
         let line = Line::open(ports).await;
@@ -50,7 +49,7 @@ impl Stand {
             port,
             gateway: None,
             database_url,
-            _postgres: postgres,
+            postgres: Some(postgres),
         };
         assert!(stand.command("migrate").status().unwrap().success(), "the migrations run");
         stand.start_gateway();
@@ -111,6 +110,30 @@ impl Stand {
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }
 
+    /// Copies Postgres' files, while it stands still.
+    pub async fn back_up(&mut self) {
+        self.copy("engine/postgres", "backup");
+        self.is_ready().await;
+    }
+
+    /// Postgres is as it was when it was copied.
+    pub fn restore(&mut self) {
+        self.copy("backup", "engine/postgres");
+    }
+
+    fn copy(&mut self, from: &str, to: &str) {
+        self.postgres = None;
+        let [from, to] = [from, to].map(|name| self.folder.path().join(name));
+        let _ = std::fs::remove_dir_all(&to);
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+        self.postgres = Some(postgres(self.folder.path()));
+    }
+
+    pub fn recover(&self) {
+        let done = self.command("recover --yes").output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     fn postmaster(&self) -> PathBuf {
         self.folder.path().join("engine/postgres/postmaster.pid")
     }
@@ -160,6 +183,10 @@ impl Stand {
         };
         builder.start().await.expect("the verifier starts")
     }
+}
+
+fn postgres(folder: &std::path::Path) -> Embedded {
+    Embedded::start(&EmbeddedOptions { redis: false, ..EmbeddedOptions::new(folder.join("engine")) }).unwrap()
 }
 
 /// Holds the gateway at a labelled point: a lock that its own statement waits for.
