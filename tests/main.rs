@@ -34,8 +34,10 @@ mod fetched;
 mod forward_auth;
 mod hardening;
 #[path = "history/judge.rs"]
+#[allow(dead_code, reason = "for its unit tests alone: tests/history is a binary of its own")]
 mod history_judge;
 #[path = "history/plan.rs"]
+#[allow(dead_code, reason = "for its unit tests alone: tests/history is a binary of its own")]
 mod history_plan;
 mod hosts;
 mod house;
