@@ -29,6 +29,8 @@ Usage: vestibule <command> [options]
                    vestibule keys rotate --alg ES256
   keys withdraw  A signing key is good for nothing at once, and nothing that it signed is.
                    vestibule keys withdraw KID
+  recover        After a backup was restored: ends every session and token, by heads no stamp can reach.
+                   vestibule recover --config /etc/vestibule.toml --yes
   check-config   Reads every setting and starts nothing; --json prints them, secrets hidden.
                    vestibule check-config --config /etc/vestibule.toml
   check-health   Asks a running server whether it lives; exit code 0 when it does.
@@ -61,11 +63,12 @@ pub(crate) enum Command {
     ListSigningKeys { config: Option<PathBuf>, json: bool },
     RotateSigningKey { config: Option<PathBuf>, alg: SigningAlg, haste: Haste },
     WithdrawSigningKey { config: Option<PathBuf>, kid: String },
+    Recover { config: Option<PathBuf> },
     CheckConfig { config: Option<PathBuf>, json: bool },
     CheckHealth { config: Option<PathBuf>, url: Option<String> },
 }
 
-const COMMANDS: &str = "serve, demo, migrate, keys, check-config, check-health";
+const COMMANDS: &str = "serve, demo, migrate, keys, recover, check-config, check-health";
 const DEMO_PORT: u16 = 8080;
 const DEMO_PORTS: u16 = 5;
 
@@ -81,6 +84,7 @@ struct Options {
     platform: bool,
     name: Option<String>,
     force: bool,
+    yes: bool,
     alg: Option<SigningAlg>,
     /// What stands after `keys`: the verb, and a key's id or name.
     verb: Option<String>,
@@ -106,6 +110,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, 
             (Arg::Long("port"), None | Some("demo")) => options.port = Some(port(&parser.value()?)?),
             (Arg::Long("reset"), None | Some("demo")) => options.reset = true,
             (Arg::Long("check"), None | Some("demo")) => options.check = true,
+            (Arg::Long("yes"), None | Some("recover")) => options.yes = true,
             (Arg::Value(value), Some("keys")) if options.verb.is_none() => {
                 options.verb = Some(value.string()?)
             }
@@ -190,7 +195,7 @@ fn meaning(command: Option<&str>, options: Options) -> Result<Words, lexopt::Err
     if command == Some("keys") {
         return keys(options);
     }
-    let Options { config, json, url, port, reset, check, .. } = options;
+    let Options { config, json, url, port, reset, check, yes, .. } = options;
     match command {
         Some("help") => Ok(Words::Help(HELP)),
         Some("serve") => Ok(Words::Run(Command::Serve { config })),
@@ -199,6 +204,10 @@ fn meaning(command: Option<&str>, options: Options) -> Result<Words, lexopt::Err
             Ok(Words::Run(Command::Demo { config, port, reset, check }))
         }
         Some("migrate") => Ok(Words::Run(Command::Migrate { config })),
+        Some("recover") if yes => Ok(Words::Run(Command::Recover { config })),
+        Some("recover") => {
+            Err("recover signs everybody out, in every org; with all servers stopped, say: vestibule recover --yes".into())
+        }
         Some("check-config") => Ok(Words::Run(Command::CheckConfig { config, json })),
         Some("check-health") => Ok(Words::Run(Command::CheckHealth { config, url })),
         Some(other) => Err(format!("no command {other:?}; there are {COMMANDS}").into()),
@@ -267,6 +276,9 @@ mod tests {
             "keys withdraw a --force",
             "keys withdraw a --alg ES256",
             "keys rotate --platform",
+            "recover",
+            "recover --force",
+            "serve --yes",
             "serve --port 1",
             "demo --port x",
             "check-config extra",
@@ -297,6 +309,8 @@ mod tests {
         }
         let wanted = Command::WithdrawSigningKey { config: None, kid: "k".to_owned() };
         assert_eq!(read("keys withdraw k"), Ok(Words::Run(wanted)));
+        assert_eq!(read("recover --yes"), Ok(Words::Run(Command::Recover { config: None })));
+        assert!(read("recover").unwrap_err().contains("recover --yes"));
         assert!(read("keys revoke key_1").unwrap_err().contains("vestibule keys list"));
         for command in COMMANDS.split(", ") {
             assert!(HELP.contains(&format!("vestibule {command}")), "{command} has an example");

@@ -9,6 +9,7 @@ pub mod http;
 pub mod jobs;
 pub mod outbound;
 pub mod platform_keys;
+pub mod recover;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;

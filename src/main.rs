@@ -98,6 +98,16 @@ fn run(command: Command) -> Result<(), Stopped> {
             eprintln!("{said}");
             Ok(())
         }
+        Command::Recover { config } => {
+            let orgs =
+                runtime()?.block_on(vestibule::recover::run(&settings(config.as_deref())?, progress))?;
+            eprintln!(
+                "{orgs} orgs are raised: no session, token, code or sign-in of before is good.\n\
+                 What was done since the backup is undone, revocations of keys too: the runbook, \
+                 \"Restoring a backup\", says what to do again."
+            );
+            Ok(())
+        }
         Command::CheckConfig { config, json } => check_config(&settings(config.as_deref())?, json),
         Command::CheckHealth { config, url } => check_health(&settings(config.as_deref())?, url),
     }

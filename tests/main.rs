@@ -33,6 +33,12 @@ mod feed;
 mod fetched;
 mod forward_auth;
 mod hardening;
+#[path = "history/judge.rs"]
+#[allow(dead_code, reason = "for its unit tests alone: tests/history is a binary of its own")]
+mod history_judge;
+#[path = "history/plan.rs"]
+#[allow(dead_code, reason = "for its unit tests alone: tests/history is a binary of its own")]
+mod history_plan;
 mod hosts;
 mod house;
 mod in_doubt;

@@ -3,23 +3,17 @@
 
 use crate::house::{
     House, Site, Tenant, authorize_url,
+    line::Line,
     walk::{self, AtTheDoor, is_active, param, redeem, text},
 };
 use idp_fixtures::{Browser, Page};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{OnceLock, atomic::Ordering},
     time::{Duration, Instant},
 };
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
-};
+use tokio::time::sleep;
 use vestibule_verifier::{Action, Denied, Mode, Verifier, Way, testing};
 
 /// A house apart: a verifier acknowledges what it hears of every org that its app serves, and would stand
@@ -157,37 +151,6 @@ async fn a_lost_role_asks_for_a_new_token_and_the_session_gives_one() {
     let (status, anew) = walk::refresh(house, &tenant, text(&given, "refresh_token")).await;
     assert_eq!(status, 200, "{anew}");
     assert!(!verifier.verify(text(&anew, "access_token")).await.unwrap().has_role("viewer"));
-}
-
-/// The way between an app and the gateway, which can be cut.
-struct Line {
-    url: String,
-    cut: Arc<AtomicBool>,
-}
-
-impl Line {
-    /// To whatever port it is told of.
-    async fn open(ports: tokio::sync::watch::Receiver<u16>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-        let cut = Arc::new(AtomicBool::new(false));
-        let is_cut = cut.clone();
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (is_cut, port) = (is_cut.clone(), *ports.borrow());
-                tokio::spawn(async move {
-                    let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-                    let mut carried = Box::pin(copy_bidirectional(&mut near, &mut far));
-                    while !is_cut.load(Ordering::Relaxed) {
-                        if timeout(Duration::from_millis(20), &mut carried).await.is_ok() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { url, cut }
-    }
 }
 
 #[tokio::test]

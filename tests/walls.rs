@@ -54,7 +54,7 @@ fn each_tool_has_its_floor() {
     only_in(".room::<", &["broker/quota.rs"]);
     only_in(
         "PlatformActor::CommandLine",
-        &["store/platform_record.rs", "platform_keys.rs", "signing_keys.rs"],
+        &["store/platform_record.rs", "platform_keys.rs", "recover.rs", "signing_keys.rs"],
     );
     only_in(
         "PlatformActor::Schedule",

@@ -10,6 +10,7 @@ Stages, all when none is named:
   members     one member more in a large group and in a small one
   deactivate  active:false and a plain attribute, in turn
   filter      userName eq in a small directory and in a large one
+  latency     deactivations, until 200 and 1,000 connected verifiers refuse
   noisy       one org at 50 times its share while others sign in
 
 Options:
@@ -31,7 +32,7 @@ pub struct Args {
     stages: Vec<String>,
 }
 
-const STAGES: [&str; 7] = ["signin", "scim", "sync", "members", "deactivate", "filter", "noisy"];
+const STAGES: [&str; 8] = ["signin", "scim", "sync", "members", "deactivate", "filter", "latency", "noisy"];
 
 impl Args {
     pub fn wants(&self, stage: &str) -> bool {

@@ -18,6 +18,7 @@ mod args;
 mod check;
 mod gateway;
 mod large;
+mod latency;
 mod noisy;
 mod scim;
 mod stage;
@@ -52,6 +53,9 @@ async fn main() {
         if args.wants("filter") {
             large::run(&gateway, &http, &key, &args).await;
         }
+    }
+    if args.wants("latency") {
+        latency::run().await;
     }
     if args.wants("noisy") {
         noisy::run(args.secs).await;

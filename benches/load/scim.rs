@@ -29,7 +29,15 @@ pub struct Org {
 impl Org {
     pub async fn make(gateway: &Gateway, http: &reqwest::Client, key: &str, slug: &str) -> Self {
         let api = format!("{}/api/v1/orgs", gateway.base);
-        let org = text(&post(http, api.clone(), key, json!({"slug": slug, "name": "SCIM"})).await, "id");
+        post(http, api, key, json!({"slug": slug, "name": "SCIM"})).await;
+        Self::at(gateway, http, key, slug).await
+    }
+
+    /// An org that is there is given a directory.
+    pub async fn at(gateway: &Gateway, http: &reqwest::Client, key: &str, slug: &str) -> Self {
+        let api = format!("{}/api/v1/orgs", gateway.base);
+        let found = http.get(format!("{api}/{slug}")).bearer_auth(key).send().await.unwrap();
+        let org = text(&found.json().await.unwrap(), "id");
         let body = json!({"name": "Okta", "blast_guard": "off"});
         let directory = text(&post(http, format!("{api}/{org}/directories"), key, body).await, "id");
         let tokens = format!("{api}/{org}/directories/{directory}/tokens");

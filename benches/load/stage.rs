@@ -10,14 +10,14 @@ const CALLBACK: &str = "http://localhost:1/callback";
 
 /// Orgs that people sign in at, and the people of each: as many together as there are clients, because
 /// the sign-ins of one person stand in line.
-const TENANTS: usize = 8;
-const PEOPLE: usize = 4;
+pub const TENANTS: usize = 8;
+pub const PEOPLE: usize = 4;
 
 pub struct Stage {
     pub http: reqwest::Client,
     pub base: String,
     tenants: Vec<Tenant>,
-    app: (String, String),
+    pub app: (String, String),
 }
 
 struct Tenant {
@@ -46,7 +46,7 @@ pub async fn set(gateway: &Gateway, key: &str, orgs: usize) -> Stage {
     }
     let mut tenants = Vec::new();
     for n in 0..TENANTS {
-        tenants.push(tenant(&http, &gateway.base, key, format!("acme{n}")).await);
+        tenants.push(tenant(&http, &gateway.base, key, slug(n)).await);
     }
     let app = json!({"name": "load", "redirect_uris": [CALLBACK]});
     let app = post(&http, api("/apps"), key, app).await;
@@ -77,7 +77,11 @@ async fn tenant(http: &reqwest::Client, base: &str, key: &str, slug: String) -> 
     Tenant { slug, idp, connection }
 }
 
-fn email(slug: &str, n: usize) -> String {
+pub fn slug(n: usize) -> String {
+    format!("acme{n}")
+}
+
+pub fn email(slug: &str, n: usize) -> String {
     format!("ada{n}@{slug}.example")
 }
 

@@ -65,6 +65,8 @@ pub struct Stretch {
     pub more: bool,
     /// How long a revocation is kept, in seconds; no access token lives as long.
     pub keeps_secs: i64,
+    /// How old this knowledge is, in milliseconds: what was committed before then is in it.
+    pub age_ms: u64,
 }
 
 /// A place in the feed, for one set of orgs.
@@ -176,9 +178,11 @@ impl Feed {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// Has the tail looked a moment ago?
-    pub fn is_current(&self) -> bool {
-        lock(&self.ring).looked_at.is_some_and(|at| at.elapsed() < CURRENT_FOR)
+    /// How old the tail's last look is, in milliseconds, when that was a moment ago: who hears of it counts from
+    /// then.
+    pub fn age_ms(&self) -> Option<u64> {
+        let age = lock(&self.ring).looked_at?.elapsed();
+        u64::try_from(age.as_millis()).ok().filter(|_| age < CURRENT_FOR)
     }
 
     fn seen(&self) -> Option<FeedHead> {
@@ -291,8 +295,11 @@ pub async fn read(gw: &Gateway, app: AppId, after: Option<&str>) -> Result<Stret
     let audience = audience(gw, app).await?;
     let malformed = || FlowError::invalid("api.query_malformed", "after", "a cursor that this feed gave");
     let asked = after.map(|text| Cursor::read(text).ok_or_else(malformed)).transpose()?;
-    let head =
-        gw.feed.seen().filter(|_| gw.feed.is_current()).ok_or(FlowError::Busy { retry_after_secs: 1 })?;
+    let busy = || FlowError::Busy { retry_after_secs: 1 };
+    // The age first: a look between the two makes what is read younger than it is called.
+    let began = Instant::now();
+    let age_ms = gw.feed.age_ms().ok_or_else(busy)?;
+    let head = gw.feed.seen().ok_or_else(busy)?;
     let here = |cursor: &Cursor| cursor.life == head.life && cursor.orgs == audience.digest;
     let mut known = asked.filter(|cursor| here(cursor) && (0..=head.pos).contains(&cursor.pos));
     let mut found = known.and_then(|cursor| gw.feed.recent(cursor.pos));
@@ -312,5 +319,6 @@ pub async fn read(gw: &Gateway, app: AppId, after: Option<&str>) -> Result<Stret
         gap: asked.is_some() && known.is_none(),
         more: reached < head.pos,
         keeps_secs: keeps_secs(gw),
+        age_ms: age_ms.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
     })
 }

@@ -48,6 +48,7 @@ pub mod provision_user;
 mod provision_walk;
 mod quota;
 pub mod read_audit;
+pub mod recover;
 pub mod redeem;
 pub mod refresh;
 pub mod refusals;

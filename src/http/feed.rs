@@ -97,7 +97,7 @@ impl Answer for Followed {
         let json = json!({"schema": schemas.subschema_for::<Stretch>()});
         let events = json!({"schema": {"type": "string", "description":
             "Events `revocations`, each with a `Revocations` object as its data and its cursor as its id, and \
-             each second an event `heartbeat` with `{\"cursor\": …}`"}});
+             each second an event `heartbeat` with `{\"cursor\": …, \"age_ms\": …}`"}});
         Map::from_iter([("application/json".to_owned(), json), ("text/event-stream".to_owned(), events)])
     }
 }
@@ -189,8 +189,9 @@ async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) ->
                 biased;
                 _ = moves.changed() => {}
                 _ = beats.tick() => {
-                    let beat = if gw.feed.is_current() {
-                        format!("event: heartbeat\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\"}}\n\n")
+                    let beat = if let Some(age) = gw.feed.age_ms() {
+                        let data = format!("{{\"cursor\":\"{cursor}\",\"age_ms\":{age}}}");
+                        format!("event: heartbeat\nid: {cursor}\ndata: {data}\n\n")
                     } else {
                         ": not known to be current\n\n".to_owned()
                     };

@@ -33,6 +33,7 @@ mod pulse;
 mod quotas;
 mod receipts;
 mod record;
+mod recover;
 mod refresh_families;
 mod refusals;
 mod request_log;

@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Older knowledge than this is none when a verifier begins.
+const OLDEST: Duration = Duration::from_secs(10);
+
 /// The moment up to which everything that was revoked is known. Moments are milliseconds since the
-/// verifier began, plus one; 0 is never.
+/// verifier began, and `OLDEST` before that, plus one; 0 is never.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     began: Instant,
@@ -15,7 +18,8 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: now, known: AtomicU64::new(0) }
+        // Knowledge may be a little older than the verifier that is given it.
+        Self { began: now.checked_sub(OLDEST).unwrap_or(now), known: AtomicU64::new(0) }
     }
 
     pub(crate) fn moment(&self, at: Instant) -> u64 {
@@ -26,6 +30,13 @@ impl Pulse {
     /// Everything up to `at` is known. Knowledge does not age backwards.
     pub(crate) fn beat(&self, at: Instant) {
         self.known.fetch_max(self.moment(at), Ordering::Release);
+    }
+
+    /// Everything up to `age` before `at` is known.
+    pub(crate) fn beat_of(&self, at: Instant, age: Duration) {
+        if let Some(known) = at.checked_sub(age).filter(|known| *known >= self.began) {
+            self.beat(known);
+        }
     }
 
     /// Something is missing: stale until the next beat.
@@ -62,5 +73,7 @@ mod tests {
         assert_eq!(pulse.staleness(after(7)), None);
         pulse.beat(start);
         assert_eq!(pulse.staleness(start), Some(Duration::ZERO));
+        pulse.beat_of(after(9), Duration::from_millis(1_500));
+        assert_eq!(pulse.staleness(after(9)), Some(Duration::from_millis(1_500)), "old when it was sent");
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Page {
     pub(crate) gap: bool,
     pub(crate) more: bool,
     keeps_secs: u64,
+    #[serde(default)]
+    age_ms: u64,
 }
 
 impl Page {
@@ -85,6 +87,11 @@ impl Page {
             return Err(RemoteError::NotOurs("a page of revocations"));
         }
         Ok(page)
+    }
+
+    /// How old the gateway's knowledge was when it sent this.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(self.age_ms)
     }
 
     /// How long the gateway keeps revocations, within reason: an hour is its rule.
@@ -100,6 +107,15 @@ pub(crate) const CURSOR_BYTES_MAX: usize = 1_024;
 #[derive(Deserialize)]
 pub(crate) struct Beat {
     pub(crate) cursor: String,
+    #[serde(default)]
+    age_ms: u64,
+}
+
+impl Beat {
+    /// How old the gateway's knowledge was when it sent this.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(self.age_ms)
+    }
 }
 
 /// JSON of a shape; members that are not known are passed over.

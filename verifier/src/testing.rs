@@ -2,6 +2,18 @@
 //! `testing`, which belongs among dev-dependencies alone: whoever can make claims can be anybody.
 
 use crate::{Claims, Fault, claims::Expected};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+static SHIFT_SECS: AtomicI64 = AtomicI64::new(0);
+
+/// From now on the clock of every verifier of this process is so many seconds ahead, or behind.
+pub fn shift_clock(secs: i64) {
+    SHIFT_SECS.store(secs, Ordering::Relaxed);
+}
+
+pub(crate) fn shifted(now_secs: u64) -> u64 {
+    now_secs.saturating_add_signed(SHIFT_SECS.load(Ordering::Relaxed))
+}
 
 /// What [`claims`] fills in.
 pub const ISSUER: &str = "https://vestibule.test";

@@ -331,7 +331,10 @@ fn say_unasked(why: &RemoteError) {
 pub(crate) fn now_secs() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "this crate is no part of the server: its own clock")]
     let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    let secs = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    #[cfg(feature = "testing")]
+    let secs = crate::testing::shifted(secs);
+    secs
 }
 
 impl Action {

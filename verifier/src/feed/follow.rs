@@ -117,7 +117,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes a page in; everything up to `known_at` is known when nothing is missing after it.
+    /// Takes a page in, which was as old as it says at `known_at`; everything up to then is known when nothing is
+    /// missing after it.
     fn take(&mut self, page: Page, known_at: Instant) {
         if page.gap {
             tracing::warn!("revocations were missed: all that matter are sent again");
@@ -127,7 +128,7 @@ impl Follower {
         let keeps = page.keeps();
         self.shared.take_in(&page.data, keeps);
         if !page.more {
-            self.shared.pulse.beat(known_at);
+            self.shared.pulse.beat_of(known_at, page.age());
             self.shared.progress.send_if_modified(|progress| {
                 let first = !matches!(progress, Progress::CaughtUp);
                 *progress = Progress::CaughtUp;
@@ -182,8 +183,8 @@ impl Follower {
                     return Err(RemoteError::NotOurs("a heartbeat"));
                 }
                 if !self.behind {
+                    self.shared.pulse.beat_of(now, beat.age());
                     self.cursor = Some(beat.cursor);
-                    self.shared.pulse.beat(now);
                 }
             }
             _ => {}
