@@ -66,7 +66,7 @@ pub struct Stretch {
     /// How long a revocation is kept, in seconds; no access token lives as long.
     pub keeps_secs: i64,
     /// How old this knowledge is, in milliseconds: what was committed before then is in it.
-    pub age_ms: u64,
+    pub age_ms: i64,
 }
 
 /// A place in the feed, for one set of orgs.
@@ -180,9 +180,9 @@ impl Feed {
 
     /// How old the tail's last look is, in milliseconds, when that was a moment ago: who hears of it counts from
     /// then.
-    pub fn age_ms(&self) -> Option<u64> {
+    pub fn age_ms(&self) -> Option<i64> {
         let age = lock(&self.ring).looked_at?.elapsed();
-        u64::try_from(age.as_millis()).ok().filter(|_| age < CURRENT_FOR)
+        i64::try_from(age.as_millis()).ok().filter(|_| age < CURRENT_FOR)
     }
 
     fn seen(&self) -> Option<FeedHead> {
@@ -319,6 +319,6 @@ pub async fn read(gw: &Gateway, app: AppId, after: Option<&str>) -> Result<Stret
         gap: asked.is_some() && known.is_none(),
         more: reached < head.pos,
         keeps_secs: keeps_secs(gw),
-        age_ms: age_ms.saturating_add(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        age_ms: age_ms.saturating_add(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)),
     })
 }
