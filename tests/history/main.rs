@@ -1,9 +1,8 @@
 //! A history of clients that sign in, refresh, call, introspect and revoke, while things break, is judged: no yes
-//! after an acknowledged revocation beyond the mode's bound, no such revocation lost, and everything back within
-//! five seconds. What is done when, and what breaks, is drawn from a seed.
+//! after an acknowledged revocation beyond the mode's bound, and no such revocation lost. What is done when, and what
+//! breaks, is drawn from a seed. How soon all is back is told.
 //!
-//!   cargo test -p vestibule --test history                      seeds 1 to 20
-//!   cargo test -p vestibule --test history -- --seeds 1000      seeds 1 to 1000
+//!   cargo test -p vestibule --test history -- --seeds 20        seeds 1 to 20
 //!   cargo test -p vestibule --test history -- --seed 17         that one again
 //!
 //! `HISTORY_LOG=info` shows what the gateway says.
