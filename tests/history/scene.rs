@@ -157,15 +157,14 @@ impl Scene {
                 start.elapsed() < RECOVERS_MAX,
                 "not whole after {:?}: {:?}",
                 start.elapsed(),
-                self.verifiers[0].health()
+                self.verifiers.each_ref().map(Verifier::health)
             );
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     async fn is_whole(&self) -> bool {
-        if self.verifiers.iter().any(|one| one.health().staleness.is_none_or(|at| at > crate::BOUNDS.strict))
-        {
+        if self.verifiers.iter().any(|one| one.health().is_stale) {
             return false;
         }
         let Some(family) = self.login(PROBE).await else { return false };

@@ -199,6 +199,21 @@ async fn where_streams_do_not_get_through_long_polls_do() {
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
+/// A gateway that is started again and again cuts its streams short, and no proxy does.
+#[tokio::test]
+async fn a_gateway_that_went_away_is_followed_by_stream_again() {
+    let gateway = Gateway::start().await;
+    let verifier = gateway.verifier().await;
+    for _ in 0..5 {
+        until(3, async || verifier.health().way == Way::Stream).await;
+        gateway.set(|state| state.page = Some("away".to_owned()));
+        until(3, async || verifier.health().way == Way::Nothing).await;
+        sleep(Duration::from_millis(300)).await;
+        gateway.set(|state| state.page = None);
+    }
+    until(3, async || verifier.health().way == Way::Stream).await;
+}
+
 /// A new key is found by the first token that names it; strangers' inventions cost one fetch in ten
 /// seconds; a key withdrawn ends what it verified.
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Mode,
     remote::{Beat, CURSOR_BYTES_MAX, PAGE_BYTES_MAX, Page, RemoteError, chunk, read},
+    settings::Rules,
     verifier::{Progress, Shared},
 };
 use std::{
@@ -23,18 +24,20 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const LASTED: Duration = Duration::from_secs(5);
 /// So many in a row that did not: something between us and the gateway has no liking for them.
 const SHORT_MAX: u32 = 3;
-/// Streams are not tried again for so long.
-const STREAM_AGAIN: Duration = Duration::from_secs(300);
+/// Streams are not tried again for so long: first, and when that does not help, twice as long each time up to this.
+const STREAM_AGAIN_FIRST: Duration = Duration::from_secs(20);
+const STREAM_AGAIN_MAX: Duration = Duration::from_secs(300);
 /// Between two long polls that brought nothing: a server that does not wait is not asked all the time.
 const POLLS_EVERY: Duration = Duration::from_millis(250);
 
-/// How long a poll waits at the gateway: what it knows ages meanwhile, and has to stay within the mode.
-const fn wait_secs(mode: Mode) -> u64 {
-    match mode {
+/// How long a poll waits at the gateway: what it knows ages meanwhile, and has to stay within the bound.
+fn wait_secs(rules: &Rules) -> u64 {
+    let wait = match rules.mode {
         Mode::Strict => 1,
         Mode::Bounded => 10,
         Mode::BestEffort => 25,
-    }
+    };
+    rules.staleness_max.map_or(wait, |bound| wait.min((bound / 2).as_secs()))
 }
 
 /// How a stream ended.
@@ -57,11 +60,13 @@ struct Follower {
 pub(super) async fn follow(shared: Arc<Shared>, cursors: watch::Sender<String>) {
     let mut follower = Follower { shared, cursors, cursor: None, behind: true };
     let mut pauses = Pauses::default();
-    let (mut streams_from, mut short) = (Instant::now(), 0);
+    let (mut streams_from, mut short, mut again) = (Instant::now(), 0, STREAM_AGAIN_FIRST);
     loop {
         let streams = Instant::now() >= streams_from;
         if let Err(why) = follower.poll(streams).await {
             follower.shared.way.store(0, Ordering::Relaxed);
+            // It was the gateway that went, and nothing between that has no liking for streams.
+            short = 0;
             pauses.after(&follower.shared, &why).await;
             continue;
         }
@@ -79,11 +84,15 @@ pub(super) async fn follow(shared: Arc<Shared>, cursors: watch::Sender<String>) 
             }
         };
         follower.shared.way.store(0, Ordering::Relaxed);
-        short = if began.elapsed() < LASTED { short + 1 } else { 0 };
+        if began.elapsed() >= LASTED && !mute {
+            (short, again) = (0, STREAM_AGAIN_FIRST);
+        } else {
+            short += 1;
+        }
         if mute || short >= SHORT_MAX {
             tracing::info!("no stream of revocations gets through: long polls instead");
-            streams_from = Instant::now() + jittered(STREAM_AGAIN);
-            short = 0;
+            streams_from = Instant::now() + jittered(again);
+            (short, again) = (0, (again * 2).min(STREAM_AGAIN_MAX));
         } else {
             sleep(jittered(PAUSE_FIRST)).await;
         }
@@ -94,7 +103,7 @@ impl Follower {
     /// One page: at once when pages are missing or a stream follows, waited for otherwise.
     async fn poll(&mut self, streams: bool) -> Result<(), RemoteError> {
         let at_once = self.behind || streams;
-        let wait = if at_once { 0 } else { wait_secs(self.shared.rules.mode) };
+        let wait = if at_once { 0 } else { wait_secs(&self.shared.rules) };
         let asked_at = Instant::now();
         let page = self.shared.remote.page(self.cursor.as_deref(), wait).await;
         if matches!(page, Err(RemoteError::Status { status: 400, .. })) {
