@@ -64,6 +64,37 @@ async fn a_fetched_token_is_for_scim_and_ends_with_its_secret() {
     assert_eq!((users(house, token).await, fetch(house, id, key, &[]).await.0), (401, 401));
 }
 
+/// What a credential was a moment ago opens nothing: not to read, not to search, not to write.
+#[tokio::test]
+async fn a_token_that_was_just_used_ends_with_its_revocation_and_with_its_org() {
+    let house = house();
+    for by_org in [false, true] {
+        let tenant = house.tenant().await;
+        let path = format!("/orgs/{}/directories/{}/tokens", tenant.slug, tenant.directory);
+        let (_, made) = house.api("POST", &tenant.org_key, &path, Some(json!({}))).await;
+        let token = text(&made, "token");
+        let search = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+        let ask = async |method, below: &str, body| {
+            house.scim(method, token, &format!("/scim/v2/{below}"), body).await.0
+        };
+        assert_eq!(ask("GET", "Users", None).await, 200);
+        let gone = if by_org {
+            house.api("DELETE", &house.platform_key, &format!("/orgs/{}", tenant.org), None).await
+        } else {
+            house.api("DELETE", &tenant.org_key, &format!("{path}/{}", text(&made, "id")), None).await
+        };
+        assert_eq!(gone.0, 204, "{}", gone.1);
+        let bob = json!({"userName": "bob@late.example"});
+        let answers = [
+            ask("GET", "Users?filter=userName%20eq%20%22x%22", None).await,
+            ask("GET", "Groups", None).await,
+            ask("POST", "Users/.search", Some(search)).await,
+            ask("POST", "Users", Some(bob)).await,
+        ];
+        assert_eq!(answers, [401; 4], "by its org: {by_org}");
+    }
+}
+
 /// A secret that ends soon gives out no token that is good for longer.
 #[tokio::test]
 async fn a_fetched_token_outlives_no_secret_that_ends_by_itself() {

@@ -185,7 +185,7 @@ impl Seen {
         let Some((credential, form)) = shown else { return };
         let slug = request.match_info().get("slug").map(str::to_owned);
         actix_web::rt::spawn(async move {
-            let opened = self.gw.db.scim_client(&credential.digest, form, &self.call).await;
+            let opened = self.gw.db.scim_client_of_late(&credential.digest, form, &self.call).await;
             if let Ok(scope) = opened.as_ref()
                 && doors::agrees(&credential, scope, slug.as_deref())
             {

@@ -6,6 +6,7 @@ use crate::{
     AdminKind, Administrator, AppClient, Call, Db, Door, Error, Job, Operator, OrgFacts, OrgScope, Result,
     ScimClient, ScimForm, Subject, Visitor,
     apps::{App, StoredApp},
+    known::CredentialRoute,
 };
 use model::{
     Timestamp, TokenDigest,
@@ -27,6 +28,8 @@ pub enum GateError {
     #[error(transparent)]
     Store(#[from] Error),
 }
+
+type Opened<D> = std::result::Result<OrgScope<D>, GateError>;
 
 impl From<sqlx::Error> for GateError {
     fn from(error: sqlx::Error) -> Self {
@@ -50,13 +53,13 @@ impl OrgRef {
 /// Orgs of one page of all of them.
 const PAGE: i32 = 200;
 
-#[derive(sqlx::FromRow)]
-struct OrgRoute {
-    org_id: Uuid,
-    slug: String,
-    state: String,
-    plan: String,
-    region: String,
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct OrgRoute {
+    pub(crate) org_id: Uuid,
+    pub(crate) slug: String,
+    pub(crate) state: String,
+    pub(crate) plan: String,
+    pub(crate) region: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -93,33 +96,17 @@ pub struct Client {
 impl Client {
     /// Opens the org: for whoever has authenticated the app. Another org than the request named is
     /// unknown.
-    pub fn open(&self, org: OrgId, call: &Call) -> std::result::Result<OrgScope<AppClient>, GateError> {
+    pub fn open(&self, org: OrgId, call: &Call) -> Opened<AppClient> {
         let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
         admit_facts(facts, AppClient { app: self.app.id }, call)
     }
 
     /// Opens the org on the seat of a person whose token this app was given: for whoever has proven that
     /// token. An app that is gone, or serves the org no more, leaves nothing to open.
-    pub fn subject(
-        &self,
-        org: OrgId,
-        user: UserId,
-        session: SessionId,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Subject>, GateError> {
+    pub fn subject(&self, org: OrgId, user: UserId, session: SessionId, call: &Call) -> Opened<Subject> {
         let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
         admit_facts(facts, Subject { user, session }, call)
     }
-}
-
-#[derive(sqlx::FromRow)]
-struct CredentialRoute {
-    #[sqlx(flatten)]
-    org: OrgRoute,
-    key_id: Uuid,
-    holder_id: Uuid,
-    scopes: Vec<String>,
-    expires_at: Option<OffsetDateTime>,
 }
 
 impl OrgRoute {
@@ -134,19 +121,11 @@ impl OrgRoute {
     }
 }
 
-fn admit<D: Door>(
-    route: Option<OrgRoute>,
-    door: D,
-    call: &Call,
-) -> std::result::Result<OrgScope<D>, GateError> {
+fn admit<D: Door>(route: Option<OrgRoute>, door: D, call: &Call) -> Opened<D> {
     admit_facts(route.ok_or(GateError::Unknown)?.facts()?, door, call)
 }
 
-fn admit_facts<D: Door>(
-    facts: OrgFacts,
-    door: D,
-    call: &Call,
-) -> std::result::Result<OrgScope<D>, GateError> {
+fn admit_facts<D: Door>(facts: OrgFacts, door: D, call: &Call) -> Opened<D> {
     if facts.state.admits(D::PASSAGE) {
         Ok(OrgScope::opened(facts, door, call))
     } else {
@@ -154,22 +133,39 @@ fn admit_facts<D: Door>(
     }
 }
 
+fn directory(found: Option<CredentialRoute>, call: &Call) -> Opened<ScimClient> {
+    let found = CredentialRoute::living(found, call)?;
+    let door = ScimClient {
+        directory: DirectoryId::from_uuid(found.holder_id),
+        key: KeyId::from_uuid(found.key_id),
+        scopes: found.scopes,
+        dry_run: false,
+    };
+    admit(Some(found.org), door, call)
+}
+
 impl Db {
     async fn route(&self, org: &OrgRef) -> Result<Option<OrgRoute>> {
-        let found = match org {
-            OrgRef::Id(id) => {
-                sqlx::query_as("SELECT * FROM gate_org($1)").bind(id.uuid()).fetch_optional(&self.pool).await
-            }
+        match org {
+            OrgRef::Id(id) => Ok(sqlx::query_as("SELECT * FROM gate_org($1)")
+                .bind(id.uuid())
+                .fetch_optional(&self.pool)
+                .await?),
             // Nothing is named so, and Postgres takes no such text.
             OrgRef::Slug(slug) if slug.contains('\0') => Ok(None),
-            OrgRef::Slug(slug) => {
-                sqlx::query_as("SELECT * FROM gate_slug($1)").bind(slug).fetch_optional(&self.pool).await
-            }
-        };
-        Ok(found?)
+            OrgRef::Slug(slug) => self.route_by("SELECT * FROM gate_slug($1)", slug).await,
+        }
     }
 
-    async fn credential(&self, digest: &TokenDigest, kind: &str) -> Result<Option<CredentialRoute>> {
+    async fn route_by(&self, sql: &'static str, name: &str) -> Result<Option<OrgRoute>> {
+        Ok(sqlx::query_as(sql).bind(name).fetch_optional(&self.pool).await?)
+    }
+
+    pub(crate) async fn credential(
+        &self,
+        digest: &TokenDigest,
+        kind: &str,
+    ) -> Result<Option<CredentialRoute>> {
         Ok(sqlx::query_as("SELECT * FROM gate_credential($1, $2)")
             .bind(digest.bytes().as_slice())
             .bind(kind)
@@ -177,40 +173,20 @@ impl Db {
             .await?)
     }
 
-    pub async fn visitor(
-        &self,
-        org: &OrgRef,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Visitor>, GateError> {
+    pub async fn visitor(&self, org: &OrgRef, call: &Call) -> Opened<Visitor> {
         admit(self.route(org).await?, Visitor, call)
     }
 
-    pub async fn visitor_by_host(
-        &self,
-        host: &str,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Visitor>, GateError> {
-        let route =
-            sqlx::query_as("SELECT * FROM gate_host($1)").bind(host).fetch_optional(&self.pool).await?;
-        admit(route, Visitor, call)
+    pub async fn visitor_by_host(&self, host: &str, call: &Call) -> Opened<Visitor> {
+        admit(self.route_by("SELECT * FROM gate_host($1)", host).await?, Visitor, call)
     }
 
     /// By a domain this org has proven to own.
-    pub async fn visitor_by_domain(
-        &self,
-        domain: &str,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Visitor>, GateError> {
-        let route =
-            sqlx::query_as("SELECT * FROM gate_domain($1)").bind(domain).fetch_optional(&self.pool).await?;
-        admit(route, Visitor, call)
+    pub async fn visitor_by_domain(&self, domain: &str, call: &Call) -> Opened<Visitor> {
+        admit(self.route_by("SELECT * FROM gate_domain($1)", domain).await?, Visitor, call)
     }
 
-    pub async fn visitor_by_connection(
-        &self,
-        connection: ConnectionId,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Visitor>, GateError> {
+    pub async fn visitor_by_connection(&self, connection: ConnectionId, call: &Call) -> Opened<Visitor> {
         let route = sqlx::query_as("SELECT * FROM gate_connection($1)")
             .bind(connection.uuid())
             .fetch_optional(&self.pool)
@@ -219,31 +195,24 @@ impl Db {
     }
 
     /// The directory that holds this credential. Expired is unknown.
-    pub async fn scim_client(
+    pub async fn scim_client(&self, digest: &TokenDigest, form: ScimForm, call: &Call) -> Opened<ScimClient> {
+        directory(self.credential(digest, form.as_str()).await?, call)
+    }
+
+    /// The same, as it was within the last second: for whoever does nothing but by a transaction, which asks
+    /// again as it opens.
+    pub async fn scim_client_of_late(
         &self,
         digest: &TokenDigest,
         form: ScimForm,
         call: &Call,
-    ) -> std::result::Result<OrgScope<ScimClient>, GateError> {
-        let found = self.credential(digest, form.as_str()).await?.ok_or(GateError::Unknown)?;
-        live(found.expires_at, call)?;
-        let door = ScimClient {
-            directory: DirectoryId::from_uuid(found.holder_id),
-            key: KeyId::from_uuid(found.key_id),
-            scopes: found.scopes,
-            dry_run: false,
-        };
-        admit(Some(found.org), door, call)
+    ) -> Opened<ScimClient> {
+        directory(self.credential_of_late(digest, form.as_str()).await?, call)
     }
 
     /// An org's own key, at that org alone.
-    pub async fn org_key(
-        &self,
-        digest: &TokenDigest,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Administrator>, GateError> {
-        let found = self.credential(digest, "org_key").await?.ok_or(GateError::Unknown)?;
-        live(found.expires_at, call)?;
+    pub async fn org_key(&self, digest: &TokenDigest, call: &Call) -> Opened<Administrator> {
+        let found = CredentialRoute::living(self.credential(digest, "org_key").await?, call)?;
         let door =
             Administrator { kind: AdminKind::Org, key: KeyId::from_uuid(found.key_id), scopes: found.scopes };
         admit(Some(found.org), door, call)
@@ -262,22 +231,12 @@ impl Db {
         Ok(Operator { key: KeyId::from_uuid(found.ok_or(GateError::Unknown)?) })
     }
 
-    pub async fn administrator(
-        &self,
-        by: Operator,
-        org: &OrgRef,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Administrator>, GateError> {
+    pub async fn administrator(&self, by: Operator, org: &OrgRef, call: &Call) -> Opened<Administrator> {
         let door = Administrator { kind: AdminKind::Platform, key: by.key, scopes: vec!["*".to_owned()] };
         admit(self.route(org).await?, door, call)
     }
 
-    pub async fn operator(
-        &self,
-        by: Operator,
-        org: &OrgRef,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Operator>, GateError> {
+    pub async fn operator(&self, by: Operator, org: &OrgRef, call: &Call) -> Opened<Operator> {
         admit(self.route(org).await?, by, call)
     }
 
@@ -313,16 +272,11 @@ impl Db {
         user: UserId,
         session: SessionId,
         call: &Call,
-    ) -> std::result::Result<OrgScope<Subject>, GateError> {
+    ) -> Opened<Subject> {
         admit(self.route(&OrgRef::Id(org)).await?, Subject { user, session }, call)
     }
 
-    pub async fn job(
-        &self,
-        name: &'static str,
-        org: OrgId,
-        call: &Call,
-    ) -> std::result::Result<OrgScope<Job>, GateError> {
+    pub async fn job(&self, name: &'static str, org: OrgId, call: &Call) -> Opened<Job> {
         admit(self.route(&OrgRef::Id(org)).await?, Job { name }, call)
     }
 
@@ -389,12 +343,5 @@ impl Db {
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(OrgRoute::facts).collect()
-    }
-}
-
-fn live(expires_at: Option<OffsetDateTime>, call: &Call) -> std::result::Result<(), GateError> {
-    match expires_at.map(Timestamp::from) {
-        Some(end) if end <= call.at => Err(GateError::Unknown),
-        Some(_) | None => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ mod groups;
 mod holds;
 mod idempotency;
 mod keys;
+mod known;
 pub mod live;
 mod logouts;
 mod migrate;
@@ -198,6 +199,7 @@ pub struct Db {
     seals: Arc<SealKeys>,
     chance: Arc<dyn Chance>,
     turns: Arc<turns::Turns>,
+    known: Arc<known::Known>,
     has_redis: bool,
 }
 
@@ -229,7 +231,7 @@ impl Db {
         let pool = Pool::open(connect.disable_statement_logging(), options.pool_max, patience).await?;
         migrate::refuse_unsafe_role(&pool).await?;
         let turns = turns::Turns::new(options.pool_max, patience);
-        Ok(Self { pool, seals, chance, turns, has_redis: options.has_redis })
+        Ok(Self { pool, seals, chance, turns, known: Arc::default(), has_redis: options.has_redis })
     }
 
     /// The org that a pooled connection still carries outside any transaction: none, ever.

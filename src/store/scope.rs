@@ -287,6 +287,11 @@ impl<D: Door> OrgScope<D> {
         }
     }
 
+    /// The same for a transaction that reads by a credential: it answers the org's state while that is good.
+    pub(crate) fn looking(&self, credential: KeyId) -> String {
+        format!("{}; SELECT look_by('{}')", self.opening("BEGIN READ ONLY"), credential.uuid())
+    }
+
     /// The same for a transaction that writes by a credential: it holds the credential's door until the commit,
     /// and answers what stands behind it (migrations/0040).
     pub(crate) fn entering(&self, credential: KeyId) -> String {

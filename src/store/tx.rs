@@ -10,7 +10,7 @@ use model::{
     org::{OrgState, Passage},
     record::{AuditEvent, Origin, Record},
 };
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection, postgres::PgRow};
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -48,10 +48,18 @@ pub struct TenantTx {
 pub struct FirstUse(());
 
 impl Db {
+    /// A reading transaction, by a credential that is good as it opens. Errors as those of `write`.
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
         tracing::trace!(transaction = name, "read");
         let turn = self.turn(scope).await?;
-        let lease = self.begin(scope.opening("BEGIN READ ONLY")).await?;
+        let lease = match scope.door().credential() {
+            None => self.begin(scope.opening("BEGIN READ ONLY")).await?,
+            Some(credential) => {
+                let (lease, (state,)) = self.enter::<(Option<String>,)>(scope.looking(credential)).await?;
+                admitted::<D>(state.as_deref())?;
+                lease
+            }
+        };
         Ok(TenantRead { lease, org: scope.org(), now: scope.now(), _turn: turn })
     }
 
@@ -60,12 +68,8 @@ impl Db {
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         let Some(credential) = scope.door().credential() else { return self.write_after(scope, name).await };
         let turn = self.turn(scope).await?;
-        let (lease, entered) = self.enter(scope.entering(credential)).await?;
-        let state = entered.state.as_deref().ok_or(Error::CredentialGone)?;
-        let state = OrgState::parse(state).ok_or(Error::Corrupt("org state"))?;
-        if !state.admits(D::PASSAGE) {
-            return Err(Error::OrgClosed(state));
-        }
+        let (lease, entered) = self.enter::<Entered>(scope.entering(credential)).await?;
+        admitted::<D>(entered.state.as_deref())?;
         let tx = self.writing(scope, name, (turn, lease));
         Ok(TenantTx { has_unbounded_seats: entered.has_unbounded_seats, ..tx })
     }
@@ -115,6 +119,12 @@ fn opened(wished: Instant) {
     OPENINGS.note([], u64::try_from(wished.elapsed().as_micros()).unwrap_or(u64::MAX));
 }
 
+/// Whether the org's state lets this door in; no state is that of a credential which is good no more.
+fn admitted<D: Door>(state: Option<&str>) -> Result<()> {
+    let state = OrgState::parse(state.ok_or(Error::CredentialGone)?).ok_or(Error::Corrupt("org state"))?;
+    if state.admits(D::PASSAGE) { Ok(()) } else { Err(Error::OrgClosed(state)) }
+}
+
 /// What is known once a credential's door is held.
 #[derive(sqlx::FromRow)]
 struct Entered {
@@ -132,7 +142,10 @@ impl Db {
         Ok(lease)
     }
 
-    async fn enter(&self, opening: String) -> Result<(Lease, Entered)> {
+    async fn enter<R>(&self, opening: String) -> Result<(Lease, R)>
+    where
+        R: for<'r> FromRow<'r, PgRow>,
+    {
         let wished = Instant::now();
         let mut lease = self.pool.lease().await?;
         let entered = lease.begin_asking(opening).await?;
