@@ -352,6 +352,10 @@ fn retention(settings: &Settings) -> jobs::sweep::Retention {
         dead_deliveries_secs: kept.dead_deliveries_secs,
         refusals_secs: kept.refusals_secs,
         scim_requests_secs: kept.scim_requests_secs,
+        scim_requests: store::LogBounds {
+            rows_max: kept.scim_requests_rows_max,
+            bytes_max: kept.scim_requests_bytes_max,
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use model::{
     record::{Act, AuditEvent, Record},
 };
 use sqlx::{Connection, PgConnection};
-use store::{Call, Shelf};
+use store::{Call, LogBounds, Shelf};
 use vestibule::jobs::{
     months,
     sweep::{Retention, turn},
@@ -15,7 +15,7 @@ use vestibule::jobs::{
 
 pub const DAY_SECS: i64 = 86_400;
 
-fn keep() -> Retention {
+pub fn keep() -> Retention {
     Retention {
         sweep_every_secs: 60,
         ended_sessions_secs: 7 * DAY_SECS,
@@ -23,6 +23,7 @@ fn keep() -> Retention {
         dead_deliveries_secs: 30 * DAY_SECS,
         refusals_secs: 30 * DAY_SECS,
         scim_requests_secs: 30 * DAY_SECS,
+        scim_requests: LogBounds { rows_max: 200_000, bytes_max: 1 << 28 },
     }
 }
 
@@ -50,8 +51,12 @@ pub async fn rows(sql: &mut PgConnection, table: &'static str) -> i64 {
 }
 
 pub async fn swept(house: &'static House, tenant: &Tenant, at: Timestamp) -> i64 {
+    swept_to(house, tenant, at, keep()).await
+}
+
+pub async fn swept_to(house: &'static House, tenant: &Tenant, at: Timestamp, keep: Retention) -> i64 {
     let org = tenant.org;
-    house.on(async move { turn(&house.gw, &keep(), org, &call_at(at)).await.unwrap() }).await
+    house.on(async move { turn(&house.gw, &keep, org, &call_at(at)).await.unwrap() }).await
 }
 
 /// What is over goes when its time is over, and what lives stays: the code after an hour, the session

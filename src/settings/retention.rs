@@ -1,4 +1,4 @@
-//! How long what is over is kept before the sweep takes it away; in seconds.
+//! How long what is over is kept before the sweep takes it away, in seconds; and how much of what has no end.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ pub struct Retention {
     pub dead_deliveries_secs: i64,
     pub refusals_secs: i64,
     pub scim_requests_secs: i64,
+    /// Of each directory.
+    pub scim_requests_rows_max: i64,
+    pub scim_requests_bytes_max: i64,
 }
 
 impl Default for Retention {
@@ -23,6 +26,8 @@ impl Default for Retention {
             dead_deliveries_secs: 2_592_000,
             refusals_secs: 2_592_000,
             scim_requests_secs: 2_592_000,
+            scim_requests_rows_max: 200_000,
+            scim_requests_bytes_max: 268_435_456,
         }
     }
 }

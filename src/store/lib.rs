@@ -37,6 +37,7 @@ mod recover;
 mod refresh_families;
 mod refusals;
 mod request_log;
+mod request_log_write;
 mod revocations;
 mod scim_query;
 mod scim_secrets;
@@ -87,6 +88,7 @@ pub use request_log::{
     BulkSeen, FailureSeen, KeptBody, LoggedFilter, LoggedRequest, LoggedRequestWhole, NewLogged,
     RequestBodies, RequestHead,
 };
+pub use request_log_write::LogBounds;
 pub use revocations::{AsOf, Revoked};
 pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;
