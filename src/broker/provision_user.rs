@@ -86,7 +86,7 @@ pub async fn create(
         user: &user,
         emails: &addresses_of(&document),
         given_back: &provision_names::given_back(&draft),
-        unclaimed: &provision_names::addresses(&draft),
+        unclaimed: &provision_names::claims(&draft),
     };
     if !tx.create_user(&new, room).await? {
         let present = provision_names::taken_by(&mut tx, &draft).await?;
@@ -114,7 +114,7 @@ async fn take_over(
         let detail = if normalised(&present.user_name) == normalised(&draft.user_name) {
             format!("userName is taken by {}; received \"{}\"", present.id, draft.user_name)
         } else {
-            "emails: a seat that a sign-in made has one of the addresses".to_owned()
+            provision_names::CLAIMED.to_owned()
         };
         return Err(refused(Problem::Taken, &detail));
     }
@@ -220,6 +220,7 @@ async fn write(
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
     let present = &change.present;
+    provision_names::unless_claimed(&mut tx, present.id, (&change.before, &change.next)).await?;
     if change.outcome.turned_inactive && present.active {
         tx = unless_held(gw, scope, tx, (present.id, Taking::Away)).await?;
     }
