@@ -1,7 +1,7 @@
 //! A person's names, as a directory gives and takes them: which seat already has one, which are no longer
 //! remembered as departed, and which were a key at a connection and must not stay one.
 
-use crate::{FlowError, provision::refused};
+use crate::{FlowError, begin::domain_of, provision::refused};
 use model::{ids::UserId, user::normalised};
 use scim::{
     Problem,
@@ -86,6 +86,20 @@ pub(crate) fn may_be_another((before, next): (&UserDocument, &UserDocument), ado
     has_new_key
         || normalised(&before.user_name) != normalised(&next.user_name)
         || next.emails().any(|email| !known.contains(&normalised(email.value)))
+}
+
+/// Does this keep somebody out? Their user name is no name of theirs any more, or an address in a domain that the
+/// org proved: sign-ins ask for no other.
+pub(crate) async fn keeps_out(
+    tx: &mut TenantTx,
+    (before, next): (&UserDocument, &UserDocument),
+) -> Result<bool, FlowError> {
+    let lost = without(&keys_of(before), &keys_of(next));
+    if lost.contains(&normalised(&before.user_name)) {
+        return Ok(true);
+    }
+    let domains: Vec<String> = lost.iter().filter_map(|name| domain_of(name)).collect();
+    Ok(!domains.is_empty() && tx.owns_one_of(&domains).await?)
 }
 
 /// A name that was a person's key at a connection is theirs no more: whoever gets it next must not sign

@@ -67,7 +67,7 @@ pub use domains::{Domain, DomainState};
 pub use feed::{FEED_ROWS, FeedHead, FeedRow};
 pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, ListedGroup, MemberEdit};
-pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
+pub use holds::{GUARDED_SECS, GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, LastKey, PlatformKey};
 pub use logouts::{AppTold, DueLogout, ToldByBackchannel, ToldByFeed, ToldByStream};

@@ -164,6 +164,17 @@ impl TenantTx {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
+    /// Notes that the directory took a name from this person by which they sign in.
+    pub async fn note_renamed(&mut self, user: UserId) -> Result<()> {
+        let now = OffsetDateTime::from(self.now());
+        sqlx::query("UPDATE users SET renamed_at = $2 WHERE user_id = $1")
+            .bind(user.uuid())
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        Ok(())
+    }
+
     /// The subject of this connection that is bound to this seat.
     pub async fn subject_at(&mut self, connection: ConnectionId, user: UserId) -> Result<Option<String>> {
         Ok(sqlx::query_scalar("SELECT subject FROM identities WHERE con_id = $1 AND user_id = $2")
