@@ -2,7 +2,7 @@
 //! there was nothing. Small bites in transactions of their own, so that no sign-in waits for one; an
 //! org with more than a turn's worth comes again in the next round, after the others.
 
-use super::{ORGS_A_ROUND, entered};
+use super::{ORGS_A_ROUND, entered_due};
 use broker::{FlowError, Gateway};
 use model::{Timestamp, ids::OrgId};
 use store::{BITE, Call, Job, LogBounds, OrgScope, SWEPT, Shelf};
@@ -50,7 +50,7 @@ pub async fn turn(gw: &Gateway, keep: &Retention, org: OrgId, call: &Call) -> Re
     let scope = if org.uuid().is_nil() {
         gw.db.shelf("sweep", call)
     } else {
-        match entered(gw, "sweep", org, call).await? {
+        match entered_due(gw, ("sweep", "sweep"), org, call).await? {
             Some(scope) => scope,
             None => return Ok(0),
         }
