@@ -1,6 +1,7 @@
 //! How long what is over is kept before the sweep takes it away, in seconds; and how much of what has no end.
 
 use serde::{Deserialize, Serialize};
+use store::LogBounds;
 
 /// How long things are kept after their end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +16,22 @@ pub struct Retention {
     /// Of each directory.
     pub scim_requests_rows_max: i64,
     pub scim_requests_bytes_max: i64,
+}
+
+impl From<&Retention> for crate::jobs::sweep::Retention {
+    fn from(kept: &Retention) -> Self {
+        let bounds =
+            LogBounds { rows_max: kept.scim_requests_rows_max, bytes_max: kept.scim_requests_bytes_max };
+        Self {
+            sweep_every_secs: kept.sweep_every_secs,
+            ended_sessions_secs: kept.ended_sessions_secs,
+            delivered_secs: kept.delivered_secs,
+            dead_deliveries_secs: kept.dead_deliveries_secs,
+            refusals_secs: kept.refusals_secs,
+            scim_requests_secs: kept.scim_requests_secs,
+            scim_requests: bounds,
+        }
+    }
 }
 
 impl Default for Retention {
