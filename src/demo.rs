@@ -171,8 +171,7 @@ async fn set(gw: &Gateway, port: u16) -> Result<Stage, Stopped> {
         ..OidcIdpSettings::default()
     })
     .await?;
-    let key = platform_keys::create_in(&gw.db, "demo").await?;
-    let operator = gw.db.platform_key(&TokenDigest::of(key.reveal())).await?;
+    let operator = platform_keys::kept(&gw.db, "demo").await?;
     let (client_id, client_secret) =
         ("vestibule".to_owned(), bearer(UnboundKind::ClientSecret, &SystemChance));
     let acme = Seed { slug: "acme", name: "Acme", upstream: Upstream::Saml(&saml) };

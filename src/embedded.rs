@@ -165,6 +165,18 @@ impl Embedded {
         Ok(Self { database_url, redis_url, started_redis: false, warden: None, sockets: None, _lock: None })
     }
 
+    /// Has this data folder a cluster? Makes nothing.
+    ///
+    /// # Errors
+    /// The folder cannot be looked into.
+    pub fn has_cluster(data_dir: &Path) -> Result<bool, EmbeddedError> {
+        match data_dir.canonicalize() {
+            Ok(data) => Ok(postgres::has_cluster(&data)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(why) => Err(at(data_dir)(why)),
+        }
+    }
+
     /// Did this process start the Redis? Then it holds nothing yet.
     pub const fn started_redis(&self) -> bool {
         self.started_redis

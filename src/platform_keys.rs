@@ -9,7 +9,7 @@ use crate::{
 use broker::administer::name_of;
 use model::{Chance, Secret, TokenDigest, ids::KeyId};
 use std::fmt::Write;
-use store::{Db, KeyEnd, LastKey, PlatformAct, PlatformActor, PlatformKey};
+use store::{Db, GateError, KeyEnd, LastKey, Operator, PlatformAct, PlatformActor, PlatformKey};
 use token::credential::{UnboundKind, bearer};
 
 /// Keys read at a time.
@@ -21,7 +21,7 @@ fn act() -> PlatformAct<'static> {
 
 /// A new platform key; its text is shown here and never again.
 pub async fn create(settings: &Settings, name: &str) -> Result<Secret<String>, StartError> {
-    let stores = Stores::open(settings, true, |_| {})?;
+    let stores = Stores::join(settings, |_| {})?;
     migrate_at(settings, &stores).await?;
     let db = database(settings, &stores).await?;
     create_in(&db, name).await
@@ -36,9 +36,29 @@ pub async fn create_in(db: &Db, name: &str) -> Result<Secret<String>, StartError
     Ok(text)
 }
 
+/// The operator by a key of this name that is kept sealed in the database: who starts again and again makes one at
+/// the first start, and another only where somebody has revoked that.
+pub async fn kept(db: &Db, name: &str) -> Result<Operator, StartError> {
+    let (place, now) = (format!("platform_key.{name}"), SystemClock.now());
+    let is_new = db.platform_secret_if_any(&place).await?.is_none();
+    let born = || Secret::new(bearer(UnboundKind::Platform, &SystemChance).reveal().clone().into_bytes());
+    let secret = db.platform_secret(&place, now, born).await?;
+    let digest = TokenDigest::of(&String::from_utf8_lossy(secret.reveal()));
+    if is_new {
+        db.create_platform_key(act(), KeyId::new(now, &SystemChance as &dyn Chance), name, &digest).await?;
+    }
+    match db.platform_key(&digest).await {
+        Err(GateError::Unknown) => {}
+        known => return known.map_err(|error| StartError::Other(error.to_string())),
+    }
+    let text = create_in(db, name).await?;
+    let made = db.platform_key(&TokenDigest::of(text.reveal())).await;
+    made.map_err(|error| StartError::Other(error.to_string()))
+}
+
 /// Every platform key in the order of birth, revoked ones too.
 pub async fn list(settings: &Settings) -> Result<Vec<PlatformKey>, StartError> {
-    let stores = Stores::open(settings, true, |_| {})?;
+    let stores = Stores::join(settings, |_| {})?;
     migrate_own(settings, &stores).await?;
     let db = database(settings, &stores).await?;
     let mut keys: Vec<PlatformKey> = Vec::new();
@@ -56,7 +76,7 @@ pub async fn list(settings: &Settings) -> Result<Vec<PlatformKey>, StartError> {
 /// Revokes one, at once; answers how many live on. Errors: no such key lives, or it is the last and is to
 /// be kept; each says what to do.
 pub async fn revoke(settings: &Settings, id: KeyId, last: LastKey) -> Result<usize, StartError> {
-    let stores = Stores::open(settings, true, |_| {})?;
+    let stores = Stores::join(settings, |_| {})?;
     migrate_own(settings, &stores).await?;
     let db = database(settings, &stores).await?;
     let ended = db.revoke_platform_key(act(), id, last).await;

@@ -10,7 +10,7 @@ use store::{Call, PlatformAct, PlatformActor};
 
 /// Raises every org's head; answers how many orgs there are. `progress` hears how far it is.
 pub async fn run(settings: &Settings, progress: fn(&str)) -> Result<u64, StartError> {
-    let stores = Stores::open(settings, true, progress)?;
+    let stores = Stores::join(settings, progress)?;
     migrate_own(settings, &stores).await?;
     let db = database(settings, &stores).await?;
     let at = SystemClock.now();

@@ -14,7 +14,7 @@ use token::key_life::{Haste, JWKS_MAX_AGE_SECS, NotNow, RETIRING_MAX, Step, Wish
 
 /// Every key without its private half; those that were withdrawn last.
 pub async fn list(settings: &Settings) -> Result<Vec<ListedSigningKey>, StartError> {
-    let stores = Stores::open(settings, true, |_| {})?;
+    let stores = Stores::join(settings, |_| {})?;
     let db = opened(settings, &stores).await?;
     let keys = db.listed_signing_keys().await;
     keys.map_err(|error| explained(settings, &stores.database_url, &error))
@@ -60,7 +60,7 @@ async fn opened(settings: &Settings, stores: &Stores) -> Result<Db, StartError> 
 }
 
 async fn changed(settings: &Settings, wish: Wish<'_>) -> Result<Result<Vec<Step>, NotNow>, StartError> {
-    let stores = Stores::open(settings, true, |_| {})?;
+    let stores = Stores::join(settings, |_| {})?;
     let db = opened(settings, &stores).await?;
     let by = PlatformActor::CommandLine;
     let act = PlatformAct { by, request_id: "command-line", at: SystemClock.now() };

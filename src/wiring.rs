@@ -37,6 +37,11 @@ pub enum StartError {
     Evicts(String),
     #[error("the seal key that sealed this database's secrets is not in {0}: put it back")]
     SealKeyLost(std::path::PathBuf),
+    #[error(
+        "no database: no setting names one (DATABASE_URL, database.url), and {0} holds none; run this with the settings \
+         and in the folder of `vestibule serve` or `vestibule demo`, or give its VESTIBULE_DATA_DIR"
+    )]
+    NoDatabase(std::path::PathBuf),
     #[error("{0}")]
     Other(String),
 }
@@ -62,6 +67,20 @@ impl Stores {
     /// started. Blocks.
     pub fn open(settings: &Settings, durable: bool, progress: fn(&str)) -> Result<Self, StartError> {
         Self::of(settings, durable, "vestibule", progress, Embedded::join_or_start)
+    }
+
+    /// The same for a command beside a server: it makes no database of its own, where nobody would find again what
+    /// it did.
+    ///
+    /// # Errors
+    /// There is none: which settings are missing, and where it was looked for.
+    pub fn join(settings: &Settings, progress: fn(&str)) -> Result<Self, StartError> {
+        if settings.database.url.is_none() && !Embedded::has_cluster(&settings.data_dir)? {
+            let folder =
+                std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+            return Err(StartError::NoDatabase(folder));
+        }
+        Self::open(settings, true, progress)
     }
 
     /// The same for who serves: its data folder is its own, and `holder` says so to others. With a
@@ -244,7 +263,7 @@ const ATTEMPT_SECS: i64 = 900;
 const DRAIN_SECS: u64 = 10;
 
 pub async fn migrate(settings: &Settings, progress: fn(&str)) -> Result<(), StartError> {
-    let stores = Stores::open(settings, true, progress)?;
+    let stores = Stores::join(settings, progress)?;
     migrate_at(settings, &stores).await
 }
 
@@ -335,24 +354,17 @@ pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, Star
         server: server.handle(),
         ops,
         ended: tokio::spawn(server),
-        jobs: tokio::spawn(jobs::run(gateway.clone(), retention(settings), stores.redis_is_fresh(), stopped)),
+        jobs: tokio::spawn(jobs::run(
+            gateway.clone(),
+            (&settings.retention).into(),
+            stores.redis_is_fresh(),
+            stopped,
+        )),
         gateway,
         stop,
     };
     tracing::info!(%addr, "serving");
     Ok(running)
-}
-
-fn retention(settings: &Settings) -> jobs::sweep::Retention {
-    let kept = &settings.retention;
-    jobs::sweep::Retention {
-        sweep_every_secs: kept.sweep_every_secs,
-        ended_sessions_secs: kept.ended_sessions_secs,
-        delivered_secs: kept.delivered_secs,
-        dead_deliveries_secs: kept.dead_deliveries_secs,
-        refusals_secs: kept.refusals_secs,
-        scim_requests_secs: kept.scim_requests_secs,
-    }
 }
 
 /// The operator's listener: not for the public, so without TLS and on its own address.

@@ -128,6 +128,91 @@ async fn inventing_people_takes_nobody_more_away() {
     assert_eq!(deactivate(house, &tenant, &all[10]).await.0, 429);
 }
 
+/// As if the directory had made them long ago.
+async fn grown_old(house: &House, tenant: &Tenant) {
+    let mut sql = crate::operations::inside(house, tenant.org).await;
+    let aged = "UPDATE users SET created_at = created_at - interval '2 hours'";
+    sqlx::query(aged).execute(&mut sql).await.unwrap();
+}
+
+async fn change(house: &House, tenant: &Tenant, id: &str, value: Value) -> (u16, Value) {
+    let op = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": value}]});
+    house.scim("PATCH", &tenant.scim_token, &format!("/scim/v2/Users/{id}"), Some(op)).await
+}
+
+/// Who is given another name is kept out as well as who is deactivated: of both together a directory may do so
+/// many within an hour, and whom it has done it to already is none more.
+#[tokio::test]
+async fn taking_peoples_names_counts_as_taking_them_away() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 14).await;
+    let at = |name: &str| format!("{name}@{}", tenant.domain);
+    for (n, id) in people.iter().enumerate() {
+        let more = json!({"emails": [{"value": at(&format!("p{n}.more")), "type": "work"}]});
+        assert_eq!(change(house, &tenant, id, more).await.0, 200);
+        // Of somebody new a name is nobody's key yet.
+        assert_eq!(change(house, &tenant, id, json!({"userName": format!("new{n}")})).await.0, 200);
+        assert_eq!(change(house, &tenant, id, json!({"userName": at(&format!("p{n}"))})).await.0, 200);
+    }
+    grown_old(house, &tenant).await;
+    for (n, id) in people.iter().enumerate() {
+        // Another spelling, one more address, one outside the org's domains: they sign in as ever.
+        for value in [
+            json!({"userName": at(&format!("P{n}"))}),
+            json!({"emails": [{"value": at(&format!("p{n}.more")), "type": "work"}, {"value": "p@home.example"}]}),
+            json!({"emails": [{"value": at(&format!("p{n}.more")), "type": "work"}]}),
+            json!({"title": "Dr"}),
+        ] {
+            assert_eq!(change(house, &tenant, id, value.clone()).await.0, 200, "{value}");
+        }
+    }
+    for (n, id) in people[..4].iter().enumerate() {
+        assert_eq!(change(house, &tenant, id, json!({"userName": at(&format!("q{n}"))})).await.0, 200);
+    }
+    for (n, id) in people[4..7].iter().enumerate() {
+        let whole = json!({"userName": at(&format!("p{}", n + 4))});
+        let path = format!("/scim/v2/Users/{id}");
+        assert_eq!(
+            house.scim("PUT", &tenant.scim_token, &path, Some(whole)).await.0,
+            200,
+            "the address goes"
+        );
+    }
+    for id in &people[7..10] {
+        assert_eq!(deactivate(house, &tenant, id).await.0, 200);
+    }
+    let mut held = Vec::new();
+    for value in [json!({"userName": at("q10")}), json!({"emails": []}), json!({"active": false})] {
+        let (status, said) = change(house, &tenant, &people[10], value.clone()).await;
+        assert_eq!(status, 429, "{value} {said}");
+        held.push(text(&said, "detail").to_owned());
+    }
+    assert!(held.iter().all(|said| said.contains("take away or rename 10 people")), "{held:?}");
+    let request = house.http.patch(house.url(&format!("/scim/v2/Users/{}", people[11])));
+    let op = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"userName": at("q11")}}]});
+    let dry = request.bearer_auth(&tenant.scim_token).header("prefer", "vestibule-dry-run");
+    assert_eq!(dry.json(&op).send().await.unwrap().status(), 429, "a dry run tells it too");
+    assert_eq!(
+        change(house, &tenant, &people[0], json!({"userName": at("r0")})).await.0,
+        200,
+        "counted before"
+    );
+    assert_eq!(deactivate(house, &tenant, &people[1]).await.0, 200, "and so is this one");
+
+    let holds = holds(house, &tenant).await;
+    assert_eq!((holds.len(), &holds[0]["reason"], &holds[0]["people"]), (1, &json!("share"), &json!(1)));
+    let hold = text(&holds[0], "id");
+    assert_eq!(decide(house, &tenant, hold, "approve", json!({})).await.0, 200);
+    assert_eq!(change(house, &tenant, &people[10], json!({"userName": at("q10")})).await.0, 200);
+    assert_eq!(change(house, &tenant, &people[11], json!({"userName": at("q11")})).await.0, 429);
+    // A company that changes its domain: everybody, once.
+    assert_eq!(decide(house, &tenant, hold, "approve", json!({"everybody": true})).await.0, 200);
+    for (n, id) in people.iter().enumerate().skip(11) {
+        assert_eq!(change(house, &tenant, id, json!({"userName": at(&format!("q{n}"))})).await.0, 200);
+    }
+}
+
 /// A seat with a role that was given by hand is handed to no other name or address without an administrator.
 #[tokio::test]
 async fn a_role_given_by_hand_goes_to_no_other_name() {

@@ -37,7 +37,7 @@ pub const ENCLOSED: &[(&str, &[&str])] = &[
     ("team", &["teams", "team_members"]),
     ("seat", &["users", "identities", "user_roles", "group_members", "user_emails", "sessions", "codes",
                "refresh_families", "deprovisionings", "held_people", "logouts", "stream_events", "scim_requests",
-               "scim_request_people"]),
+               "scim_request_people", "scim_request_sums"]),
 ];
 
 /// Functions that run with their owner's rights: the gate's doors, what keeps its routes, what makes the

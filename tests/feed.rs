@@ -9,7 +9,11 @@ use crate::{
     operations::inside,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use model::revocation::{Action, Scope};
+use broker::{client::Standing, feed::Follower};
+use model::{
+    TokenDigest,
+    revocation::{Action, Scope},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -299,21 +303,23 @@ async fn who_is_no_app_with_a_secret_follows_nothing() {
 async fn what_is_not_known_to_be_current_is_not_told() {
     let house = house();
     let tenant = house.tenant().await;
-    let (gw, app) = (broker::Gateway { feed: Arc::default(), ..house.gw.clone() }, tenant.app.id);
+    let gw = broker::Gateway { feed: Arc::default(), ..house.gw.clone() };
+    let standing = Standing::Secret(TokenDigest::of(&tenant.app.secret));
+    let app = Follower { app: tenant.app.id, standing };
     let blind = gw.clone();
-    let said = house.on(async move { broker::feed::read(&blind, app, None).await }).await;
+    let said = house.on(async move { broker::feed::read(&blind, &app, None).await }).await;
     assert!(matches!(said, Err(broker::FlowError::Busy { .. })), "no tail has looked yet");
     let seeing = gw.clone();
     let said = house
         .on(async move {
             broker::feed::tail(&seeing).await.unwrap();
-            broker::feed::read(&seeing, app, None).await
+            broker::feed::read(&seeing, &app, None).await
         })
         .await;
     assert!(said.is_ok() && gw.feed.age_ms().is_some());
     tokio::time::sleep(Duration::from_millis(1_600)).await;
     assert!(gw.feed.age_ms().is_none());
-    let said = house.on(async move { broker::feed::read(&gw, app, None).await }).await;
+    let said = house.on(async move { broker::feed::read(&gw, &app, None).await }).await;
     assert!(matches!(said, Err(broker::FlowError::Busy { .. })), "its look is too long ago");
 
     let gone = app_of(house, &[&tenant]).await;
@@ -327,6 +333,38 @@ async fn what_is_not_known_to_be_current_is_not_told() {
     };
     let (_, began) = tokio::join!(stream, removal);
     assert!(began.elapsed() < Duration::from_secs(9), "the stream ends soon after its app");
+}
+
+/// Whoever has a secret that ended hears no more by it, and whoever has the new one goes on.
+#[tokio::test]
+async fn a_stream_ends_soon_after_the_secret_that_opened_it() {
+    let house = house();
+    let app = app_of(house, &[&house.tenant().await]).await;
+    let path = format!("/apps/{}/rotate-secret", app.id);
+    let (status, made) = house.api("POST", &house.platform_key, &path, Some(json!({}))).await;
+    assert_eq!(status, 200, "{made}");
+    let secret = text(&made, "client_secret").to_owned();
+    let new = TestApp { id: app.id, secret, redirect_uri: app.redirect_uri.clone() };
+    let timed = async |app: &TestApp, secs: u64| {
+        events(house, app, None, secs).await;
+        Instant::now()
+    };
+    let retired = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let retire = Some(json!({"retire_old": true}));
+        assert_eq!(house.api("POST", &house.platform_key, &path, retire).await.0, 200);
+        Instant::now()
+    };
+    let waits = async {
+        let answer = house.api_as_app("GET", &app, "/revocations?wait_secs=10&after=", None);
+        let first = answer.await.1;
+        let path = format!("/revocations?wait_secs=6&after={}", text(&first, "cursor"));
+        house.api_as_app("GET", &app, &path, None).await
+    };
+    let (old, still, at, (status, said)) = tokio::join!(timed(&app, 20), timed(&new, 8), retired, waits);
+    assert!(old - at < Duration::from_secs(6), "{:?}", old - at);
+    assert!(still > old, "the new secret's goes on");
+    assert_eq!((status, &said["code"]), (401, &json!("oauth.invalid_client")), "who waits is told so");
 }
 
 #[tokio::test]

@@ -78,3 +78,29 @@ async fn a_platform_key_ends_at_the_command_line_the_last_one_by_force_alone() {
         assert_eq!(keys(site, wrong).0, Some(2), "{wrong:?}");
     }
 }
+
+/// Whoever starts again and again has one key, until somebody revokes it.
+#[tokio::test]
+async fn a_program_that_starts_anew_keeps_its_platform_key() {
+    let house = crate::house::house();
+    let name = format!("starts-{}", std::process::id());
+    let kept = async || {
+        let (db, name) = (house.gw.db.clone(), name.clone());
+        house.on(async move { vestibule::platform_keys::kept(&db, &name).await.unwrap().key }).await
+    };
+    let first = kept().await;
+    assert_eq!([kept().await, kept().await], [first, first]);
+    let path = format!("/platform-keys/{first}");
+    assert_eq!(house.api("DELETE", &house.platform_key, &path, None).await.0, 204);
+    let next = kept().await;
+    assert_ne!(next, first, "revoked is revoked");
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let made: i64 = sqlx::query_scalar("SELECT count(*) FROM vst.platform_keys WHERE name = $1")
+        .bind(&name)
+        .fetch_one(&mut sql)
+        .await
+        .unwrap();
+    assert_eq!(made, 2);
+    let path = format!("/platform-keys/{next}");
+    assert_eq!(house.api("DELETE", &house.platform_key, &path, None).await.0, 204);
+}

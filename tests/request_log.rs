@@ -3,16 +3,20 @@
 
 use crate::{
     house::{House, Tenant, house, now, walk::text},
-    operations::{DAY_SECS, inside, rows, swept},
+    operations::{DAY_SECS, inside, keep, rows, swept, swept_to},
     otlp::Served,
 };
-use model::ids::{DirectoryId, KeyId, LoggedId};
+use model::ids::{DirectoryId, KeyId, LoggedId, UserId};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use std::time::Duration;
-use store::{NewLogged, RequestBodies, RequestHead};
+use std::{sync::Arc, time::Duration};
+use store::{KeptBody, LogBounds, NewLogged, RequestBodies, RequestHead};
 use tokio::io::AsyncWriteExt;
-use vestibule::seams::SystemChance;
+use uuid::Uuid;
+use vestibule::{
+    jobs::{requests, sweep::Retention},
+    seams::SystemChance,
+};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const KEPT: usize = 16 * 1_024;
@@ -234,27 +238,40 @@ async fn what_a_guard_refused_says_so() {
     }
 }
 
+/// What the rate limit refuses is counted, all of it, on a row a second: whoever is refused most writes least.
 #[tokio::test]
-async fn a_throttled_request_is_there() {
+async fn throttled_requests_are_counted_on_one_row_a_second() {
     let node = crate::limits::strict();
     let tenant = node.tenant().await;
-    let mut asked = 0;
+    let (mut asked, mut refused) = (0, 0);
+    let began = std::time::Instant::now();
     for _ in 0..20 {
         let answers = crate::limits::flood(node, &tenant.scim_token, "/scim/v2/Users?count=0", 150).await;
         asked += answers.len();
-        if crate::limits::refused(&answers) > 0 {
+        refused += crate::limits::refused(&answers);
+        if refused > 20 {
             break;
         }
     }
+    assert!(refused > 20, "of {asked}");
+    let mut told = Vec::new();
     for _ in 0..100 {
-        let list = page(node, &tenant, "status=429").await;
-        if let Some(entry) = list["data"].get(0) {
-            assert_eq!((&entry["code"], &entry["found"]), (&json!("scim.throttled"), &Value::Null));
-            return;
+        told = page(node, &tenant, "status=429&limit=200").await["data"].as_array().unwrap().clone();
+        if counted(&told) >= refused as i64 {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("of {asked} none is logged as throttled");
+    let rows_max = began.elapsed().as_secs() as usize + 2;
+    assert!(counted(&told) == refused as i64 && told.len() <= rows_max, "{refused} refused: {told:?}");
+    for entry in &told {
+        assert_eq!((&entry["code"], &entry["found"]), (&json!("scim.throttled"), &Value::Null));
+        assert_eq!((&entry["lost_before"], text(entry, "query")), (&json!(0), "count=0"));
+    }
+}
+
+fn counted(entries: &[Value]) -> i64 {
+    entries.iter().map(|entry| entry["times"].as_i64().unwrap()).sum()
 }
 
 /// A list is narrowed by each of its fields, and goes on where a page ended.
@@ -486,6 +503,7 @@ fn entry(directory: DirectoryId) -> NewLogged {
         dry_run: false,
         held: false,
         lost_before: 0,
+        times: 1,
         users: Vec::new(),
         head: RequestHead::default(),
         bodies: RequestBodies::default(),
@@ -617,4 +635,97 @@ async fn the_log_goes_when_its_time_is_over_or_its_directory_is_gone() {
     logged(house, &tenant, 2).await;
     assert_eq!(left().await, (2, 1));
     assert_eq!(logged(house, &other, 1).await.len(), 1, "and nobody else's");
+}
+
+/// A gateway beside the house's, whose log nobody else writes.
+fn quiet_log(house: &House) -> broker::Gateway {
+    broker::Gateway { requests: Arc::default(), ..house.gw.clone() }
+}
+
+/// Writes so many entries as the job does, each with a body so long.
+async fn written(
+    house: &'static House,
+    tenant: &Tenant,
+    (count, body_bytes): (usize, usize),
+    keep: &Retention,
+) -> Vec<LoggedId> {
+    let gw = quiet_log(house);
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let mut one = entry(tenant.directory);
+        one.bodies.request = Some(KeptBody { text: "x".repeat(body_bytes), bytes: 1, cut: false });
+        one.users = vec![UserId::new(now(), &SystemChance)];
+        ids.push(one.id);
+        gw.requests.add(tenant.org, one);
+    }
+    let keep = keep.clone();
+    house.on(async move { requests::round(gw, keep).await.unwrap() }).await;
+    ids.sort();
+    ids
+}
+
+async fn sums(sql: &mut PgConnection) -> (i64, i64) {
+    let sums =
+        "SELECT COALESCE(sum(rows), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM scim_request_sums";
+    sqlx::query_as(sums).fetch_one(sql).await.unwrap()
+}
+
+/// Of each directory so many rows and bytes are kept, and no more: the oldest go, whoever they name with them,
+/// and no other directory's.
+#[tokio::test]
+async fn a_directorys_log_has_a_size_beyond_which_its_oldest_go() {
+    let house = house();
+    let (tenant, other) = (house.tenant().await, house.tenant().await);
+    let bounds =
+        |rows_max, bytes_max| Retention { scim_requests: LogBounds { rows_max, bytes_max }, ..keep() };
+    let (rows_bound, bytes_bound) = (bounds(1_000, 1 << 30), bounds(1_000, 100_000));
+    let mut ids = written(house, &tenant, (700, 0), &rows_bound).await;
+    ids.extend(written(house, &tenant, (750, 0), &rows_bound).await);
+    written(house, &other, (3, 0), &rows_bound).await;
+    let (mut sql, mut theirs) = (inside(house, tenant.org).await, inside(house, other.org).await);
+    assert_eq!((sums(&mut sql).await.0, sums(&mut theirs).await.0), (1_450, 3));
+    let soon = now().plus_secs(7_200);
+    swept_to(house, &tenant, soon, rows_bound).await;
+    assert_eq!(rows(&mut sql, "scim_requests").await, 1_000);
+    assert_eq!(rows(&mut sql, "scim_request_people").await, 1_000);
+    assert_eq!(sums(&mut sql).await.0, 1_000);
+    let kept: Vec<Uuid> = sqlx::query_scalar("SELECT req_id FROM scim_requests ORDER BY req_id")
+        .fetch_all(&mut sql)
+        .await
+        .unwrap();
+    assert_eq!(kept.first(), Some(&ids[450].uuid()), "the newest are kept");
+
+    // The same by bytes, to the row: one fewer would do, and one more would not.
+    let (_, before) = sums(&mut sql).await;
+    let each = before / 1_000;
+    swept_to(house, &tenant, soon.plus_secs(7_200), bytes_bound).await;
+    let (left, bytes) = sums(&mut sql).await;
+    assert_eq!((left, bytes), (100_000 / each, left * each));
+    assert_eq!(rows(&mut sql, "scim_requests").await, left);
+    swept_to(house, &other, soon, bounds(1_000, 100_000)).await;
+    assert_eq!((rows(&mut theirs, "scim_requests").await, sums(&mut theirs).await.0), (3, 3));
+
+    // What goes by its age is taken off the sum too.
+    swept(house, &tenant, now().plus_secs(31 * DAY_SECS)).await;
+    assert_eq!((rows(&mut sql, "scim_requests").await, sums(&mut sql).await), (0, (0, 0)));
+}
+
+/// An org that was quiet has its turn in an hour: one whose log is too large has it now.
+#[tokio::test]
+async fn a_log_that_is_too_large_brings_the_orgs_turn_forward() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let later =
+        "UPDATE vst.pending SET due_at = now() + interval '1 hour' WHERE kind = 'sweep' AND org_id = $1";
+    let due =
+        "SELECT due_at - now() < interval '11 minutes' FROM vst.pending WHERE kind = 'sweep' AND org_id = $1";
+    sqlx::query(later).bind(tenant.org.uuid()).execute(&mut sql).await.unwrap();
+    let bounds = LogBounds { rows_max: 10, bytes_max: 1 << 30 };
+    let keep = Retention { sweep_every_secs: 600, scim_requests: bounds, ..keep() };
+    for (more, is_soon) in [(10, false), (1, true)] {
+        written(house, &tenant, (more, 0), &keep).await;
+        let soon: bool = sqlx::query_scalar(due).bind(tenant.org.uuid()).fetch_one(&mut sql).await.unwrap();
+        assert_eq!(soon, is_soon, "{more}");
+    }
 }

@@ -217,6 +217,66 @@ async fn a_directory_makes_no_second_seat_beside_one_that_a_sign_in_made() {
     assert_eq!(sign_in(house, &tenant, &grace).await.unwrap_err(), "login.user_inactive");
 }
 
+/// The rule of POST holds for whoever is there too: nobody is given a name by which a sign-in's seat is found, by
+/// whatever verb, nor by an adoption; what a person has already does not keep them from being changed.
+#[tokio::test]
+async fn no_verb_gives_a_name_that_a_sign_ins_seat_has() {
+    let house = house();
+    let (tenant, idp, grace) = at_an_openid_provider(house).await;
+    is_said_to_be(&idp, &tenant, "00u1", Some("ada@D"));
+    let made = seat(&sign_in(house, &tenant, &grace).await.unwrap());
+    let id =
+        provision(house, &tenant, r#"{"userName": "E1", "emails": [{"value": "e1@D", "type": "work"}]}"#)
+            .await;
+    let ada = format!("ADA@{}", tenant.domain);
+    let path = format!("/scim/v2/Users/{id}");
+    let patch_op =
+        |value: Value| json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": value}]});
+    let add = json!({"schemas": [PATCH], "Operations": [
+        {"op": "add", "path": "emails", "value": [{"value": ada, "type": "home"}]}]});
+    let asked = [
+        ("POST", "/scim/v2/Users", json!({"schemas": [USER], "userName": ada})),
+        ("POST", "/scim/v2/Users", json!({"schemas": [USER], "userName": "E2", "emails": [{"value": ada}]})),
+        ("PUT", &path, json!({"schemas": [USER], "userName": ada})),
+        ("PUT", &path, json!({"schemas": [USER], "userName": "E1", "emails": [{"value": ada}]})),
+        ("PATCH", &path, patch_op(json!({"userName": ada}))),
+        ("PATCH", &path, patch_op(json!({"emails": [{"value": ada}]}))),
+        ("PATCH", &path, add),
+    ];
+    for consent in [false, true] {
+        let adopts = Some(json!({"scim_adopts": consent}));
+        let org = format!("/orgs/{}", tenant.org);
+        assert_eq!(house.api("PATCH", &tenant.org_key, &org, adopts).await.0, 200);
+        // With consent a POST adopts the seat; a person who is there is never two.
+        for (method, path, body) in asked.iter().filter(|(method, ..)| !consent || *method != "POST") {
+            let (status, said) = house.scim(method, &tenant.scim_token, path, Some(body.clone())).await;
+            assert_eq!(status, 409, "{method} {body} {said}");
+            assert!(text(&said, "detail").ends_with("[scim.taken]"), "{said}");
+        }
+    }
+    // A seat that is taken over is given none of another's names either.
+    is_said_to_be(&idp, &tenant, "00u2", Some("bob@D"));
+    seat(&sign_in(house, &tenant, &grace).await.unwrap());
+    let both = format!(r#"{{"userName": "{ada}", "emails": [{{"value": "bob@D"}}]}}"#);
+    assert_eq!(post(house, &tenant, &both).await.0, 409);
+    // Who has such a name of before can be changed as ever.
+    let mut sql = crate::operations::inside(house, tenant.org).await;
+    let given = "INSERT INTO user_emails (org_id, user_id, value_norm, kind_norm) VALUES ($1, $2, $3, '')";
+    let seat_of = |id: &str| id.parse::<model::ids::UserId>().unwrap().uuid();
+    sqlx::query(given)
+        .bind(tenant.org.uuid())
+        .bind(seat_of(&made))
+        .bind(format!("e1@{}", tenant.domain))
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    patch(house, &tenant, &id, json!({"title": "Dr"})).await;
+    // The seat is the directory's now, and its names are told apart by userName alone, as those of any two.
+    let (_, adopted) = post(house, &tenant, r#"{"userName": "ada@D"}"#).await;
+    assert_eq!(text(&adopted, "id"), made);
+    patch(house, &tenant, &id, json!({"emails": [{"value": ada}]})).await;
+}
+
 #[tokio::test]
 async fn a_user_name_that_was_a_subject_signs_in_to_its_old_seat_no_more() {
     let house = house();

@@ -42,6 +42,30 @@ fn a_data_folder_that_another_process_serves_from_is_refused() {
     }
 }
 
+/// In a folder where nobody serves a command makes no database: it would be another one than is meant.
+#[test]
+fn a_command_makes_no_database_and_says_where_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let environment =
+        [("DATABASE_URL", ""), ("REDIS_URL", ""), ("VESTIBULE_DATA_DIR", data.to_str().unwrap())];
+    for words in [
+        &["keys", "list"][..],
+        &["keys", "create", "--platform", "--name", "me"],
+        &["keys", "revoke", "key_00000000000000000000000000"],
+        &["keys", "signing"],
+        &["keys", "rotate"],
+        &["keys", "withdraw", "kid"],
+        &["recover", "--yes"],
+        &["migrate"],
+    ] {
+        let said = refused(words, &environment);
+        let looked = [data.to_str().unwrap(), "DATABASE_URL", "VESTIBULE_DATA_DIR", "vestibule serve"];
+        assert!(looked.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+        assert!(!data.exists(), "{words:?} made something");
+    }
+}
+
 /// The cause and the next step, and of the URL no password.
 #[tokio::test]
 async fn a_database_that_does_not_take_us_says_why_and_what_to_do() {

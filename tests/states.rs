@@ -22,7 +22,7 @@ use vestibule::{
 };
 
 /// Puts the org into a state without ending anything: what is asked here is the doors alone.
-async fn put(house: &'static House, tenant: &Tenant, state: OrgState) {
+pub async fn put(house: &'static House, tenant: &Tenant, state: OrgState) {
     let facts = OrgFacts {
         id: tenant.org,
         slug: tenant.slug.clone(),

@@ -1,5 +1,5 @@
-//! The blast guard: a directory that would take away more than its share of an org within an hour, or the
-//! last person who administers it, is held. What is held is not lost: the directory is told to come back,
+//! The blast guard: a directory that would take away more than its share of an org within an hour, take the names
+//! from them by which they sign in, or take away the last person who administers it, is held. What is held is not lost: the directory is told to come back,
 //! and does; an administrator looks at whom it names, and lets it through or not.
 
 use crate::{FlowError, Gateway, provision::refused};
@@ -89,7 +89,8 @@ impl Guard {
 /// `at_least` in any case. Whom it made itself within the hour was not there.
 fn most(facts: &GuardFacts, percent: u32) -> u32 {
     let standing = facts.active.saturating_sub(facts.made);
-    let before = u64::try_from(standing.saturating_add(facts.gone)).unwrap_or(0);
+    let away = facts.gone.saturating_sub(facts.renamed);
+    let before = u64::try_from(standing.saturating_add(away)).unwrap_or(0);
     let share = before.saturating_mul(u64::from(percent)).div_ceil(100);
     u32::try_from(share).unwrap_or(u32::MAX).max(facts.at_least)
 }
@@ -119,6 +120,8 @@ pub enum Taking {
     Away,
     /// They get another name or address: whoever signs in by it gets their seat.
     Over,
+    /// They lose a name or address: who signs in by it gets no seat any more.
+    Out,
 }
 
 /// The transaction, if the blast guard lets this be done to this person; else it is rolled back and the hold is
@@ -145,7 +148,7 @@ async fn asks(
     taking: Taking,
 ) -> Result<Option<Held>, FlowError> {
     let directory = scope.door().directory;
-    let facts = tx.guard_facts(directory).await?;
+    let facts = tx.guard_facts(directory, Some(user)).await?;
     if facts.percent.is_none() {
         return Ok(None);
     }
@@ -156,9 +159,12 @@ async fn asks(
             let holds = tx.has_role_by_hand(user).await? && !tx.is_approved(directory, by_hand, user).await?;
             return Ok(holds.then(|| held(by_hand, 0)));
         }
-        (Taking::Away, Some(most)) if !tx.is_approved(directory, HoldReason::Share, user).await? => {
+        (Taking::Away | Taking::Out, Some(most))
+            if !tx.is_approved(directory, HoldReason::Share, user).await? =>
+        {
             return Ok(Some(held(HoldReason::Share, most)));
         }
+        (Taking::Out, _) => return Ok(None),
         (Taking::Away, _) => {}
     }
     if !tx.has_role(user, &ADMINISTRATORS).await? {
@@ -179,7 +185,7 @@ pub async fn asks_of_roles(
     losers: &[UserId],
 ) -> Result<Option<(UserId, Held)>, FlowError> {
     let (directory, reason) = (scope.door().directory, HoldReason::LastAdministrator);
-    let facts = tx.guard_facts(directory).await?;
+    let facts = tx.guard_facts(directory, None).await?;
     tx.stand_in_the_administrators_line().await?;
     if facts.percent.is_none() || tx.others_have_role(&ADMINISTRATORS, None).await? {
         return Ok(None);
@@ -228,7 +234,8 @@ pub async fn held(
 fn told(held: &Held, hold: Option<&Hold>) -> String {
     let why = match held.reason {
         HoldReason::Share => format!(
-            "this directory may take away {} people within an hour (the org has {} active), and this is one more",
+            "this directory may take away or rename {} people within an hour (the org has {} active), and this is \
+             one more",
             held.most, held.active
         ),
         HoldReason::LastAdministrator => "this is the last active person who administers the org".to_owned(),
@@ -324,7 +331,7 @@ mod tests {
     use super::*;
 
     fn facts(percent: Option<u32>, gone: i64, active: i64) -> GuardFacts {
-        GuardFacts { percent, at_least: 10, open_until: None, gone, active, made: 0 }
+        GuardFacts { percent, at_least: 10, open_until: None, gone, renamed: 0, active, made: 0 }
     }
 
     #[test]
@@ -347,6 +354,13 @@ mod tests {
     fn whom_a_directory_made_just_now_adds_nothing_to_its_share() {
         let made = GuardFacts { made: 150, ..facts(Some(20), 10, 190) };
         assert_eq!(beyond(&made, Timestamp::from_secs(1_000)), Some(10));
+    }
+
+    #[test]
+    fn who_is_renamed_is_still_there_and_widens_no_share() {
+        let renamed = |gone| GuardFacts { renamed: gone, ..facts(Some(20), gone, 100) };
+        let now = Timestamp::from_secs(1_000);
+        assert_eq!((beyond(&renamed(19), now), beyond(&renamed(20), now)), (None, Some(20)));
     }
 
     #[test]

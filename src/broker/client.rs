@@ -3,7 +3,7 @@
 
 use crate::{FlowError, Gateway};
 use model::{
-    Refusal, TokenDigest,
+    Refusal, Timestamp, TokenDigest,
     ids::{AppId, OrgId},
 };
 use store::{App, AuthMethod, Call, Client};
@@ -17,6 +17,36 @@ pub enum Proof<'a> {
     Secret(&'a str),
     /// A JWT that it has signed (RFC 7523).
     Assertion(&'a str),
+}
+
+/// What an app proved itself by, for as long as that is good: for what goes on after the proof.
+#[derive(Clone, Copy, Debug)]
+pub enum Standing {
+    /// By nothing: a public client is good for nothing that goes on.
+    None,
+    Secret(TokenDigest),
+    /// One of the keys it had then.
+    Keys(Option<TokenDigest>),
+}
+
+impl Standing {
+    /// Of an app that this very proof has authenticated.
+    pub fn of(app: &App, proof: Proof<'_>) -> Self {
+        match proof {
+            Proof::Nothing => Self::None,
+            Proof::Secret(secret) => Self::Secret(TokenDigest::of(secret)),
+            Proof::Assertion(_) => Self::Keys(app.key_set()),
+        }
+    }
+
+    /// Does the app still prove itself by that?
+    pub fn holds(&self, app: &App, now: Timestamp) -> bool {
+        match self {
+            Self::None => false,
+            Self::Secret(secret) => app.knows(secret, now),
+            Self::Keys(keys) => keys.is_some() && *keys == app.key_set(),
+        }
+    }
 }
 
 fn wrong() -> FlowError {

@@ -3,10 +3,10 @@
 //! cursor from the table. An app sees the orgs it serves, as of a few seconds ago at most. What is not known
 //! to be current is never said to be: without a tail there is no heartbeat and no empty page.
 
-use crate::{FlowError, Gateway};
+use crate::{FlowError, Gateway, client::Standing};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
-    TokenDigest,
+    Refusal, TokenDigest,
     ids::{AppId, OrgId},
 };
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ use std::{
     },
     time::Duration,
 };
-use store::{FEED_ROWS, FeedHead, FeedRow, Serves};
+use store::{App, FEED_ROWS, FeedHead, FeedRow, Serves};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -31,8 +31,8 @@ const RING_ROWS: usize = 8_192;
 const TERMINATE: &str = model::revocation::Action::Terminate.as_str();
 /// How old the tail's last look may be for the feed to be called current.
 const CURRENT_FOR: Duration = Duration::from_millis(1_500);
-/// How long it is remembered which orgs an app serves.
-const SERVED_FOR: Duration = Duration::from_secs(5);
+/// How long it is remembered which orgs an app serves, and by what it proves itself.
+const SERVED_FOR: Duration = Duration::from_secs(2);
 /// Apps remembered; one more, and all are asked anew.
 const SERVED_MAX: usize = 1_024;
 /// A revocation is kept for as long as a token that it could end may live, and this much more.
@@ -98,21 +98,29 @@ impl Cursor {
     }
 }
 
+/// An app that follows, and what it began by: whoever has a secret that was replaced hears no more.
+#[derive(Clone, Copy, Debug)]
+pub struct Follower {
+    pub app: AppId,
+    pub standing: Standing,
+}
+
 /// Which orgs an app is told of.
 #[derive(Debug)]
 pub struct Audience {
+    app: App,
     serves: Serves,
     digest: [u8; 8],
 }
 
 impl Audience {
-    fn of(serves: Serves) -> Self {
+    fn of(app: App, serves: Serves) -> Self {
         let text = match &serves {
             Serves::All => "all".to_owned(),
             Serves::These(orgs) => orgs.iter().map(|org| format!("{org} ")).collect(),
         };
         let digest = TokenDigest::of(&text).bytes().first_chunk::<8>().copied().unwrap_or_default();
-        Self { serves, digest }
+        Self { app, serves, digest }
     }
 
     /// The list is sorted by the store.
@@ -216,8 +224,10 @@ impl Feed {
         if upto.life != head.life || upto.orgs != audience.digest || upto.pos > head.pos {
             return None;
         }
-        let told = |row: &&FeedRow| row.pos > known && row.pos <= upto.pos && audience.hears_of(row.org);
-        let ended = ring.rows.iter().filter(told).filter(|row| row.action == TERMINATE);
+        let [from, to] =
+            [known.min(upto.pos), upto.pos].map(|pos| ring.rows.partition_point(|row| row.pos <= pos));
+        let ended =
+            ring.rows.range(from..to).filter(|row| row.action == TERMINATE && audience.hears_of(row.org));
         Some((upto.pos, ended.map(|row| (row.org, row.seq)).collect()))
     }
 
@@ -256,6 +266,12 @@ pub async fn tail(gw: &Gateway) -> Result<(), FlowError> {
 /// A cursor's place, if it is one.
 pub(crate) struct Place(Cursor);
 
+impl Place {
+    pub(crate) const fn pos(&self) -> i64 {
+        self.0.pos
+    }
+}
+
 pub(crate) fn place(text: &str) -> Option<Place> {
     Cursor::read(text).map(Place)
 }
@@ -278,9 +294,8 @@ pub async fn audience(gw: &Gateway, app: AppId) -> Result<Arc<Audience>, FlowErr
     if let Some((_, audience)) = known {
         return Ok(audience);
     }
-    let serves = gw.db.feed_of(app).await?;
-    let serves = serves.ok_or(model::Refusal::stranger("oauth.invalid_client"))?;
-    let audience = Arc::new(Audience::of(serves));
+    let (known, serves) = gw.db.feed_of(app).await?.ok_or_else(gone)?;
+    let audience = Arc::new(Audience::of(known, serves));
     let mut served = lock(&gw.feed.served);
     if served.len() >= SERVED_MAX {
         served.clear();
@@ -289,10 +304,18 @@ pub async fn audience(gw: &Gateway, app: AppId) -> Result<Arc<Audience>, FlowErr
     Ok(audience)
 }
 
-/// The feed after a cursor, or from the oldest that is kept. Errors: `api.query_malformed` for a cursor that
+fn gone() -> FlowError {
+    Refusal::stranger("oauth.invalid_client").into()
+}
+
+/// The feed after a cursor, or from the oldest that is kept. Errors: `oauth.invalid_client` when the app is gone,
+/// or what the follower proved itself by has ended, a moment ago at most; `api.query_malformed` for a cursor that
 /// is none; `busy` when it cannot be known whether there is more.
-pub async fn read(gw: &Gateway, app: AppId, after: Option<&str>) -> Result<Stretch, FlowError> {
-    let audience = audience(gw, app).await?;
+pub async fn read(gw: &Gateway, follower: &Follower, after: Option<&str>) -> Result<Stretch, FlowError> {
+    let audience = audience(gw, follower.app).await?;
+    if !follower.standing.holds(&audience.app, gw.now()) {
+        return Err(gone());
+    }
     let malformed = || FlowError::invalid("api.query_malformed", "after", "a cursor that this feed gave");
     let asked = after.map(|text| Cursor::read(text).ok_or_else(malformed)).transpose()?;
     let busy = || FlowError::Busy { retry_after_secs: 1 };

@@ -25,7 +25,7 @@ use scim::{
     user::{self, UserDocument, UserDraft},
 };
 use serde_json::Value;
-use store::{Membership, NewUser, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User};
+use store::{GUARDED_SECS, Membership, NewUser, OrgScope, Revoked, ScimClient, TenantRead, TenantTx, User};
 
 /// A person as a directory reads one.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub async fn create(
         user: &user,
         emails: &addresses_of(&document),
         given_back: &provision_names::given_back(&draft),
-        unclaimed: &provision_names::addresses(&draft),
+        unclaimed: &provision_names::claims(&draft),
     };
     if !tx.create_user(&new, room).await? {
         let present = provision_names::taken_by(&mut tx, &draft).await?;
@@ -114,7 +114,7 @@ async fn take_over(
         let detail = if normalised(&present.user_name) == normalised(&draft.user_name) {
             format!("userName is taken by {}; received \"{}\"", present.id, draft.user_name)
         } else {
-            "emails: a seat that a sign-in made has one of the addresses".to_owned()
+            provision_names::CLAIMED.to_owned()
         };
         return Err(refused(Problem::Taken, &detail));
     }
@@ -220,11 +220,21 @@ async fn write(
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
     let present = &change.present;
+    provision_names::unless_claimed(&mut tx, present.id, (&change.before, &change.next)).await?;
     if change.outcome.turned_inactive && present.active {
         tx = unless_held(gw, scope, tx, (present.id, Taking::Away)).await?;
     }
     if provision_names::may_be_another((&change.before, &change.next), change.adopts) {
         tx = unless_held(gw, scope, tx, (present.id, Taking::Over)).await?;
+    }
+    // Who is new is known to nobody yet.
+    let is_known = present.created_at <= tx.now().minus_secs(GUARDED_SECS);
+    let renamed = present.active
+        && is_known
+        && !change.outcome.turned_inactive
+        && provision_names::keeps_out(&mut tx, (&change.before, &change.next)).await?;
+    if renamed {
+        tx = unless_held(gw, scope, tx, (present.id, Taking::Out)).await?;
     }
     let mut user = filled(change.present.clone(), &change.next);
     if change.adopts {
@@ -234,6 +244,9 @@ async fn write(
     (tx, room) = seat_for(gw, scope, tx, (change.present.active, user.active)).await?;
     tx.save_user(&user, room).await.map_err(|error| or_taken(error, "userName", &user.user_name))?;
     tx.set_emails(user.id, &addresses_of(&change.next)).await?;
+    if renamed {
+        tx.note_renamed(user.id).await?;
+    }
     user.version = user.version.saturating_add(1);
     user.modified_at = tx.now();
     let lost = change.adopts && tx.drop_sign_in_gifts(user.id).await?;

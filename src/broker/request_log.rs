@@ -25,6 +25,8 @@ const ENTRY_BYTES: usize = 512;
 #[derive(Default)]
 struct Waiting {
     entries: VecDeque<NewLogged>,
+    /// What a directory's rate limit refused since the last write: one entry, which counts them.
+    throttled: BTreeMap<DirectoryId, NewLogged>,
     bytes: usize,
     /// Not kept, by directory, since the last entry that was.
     lost: BTreeMap<DirectoryId, i64>,
@@ -73,11 +75,12 @@ impl Held {
 
     fn drop_oldest(&mut self, org: OrgId) {
         self.change(org, |waiting| {
-            let Some(gone) = waiting.entries.pop_front() else { return };
+            let throttled = || waiting.throttled.pop_first().map(|(_, entry)| entry);
+            let Some(gone) = waiting.entries.pop_front().or_else(throttled) else { return };
             waiting.bytes = waiting.bytes.saturating_sub(weight(&gone));
             let lost = waiting.lost.entry(gone.directory).or_default();
-            *lost = lost.saturating_add(gone.lost_before).saturating_add(1);
-            REQUESTS_LOGGED.add(["lost"], 1);
+            *lost = lost.saturating_add(gone.lost_before).saturating_add(gone.times);
+            REQUESTS_LOGGED.add(["lost"], u64::try_from(gone.times).unwrap_or(1));
         });
     }
 
@@ -108,6 +111,23 @@ impl RequestLog {
         held.bound(org);
     }
 
+    /// A request that the directory's rate limit refused. Whoever is refused a thousand times a second costs
+    /// one row of the log: the first since the last write becomes an entry, the others are counted on it.
+    pub fn add_throttled(&self, org: OrgId, directory: DirectoryId, entry: impl FnOnce() -> NewLogged) {
+        let mut held = self.held();
+        let waiting = held.orgs.get_mut(&org);
+        if let Some(first) = waiting.and_then(|waiting| waiting.throttled.get_mut(&directory)) {
+            first.times = first.times.saturating_add(1);
+            return;
+        }
+        held.change(org, |waiting| {
+            let entry = entry();
+            waiting.bytes = waiting.bytes.saturating_add(weight(&entry));
+            waiting.throttled.insert(directory, entry);
+        });
+        held.bound(org);
+    }
+
     /// Takes everything out, by org; each directory's first entry says what was lost before it.
     pub fn take(&self) -> Vec<(OrgId, Vec<NewLogged>)> {
         let mut held = self.held();
@@ -115,6 +135,10 @@ impl RequestLog {
         let mut taken = Vec::new();
         for (org, mut waiting) in all.orgs {
             let mut entries = Vec::from(waiting.entries);
+            if !waiting.throttled.is_empty() {
+                entries.extend(waiting.throttled.into_values());
+                entries.sort_by_key(|entry| entry.id);
+            }
             for entry in &mut entries {
                 let lost = waiting.lost.remove(&entry.directory).unwrap_or(0);
                 entry.lost_before = entry.lost_before.saturating_add(lost);
@@ -202,6 +226,7 @@ mod tests {
             dry_run: false,
             held: false,
             lost_before: 0,
+            times: 1,
             users: Vec::new(),
             head: RequestHead::default(),
             bodies: RequestBodies {
@@ -262,5 +287,36 @@ mod tests {
         assert!(log.take().is_empty());
         log.add(org(1), entry(1, 6, 0));
         assert_eq!(log.take()[0].1[0].lost_before, 1);
+    }
+
+    #[test]
+    fn what_a_rate_limit_refused_is_one_entry_that_counts_and_is_made_once() {
+        let log = RequestLog::default();
+        let directory = |n| DirectoryId::from_uuid(Uuid::from_u128(n));
+        log.add(org(1), entry(1, 9, 0));
+        for n in 0..1_000 {
+            log.add_throttled(org(1), directory(1), || entry(1, if n == 0 { 5 } else { unreachable!() }, 0));
+        }
+        log.add_throttled(org(1), directory(2), || entry(2, 7, 0));
+        let (_, taken) = log.take().remove(0);
+        let told: Vec<_> = taken.iter().map(|entry| entry.times).collect();
+        assert_eq!((ids(&taken), told), (vec![5, 7, 9], vec![1_000, 1, 1]));
+        // After each write the next one, and what is lost of it is told as so many.
+        (0..3).for_each(|_| log.add_throttled(org(1), directory(1), || entry(1, 10, 0)));
+        log.held().drop_oldest(org(1));
+        log.held().drop_oldest(org(1));
+        log.add(org(1), entry(1, 11, 0));
+        assert_eq!(log.take()[0].1[0].lost_before, 3);
+    }
+
+    /// Nothing but such entries: they are bounded like the others, and the bound ends.
+    #[test]
+    fn an_org_of_throttled_directories_alone_is_bounded() {
+        let log = RequestLog::default();
+        for n in 0..200 {
+            let big = || entry(n, n, 30_000);
+            log.add_throttled(org(1), DirectoryId::from_uuid(Uuid::from_u128(n)), big);
+        }
+        assert!(log.held().bytes <= ORG_BYTES_MAX);
     }
 }

@@ -100,7 +100,7 @@ fn home(data: &Path, guise: Guise, progress: fn(&str)) -> Result<PathBuf, Embedd
     if guise.reaches(data) {
         return Ok(data.into());
     }
-    let elsewhere = folder(&Path::new("/var/lib").join(format!("vestibule-{}", short(data))))?;
+    let elsewhere = folder(&elsewhere(data))?;
     mode(&elsewhere)?;
     progress(&format!(
         "Postgres runs as another user, who cannot reach {}: its cluster is in {}",
@@ -108,6 +108,16 @@ fn home(data: &Path, guise: Guise, progress: fn(&str)) -> Result<PathBuf, Embedd
         elsewhere.display()
     ));
     Ok(elsewhere)
+}
+
+/// Where else the cluster of a data folder may lie.
+fn elsewhere(data: &Path) -> PathBuf {
+    Path::new("/var/lib").join(format!("vestibule-{}", short(data)))
+}
+
+pub(super) fn has_cluster(data: &Path) -> bool {
+    let made = |home: &Path| home.join("postgres").join("PG_VERSION").exists();
+    made(data) || made(&elsewhere(data))
 }
 
 /// Made beside its place and then renamed: what a kill leaves half done is thrown away next time.

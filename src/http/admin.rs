@@ -20,6 +20,7 @@ use actix_web::{
 };
 use broker::{
     FlowError, Gateway,
+    feed::Follower,
     idempotent::{self, Answer, Key},
 };
 use model::{
@@ -34,7 +35,7 @@ use std::{
     future::{Ready, ready},
     sync::Arc,
 };
-use store::{Administrator, App, Call, Door, Operator, OrgRef, OrgScope};
+use store::{Administrator, Call, Door, Operator, OrgRef, OrgScope};
 
 /// The most that a body may have, `limits.body_bytes_max`.
 #[derive(Clone, Copy, Debug)]
@@ -129,12 +130,12 @@ impl Ask {
         Ok(by)
     }
 
-    /// The app that asks.
-    pub async fn client(&self) -> Result<App, Problem> {
-        let client = confidential(&self.req, &self.gw).await.map_err(|e| self.refuse(e))?;
+    /// The app that asks, and by what it does.
+    pub async fn client(&self) -> Result<Follower, Problem> {
+        let (client, standing) = confidential(&self.req, &self.gw).await.map_err(|e| self.refuse(e))?;
         self.known_query()?;
         self.read_body().await;
-        Ok(client.app)
+        Ok(Follower { app: client.app.id, standing })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, http::header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use broker::{
     FlowError, Gateway,
-    client::{self, Proof},
+    client::{self, Proof, Standing},
 };
 use model::{
     Refusal,
@@ -25,6 +25,16 @@ pub(super) enum By {
     Nothing,
     Secret(String),
     Assertion(String),
+}
+
+impl By {
+    fn proof(&self) -> Proof<'_> {
+        match self {
+            Self::Nothing => Proof::Nothing,
+            Self::Secret(secret) => Proof::Secret(secret),
+            Self::Assertion(jwt) => Proof::Assertion(jwt),
+        }
+    }
 }
 
 pub(super) fn wrong() -> FlowError {
@@ -93,12 +103,7 @@ async fn proven(
     org: Option<OrgId>,
 ) -> Result<Client, FlowError> {
     let id: AppId = shown.id.parse().map_err(|_| wrong())?;
-    let proof = match &shown.by {
-        By::Nothing => Proof::Nothing,
-        By::Secret(secret) => Proof::Secret(secret),
-        By::Assertion(jwt) => Proof::Assertion(jwt),
-    };
-    client::authenticate(gw, id, proof, org, &facts(req).call).await
+    client::authenticate(gw, id, shown.by.proof(), org, &facts(req).call).await
 }
 
 /// The app, authenticated as it is registered. `org` is the one that its request names.
@@ -118,10 +123,12 @@ pub(super) fn not_public(client: Client) -> Result<Client, FlowError> {
 
 /// An app that proves itself in the header: by its secret (Basic), or by an assertion (Bearer), because a GET has
 /// no form to put one in. Errors: `oauth.invalid_client`, `oauth.assertion_…`.
-pub(super) async fn confidential(req: &HttpRequest, gw: &Gateway) -> Result<Client, FlowError> {
+pub(super) async fn confidential(req: &HttpRequest, gw: &Gateway) -> Result<(Client, Standing), FlowError> {
     let shown = match bearer(req) {
         Some(jwt) => asserted(jwt, None)?,
         None => shown(req, &Form::new())?,
     };
-    not_public(proven(req, gw, &shown, None).await?)
+    let client = not_public(proven(req, gw, &shown, None).await?)?;
+    let standing = Standing::of(&client.app, shown.by.proof());
+    Ok((client, standing))
 }

@@ -11,7 +11,7 @@ use super::{
 use actix_web::{HttpResponse, web::Bytes};
 use broker::{
     FlowError, Gateway,
-    feed::{self, Stretch},
+    feed::{self, Follower, Stretch},
     feed_acks::{self, Ack},
 };
 use model::ids::AppId;
@@ -103,7 +103,7 @@ impl Answer for Followed {
 }
 
 async fn revocations(ask: Ask) -> Reply<Followed> {
-    let app = ask.client().await?.id;
+    let follower = ask.client().await?;
     let after = ask.query("after").or_else(|| ask.header("last-event-id").map(str::to_owned));
     let after = after.filter(|text| !text.is_empty());
     let wait_secs = match ask.query("wait_secs").map(|text| text.parse::<u64>()) {
@@ -112,24 +112,25 @@ async fn revocations(ask: Ask) -> Reply<Followed> {
         Some(Ok(_) | Err(_)) => return Err(ask.wrong("wait_secs", "from 0 to 30")),
     };
     let gw = ask.gateway();
-    let place = Place::take(app).ok_or_else(|| ask.refuse(FlowError::Busy { retry_after_secs: 5 }))?;
+    let place =
+        Place::take(follower.app).ok_or_else(|| ask.refuse(FlowError::Busy { retry_after_secs: 5 }))?;
     if !ask.header("accept").is_some_and(|kinds| kinds.contains("text/event-stream")) {
         let until = Instant::now() + Duration::from_secs(wait_secs);
         let waits = async move {
             let _place = place;
-            waited(&gw, app, after, until).await
+            waited(&gw, &follower, after, until).await
         };
         let stretch = ask.told(waits).await?;
         return Ok(Told::assertion(HttpResponse::Ok().insert_header(NOT_KEPT).json(&stretch)));
     }
     let (reader, from) = (gw.clone(), after.clone());
     // What is wrong with the cursor is said before the stream begins.
-    let first = ask.told(async move { feed::read(&reader, app, from.as_deref()).await }).await?;
+    let first = ask.told(async move { feed::read(&reader, &follower, from.as_deref()).await }).await?;
     let (writer, body) = streamed();
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {
-            _ = stream(gw, app, first, writer) => {}
+            _ = stream(gw, follower, first, writer) => {}
             () = tokio::time::sleep(STREAM_MAX) => {}
         }
     });
@@ -140,7 +141,7 @@ async fn revocations(ask: Ask) -> Reply<Followed> {
 }
 
 async fn acknowledge(ask: Ask) -> Reply<()> {
-    let app = ask.client().await?.id;
+    let app = ask.client().await?.app;
     let (ack, gw) = (ask.json::<Ack>()?, ask.gateway());
     ask.told(async move { feed_acks::note(&gw, app, ack).await }).await?;
     Ok(Told::assertion(HttpResponse::NoContent().insert_header(NOT_KEPT).finish()))
@@ -149,13 +150,13 @@ async fn acknowledge(ask: Ask) -> Reply<()> {
 /// The first stretch that says something, or what there is at the end of the wait.
 async fn waited(
     gw: &Gateway,
-    app: AppId,
+    follower: &Follower,
     mut after: Option<String>,
     until: Instant,
 ) -> Result<Stretch, FlowError> {
     let (mut moves, begins) = (gw.feed.moves(), after.is_none());
     loop {
-        let stretch = feed::read(gw, app, after.as_deref()).await?;
+        let stretch = feed::read(gw, follower, after.as_deref()).await?;
         let says = begins || stretch.gap || stretch.more || !stretch.data.is_empty();
         if says || gw.feed.is_closed() || Instant::now() >= until {
             return Ok(stretch);
@@ -168,8 +169,8 @@ async fn waited(
     }
 }
 
-/// Writes until its reader is gone, the app is, or the process stops.
-async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) -> Option<()> {
+/// Writes until its reader is gone, the app is, or what it proved itself by, or the process stops.
+async fn stream(gw: Arc<Gateway>, follower: Follower, first: Stretch, writer: Writer) -> Option<()> {
     let mut moves = gw.feed.moves();
     let mut beats = interval(HEARTBEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -203,7 +204,7 @@ async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) ->
             return None;
         }
         stretch = loop {
-            match feed::read(&gw, app, Some(&cursor)).await {
+            match feed::read(&gw, &follower, Some(&cursor)).await {
                 Ok(next) => break next,
                 // The tail is behind: the reader hears no heartbeat, and knows.
                 Err(FlowError::Busy { .. }) => {
@@ -211,7 +212,7 @@ async fn stream(gw: Arc<Gateway>, app: AppId, first: Stretch, writer: Writer) ->
                     tokio::time::sleep(HEARTBEAT).await;
                 }
                 Err(error) => {
-                    tracing::info!(%app, %error, "a follower of the feed is let go");
+                    tracing::info!(app = %follower.app, %error, "a follower of the feed is let go");
                     return None;
                 }
             }

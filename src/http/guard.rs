@@ -60,7 +60,9 @@ pub async fn limited<D: Door>(
 
 /// Before any look-up: a credential that was proven and told to wait waits still. Errors: `rate_limited`.
 pub fn waited(req: &HttpRequest, gw: &Gateway, digest: &TokenDigest) -> Result<(), FlowError> {
-    gw.live.as_ref().and_then(|live| live.waits(digest)).map_or(Ok(()), |quota| told(req, quota))
+    let Some(waiter) = gw.live.as_ref().and_then(|live| live.waits(digest)) else { return Ok(()) };
+    super::witness::waits(req, &waiter);
+    told(req, waiter.quota)
 }
 
 fn told(req: &HttpRequest, quota: Quota) -> Result<(), FlowError> {

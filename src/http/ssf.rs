@@ -144,7 +144,7 @@ fn asked_id(req: &HttpRequest) -> Result<Option<String>, FlowError> {
 }
 
 async fn app(req: &HttpRequest, gw: &Data<Gateway>) -> Result<AppId, FlowError> {
-    Ok(confidential(req, gw).await?.app.id)
+    Ok(confidential(req, gw).await?.0.app.id)
 }
 
 async fn create(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse {

@@ -24,7 +24,9 @@ use std::{
     task::{Context, Poll},
     time::Instant,
 };
-use store::{BulkSeen, Call, KeptBody, NewLogged, OrgScope, RequestBodies, RequestHead, ScimClient};
+use store::{
+    BulkSeen, Call, KeptBody, NewLogged, OrgScope, RequestBodies, RequestHead, ScimClient, live::Waiter,
+};
 
 /// Of each body.
 const BODY_KEPT_BYTES: usize = 16 * 1_024;
@@ -60,6 +62,13 @@ struct Badge(Rc<Cell<Option<Proven>>>);
 pub(super) fn proven(req: &HttpRequest, scope: &OrgScope<ScimClient>) {
     if let Some(badge) = req.extensions().get::<Badge>() {
         badge.0.set(Some(Proven::by(scope)));
+    }
+}
+
+/// Says that a directory's credential was shown which was proven before, and waits.
+pub(super) fn waits(req: &HttpRequest, waiter: &Waiter) {
+    if let (Some(badge), Some(directory)) = (req.extensions().get::<Badge>(), waiter.directory) {
+        badge.0.set(Some(Proven { org: waiter.org, directory, key: waiter.key }));
     }
 }
 
@@ -177,7 +186,12 @@ impl Seen {
             body,
         };
         if let Some(proven) = self.badge.0.get() {
-            self.gw.requests.add(proven.org, self.entry(proven, Some(&answered)));
+            let entry = || self.entry(proven, Some(&answered));
+            if answered.refusal.as_ref().is_some_and(|refusal| refusal.code == Problem::Throttled.code()) {
+                self.gw.requests.add_throttled(proven.org, proven.directory, entry);
+            } else {
+                self.gw.requests.add(proven.org, entry());
+            }
             return;
         }
         // Where nobody asks for a credential, as at discovery, it is looked up when all is answered.
@@ -232,6 +246,7 @@ impl Seen {
             dry_run: self.dry_run,
             held,
             lost_before: 0,
+            times: 1,
             users: named(&naming),
             head: RequestHead {
                 path: redact::line(&self.path, PATH_KEPT_BYTES),

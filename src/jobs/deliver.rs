@@ -2,7 +2,10 @@
 //! again later and later; after the last the delivery is dead, and can be seen and replayed. No order
 //! is kept: each message goes by itself, so that one that fails holds up no other.
 
-use super::couriers::{Attempt, BATCH, CLAIM_SECS, CONNECTIONS, Couriers, each};
+use super::{
+    couriers::{Attempt, BATCH, CLAIM_SECS, CONNECTIONS, Couriers, each},
+    entered_due,
+};
 use audit::webhook::WebhookSecret;
 use broker::{FlowError, Gateway, OutboundRequest, counted::DELIVERIES};
 use model::ids::OrgId;
@@ -32,10 +35,11 @@ pub async fn org_batch(gw: &Gateway, org: OrgId) -> Result<(), FlowError> {
 }
 
 async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result<(), FlowError> {
-    let (scope, claimed) = {
+    let claimed = {
         let _held = connections.acquire().await;
         claim(gw, org).await?
     };
+    let Some((scope, claimed)) = claimed else { return Ok(()) };
     each(claimed, |(due, target), sockets| {
         let (gw, scope, connections) = (gw.clone(), scope.clone(), connections.clone());
         async move {
@@ -63,9 +67,10 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
 
 type Claimed = Vec<(DueDelivery, Option<WebhookTarget>)>;
 
-async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), FlowError> {
+async fn claim(gw: &Gateway, org: OrgId) -> Result<Option<(OrgScope<Job>, Claimed)>, FlowError> {
     let call = gw.own_call();
-    let scope = gw.db.job("deliver", org, &call).await?;
+    let due = ("deliver", "delivery");
+    let Some(scope) = entered_due(gw, due, org, &call).await? else { return Ok(None) };
     let mut tx = gw.db.write(&scope, "deliver.claim").await?;
     let batch = tx.claim_deliveries(call.at.plus_secs(CLAIM_SECS), BATCH).await?;
     let mut targets = BTreeMap::new();
@@ -79,7 +84,7 @@ async fn claim(gw: &Gateway, org: OrgId) -> Result<(OrgScope<Job>, Claimed), Flo
         let target = targets.get(&due.delivery.webhook_id).cloned().flatten();
         (due, target)
     };
-    Ok((scope, batch.into_iter().map(with_target).collect()))
+    Ok(Some((scope, batch.into_iter().map(with_target).collect())))
 }
 
 async fn attempt(gw: &Gateway, id: &str, message: String, target: &WebhookTarget) -> Attempt {

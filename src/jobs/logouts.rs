@@ -5,7 +5,7 @@
 use super::{
     ORGS_A_ROUND,
     couriers::{Attempt, BATCH, CLAIM_SECS, Couriers, each},
-    entered,
+    entered_due,
 };
 use broker::{FlowError, Gateway, OutboundRequest, counted::LOGOUTS};
 use model::{
@@ -32,7 +32,7 @@ pub(super) fn couriers() -> Couriers {
 pub(super) async fn spell_out(gw: Gateway) -> Result<(), FlowError> {
     let call = gw.own_call();
     for org in gw.db.orgs_with_due("logouts", call.at, ORGS_A_ROUND).await? {
-        let Some(scope) = entered(&gw, "logouts", org, &call).await? else { continue };
+        let Some(scope) = entered_due(&gw, ("logouts", "logouts"), org, &call).await? else { continue };
         for _ in 0..BITES_A_ROUND {
             let mut tx = gw.db.write(&scope, "logouts.spell_out").await?;
             let Some(seq) = tx.take_unspelled().await? else { break };
@@ -53,7 +53,7 @@ pub(super) async fn spell_out(gw: Gateway) -> Result<(), FlowError> {
 
 async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result<(), FlowError> {
     let call = gw.own_call();
-    let scope = gw.db.job("logouts", org, &call).await?;
+    let Some(scope) = entered_due(gw, ("logouts", "logout"), org, &call).await? else { return Ok(()) };
     let claimed = {
         let _held = connections.acquire().await;
         let mut tx = gw.db.write(&scope, "logouts.claim").await?;

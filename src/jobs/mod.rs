@@ -61,12 +61,16 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(every(STEADILY, "guard", gw.clone(), stop.clone(), move |gw| guard::round(gw, fresh.clone())));
     jobs.spawn(every(SELDOM, "refusals", gw.clone(), stop.clone(), refusals::round));
     jobs.spawn(every(SELDOM, "acks", gw.clone(), stop.clone(), acks::round));
-    jobs.spawn(every(SELDOM, "requests", gw.clone(), stop.clone(), requests::round));
+    let kept = keep.clone();
+    jobs.spawn(every(SELDOM, "requests", gw.clone(), stop.clone(), move |gw| {
+        requests::round(gw, kept.clone())
+    }));
     jobs.spawn(every(MINUTELY, "uses", gw.clone(), stop.clone(), uses::round));
-    jobs.spawn(every(SELDOM, "sweep", gw.clone(), stop, move |gw| sweep::round(gw, keep.clone())));
+    let kept = keep.clone();
+    jobs.spawn(every(SELDOM, "sweep", gw.clone(), stop, move |gw| sweep::round(gw, kept.clone())));
     jobs.join_all().await;
     // What was asked since the last round: nobody asks any more.
-    if let Err(error) = requests::round(gw).await {
+    if let Err(error) = requests::round(gw, keep).await {
         tracing::warn!(%error, "the last requests of directories are not in their logs");
     }
 }
@@ -107,6 +111,21 @@ async fn entered(
         Err(GateError::Unknown | GateError::Closed(_)) => Ok(None),
         Err(GateError::Store(error)) => Err(error.into()),
     }
+}
+
+/// The same for what stands on the jobs' list. What a purged org has there is nobody's any more, and goes: it would
+/// be read again in each round, and stand in the way of others.
+async fn entered_due(
+    gw: &Gateway,
+    (name, kind): (&'static str, &'static str),
+    org: OrgId,
+    call: &Call,
+) -> Result<Option<OrgScope<Job>>, FlowError> {
+    let scope = entered(gw, name, org, call).await?;
+    if scope.is_none() {
+        gw.db.let_go(kind, org).await?;
+    }
+    Ok(scope)
 }
 
 fn note(gw: &Gateway, name: &'static str, done: Result<(), FlowError>) {

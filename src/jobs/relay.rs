@@ -1,7 +1,7 @@
 //! Brings to Redis every revocation that its own process did not, and all of an org's when Redis has lost
 //! what it held. The watermarks only grow, so bringing one twice is harmless.
 
-use super::{ORGS_A_ROUND, entered};
+use super::{ORGS_A_ROUND, entered_due};
 use broker::{FlowError, Gateway};
 use model::revocation::Scope;
 use store::{Job, OrgScope, live::Live};
@@ -15,7 +15,7 @@ pub(super) async fn round(gw: Gateway) -> Result<(), FlowError> {
     // Younger ones are still in the hands of the process that wrote them.
     let due = call.at.minus_secs(1);
     for org in gw.db.orgs_with_due("revocation", due, ORGS_A_ROUND).await? {
-        let Some(scope) = entered(&gw, "relay", org, &call).await? else { continue };
+        let Some(scope) = entered_due(&gw, ("relay", "revocation"), org, &call).await? else { continue };
         let mut tx = gw.db.read(&scope, "relay.read").await?;
         let waiting = tx.waiting_for_redis(due, ROWS).await?;
         let seqs: Option<Vec<i64>> = waiting.iter().map(|(_, seq)| *seq).collect();

@@ -2,7 +2,10 @@
 //! app acknowledges it or has been tried for half a day; then the stream is paused, and what comes after
 //! waits. A stream of a paused receiver is told that alone.
 
-use super::couriers::{Attempt, BATCH, CLAIM_SECS, Couriers, each};
+use super::{
+    couriers::{Attempt, BATCH, CLAIM_SECS, Couriers, each},
+    entered_due,
+};
 use broker::{
     FlowError, Gateway, OutboundRequest,
     counted::STREAM_EVENTS,
@@ -35,7 +38,10 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
     let scope = if org.uuid().is_nil() {
         gw.db.shelf("streams", &call)
     } else {
-        gw.db.job("streams", org, &call).await?
+        match entered_due(gw, ("streams", "stream"), org, &call).await? {
+            Some(scope) => scope,
+            None => return Ok(()),
+        }
     };
     let key = gw.set_key().await?;
     let (claimed, streams) = {

@@ -2,10 +2,10 @@
 //! there was nothing. Small bites in transactions of their own, so that no sign-in waits for one; an
 //! org with more than a turn's worth comes again in the next round, after the others.
 
-use super::{ORGS_A_ROUND, entered};
+use super::{ORGS_A_ROUND, entered_due};
 use broker::{FlowError, Gateway};
 use model::{Timestamp, ids::OrgId};
-use store::{BITE, Call, Job, OrgScope, SWEPT, Shelf};
+use store::{BITE, Call, Job, LogBounds, OrgScope, SWEPT, Shelf};
 
 /// How long things are kept after their end, and how often an org has its turn; in seconds.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Retention {
     pub dead_deliveries_secs: i64,
     pub refusals_secs: i64,
     pub scim_requests_secs: i64,
+    /// Beyond these it goes before its time.
+    pub scim_requests: LogBounds,
 }
 
 /// An org in which nothing was found comes again after this long: 100,000 quiet orgs are 28 turns a second.
@@ -48,7 +50,7 @@ pub async fn turn(gw: &Gateway, keep: &Retention, org: OrgId, call: &Call) -> Re
     let scope = if org.uuid().is_nil() {
         gw.db.shelf("sweep", call)
     } else {
-        match entered(gw, "sweep", org, call).await? {
+        match entered_due(gw, ("sweep", "sweep"), org, call).await? {
             Some(scope) => scope,
             None => return Ok(0),
         }
@@ -63,6 +65,11 @@ pub async fn turn(gw: &Gateway, keep: &Retention, org: OrgId, call: &Call) -> Re
         let rows = clear(gw, &scope, shelf, ended(shelf, keep, call.at)).await?;
         gone += rows;
         unfinished |= rows == BITE * i64::try_from(BITES_MAX).unwrap_or(1);
+    }
+    if !org.uuid().is_nil() {
+        let (rows, is_done) = shed(gw, &scope, &keep.scim_requests).await?;
+        gone += rows;
+        unfinished |= !is_done;
     }
     if gone > 0 {
         let next = if unfinished { call.at } else { call.at.plus_secs(keep.sweep_every_secs) };
@@ -94,6 +101,22 @@ async fn clear(
         }
     }
     Ok(gone)
+}
+
+/// What a directory's log has too much of goes, the oldest first; answers how many rows, and whether that is all.
+async fn shed(gw: &Gateway, scope: &OrgScope<Job>, bounds: &LogBounds) -> Result<(i64, bool), FlowError> {
+    let mut gone = 0;
+    for _ in 0..BITES_MAX {
+        let mut tx = gw.db.write(scope, "sweep.shed").await?;
+        let rows = tx.shed_requests(bounds).await?;
+        tx.commit_housekeeping().await?;
+        SWEPT.add(["scim_requests_over"], u64::try_from(rows).unwrap_or(0));
+        gone += rows;
+        if rows == 0 {
+            return Ok((gone, true));
+        }
+    }
+    Ok((gone, false))
 }
 
 /// What ended at or before this instant goes.

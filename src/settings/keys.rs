@@ -54,6 +54,8 @@ pub const KEYS: &[(&str, Shape)] = &[
     ("retention.dead_deliveries_secs", Shape::Number(0, 31_536_000)),
     ("retention.refusals_secs", Shape::Number(0, 31_536_000)),
     ("retention.scim_requests_secs", Shape::Number(3_600, 31_536_000)),
+    ("retention.scim_requests_rows_max", Shape::Number(1_000, 1_000_000_000)),
+    ("retention.scim_requests_bytes_max", Shape::Number(1_048_576, 1_099_511_627_776)),
     ("egress.allow_loopback", Shape::Flag),
     ("egress.name_servers", Shape::Text),
     ("log.format", Shape::OneOf(&["json", "text"])),

@@ -82,6 +82,11 @@ impl App {
         let old = self.old_secret.as_ref().filter(|(_, until)| now < *until).map(|(digest, _)| digest);
         self.secret.as_ref() == Some(secret) || old == Some(secret)
     }
+    /// Its keys, as they are now.
+    pub fn key_set(&self) -> Option<TokenDigest> {
+        let shown = serde_json::to_string(&self.keys.as_ref()?.jwks()).ok()?;
+        Some(TokenDigest::of(&shown))
+    }
 }
 
 /// Which orgs an app serves.

@@ -54,6 +54,16 @@ impl TenantRead {
         Ok(row.map(domain))
     }
 
+    /// Has this org proven that one of these domains is its own?
+    pub async fn owns_one_of(&mut self, names: &[String]) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM domains WHERE name = ANY ($1) AND state = 'verified')",
+        )
+        .bind(names)
+        .fetch_one(self.sql())
+        .await?)
+    }
+
     /// Has this org proven that the domain is its own?
     pub async fn owns_domain(&mut self, name: &str) -> Result<bool> {
         Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM domains WHERE name = $1 AND state = 'verified')")

@@ -2,7 +2,7 @@
 //! across orgs for somebody outside; who may see which rows is the story's to say (`broker::feed`).
 //! A revocation writes its row itself (`revocations`); here it gets its position, is read, and forgotten.
 
-use crate::{Db, Result, Serves};
+use crate::{App, Db, Result, Serves};
 use model::{
     Timestamp,
     ids::{AppId, OrgId},
@@ -124,11 +124,10 @@ impl Db {
         Ok(i64::try_from(gone).unwrap_or(FEED_ROWS))
     }
 
-    /// Which orgs' rows an app may see; none of it when the app is gone.
-    pub async fn feed_of(&self, app: AppId) -> Result<Option<Serves>> {
-        match self.app(app).await? {
-            Some(app) => Ok(Some(self.serves_of(&app).await?)),
-            None => Ok(None),
-        }
+    /// The app, and which orgs' rows it may see; none of it when the app is gone.
+    pub async fn feed_of(&self, app: AppId) -> Result<Option<(App, Serves)>> {
+        let Some(app) = self.app(app).await? else { return Ok(None) };
+        let serves = self.serves_of(&app).await?;
+        Ok(Some((app, serves)))
     }
 }

@@ -19,8 +19,10 @@ pub struct GuardFacts {
     pub at_least: u32,
     /// An administrator let the directory take away whomever it likes until then.
     pub open_until: Option<Timestamp>,
-    /// People the directory took away within the last hour.
+    /// People the directory took away within the last hour, or renamed.
     pub gone: i64,
+    /// Of those, whom it renamed and who are still there.
+    pub renamed: i64,
     /// Active people of the org.
     pub active: i64,
     /// Of those, whom this very directory made within the last hour: they are no part of its share.
@@ -30,7 +32,7 @@ pub struct GuardFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
-    /// More people than the directory's share of the org, within an hour.
+    /// More people than the directory's share of the org, taken away or renamed within an hour.
     Share,
     /// Nobody would be left who administers the org.
     LastAdministrator,
@@ -136,7 +138,33 @@ pub struct HeldPerson {
     pub last_at: Timestamp,
 }
 
-const HOUR_SECS: i64 = 3_600;
+/// The guard looks back so far. Whom a directory made since then it may rename: nobody knows them yet.
+pub const GUARDED_SECS: i64 = 3_600;
+
+#[derive(sqlx::FromRow)]
+struct StoredFacts {
+    guard_percent: Option<i32>,
+    guard_at_least: i32,
+    guard_open_until: Option<OffsetDateTime>,
+    gone: i64,
+    renamed: i64,
+    active: i64,
+    made: i64,
+}
+
+impl From<StoredFacts> for GuardFacts {
+    fn from(row: StoredFacts) -> Self {
+        Self {
+            percent: row.guard_percent.and_then(|percent| u32::try_from(percent).ok()),
+            at_least: u32::try_from(row.guard_at_least).unwrap_or(0),
+            open_until: row.guard_open_until.map(Timestamp::from),
+            gone: row.gone,
+            renamed: row.renamed,
+            active: row.active,
+            made: row.made,
+        }
+    }
+}
 
 impl TenantRead {
     /// The directory's holds, or all of the org, newest first.
@@ -213,45 +241,41 @@ impl TenantTx {
         .await?)
     }
 
-    /// Counts, one request of the directory after another.
-    pub async fn guard_facts(&mut self, directory: DirectoryId) -> Result<GuardFacts> {
+    /// Counts, one request of the directory after another. Whom it is about counts not among those before.
+    pub async fn guard_facts(&mut self, directory: DirectoryId, about: Option<UserId>) -> Result<GuardFacts> {
         self.stand_in_line(directory).await?;
-        let since = OffsetDateTime::from(self.now().minus_secs(HOUR_SECS));
-        let (percent, at_least, open_until, gone, active, made): (
-            Option<i32>,
-            i32,
-            Option<OffsetDateTime>,
-            i64,
-            i64,
-            i64,
-        ) = sqlx::query_as(
+        let since = OffsetDateTime::from(self.now().minus_secs(GUARDED_SECS));
+        let stored: StoredFacts = sqlx::query_as(
             // A guard that is off counts nothing, and whom the directory made only matters near the bound.
-            "SELECT guard_percent, guard_at_least, guard_open_until, gone,
-                    (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts),
-                    CASE WHEN gone >= guard_at_least
+            "SELECT d.guard_percent, d.guard_at_least, d.guard_open_until, c.gone, c.renamed,
+                    (SELECT COALESCE(sum(active), 0)::bigint FROM seat_counts) AS active,
+                    CASE WHEN c.gone >= d.guard_at_least
                          THEN (SELECT count(*) FROM users u
                                 WHERE u.dir_id = $1 AND u.created_at > $2 AND u.active)
-                         ELSE 0 END
-               FROM (SELECT guard_percent, guard_at_least, guard_open_until,
-                            CASE WHEN guard_percent IS NULL THEN 0
-                                 ELSE (SELECT count(DISTINCT user_id) FROM deprovisionings p
-                                        WHERE p.dir_id = d.dir_id AND p.received_at > $2) END AS gone
-                       FROM directories d
-                      WHERE dir_id = $1
-                     OFFSET 0) guarded",
+                         ELSE 0 END AS made
+               FROM directories d
+              CROSS JOIN LATERAL (SELECT count(*) AS gone, count(*) FILTER (WHERE NOT is_away) AS renamed
+                                    FROM (SELECT user_id, bool_or(is_away) AS is_away
+                                            FROM (SELECT p.user_id, true AS is_away
+                                                    FROM deprovisionings p
+                                                   WHERE p.dir_id = d.dir_id AND p.received_at > $2
+                                                   UNION ALL
+                                                  SELECT u.user_id, false
+                                                    FROM users u
+                                                   WHERE u.dir_id = d.dir_id AND u.renamed_at > $2
+                                                     AND u.created_at <= $2) done
+                                           WHERE user_id <> $3
+                                           GROUP BY user_id) people
+                                   WHERE d.guard_percent IS NOT NULL
+                                  OFFSET 0) c
+              WHERE d.dir_id = $1",
         )
         .bind(directory.uuid())
         .bind(since)
+        .bind(about.map_or(Uuid::nil(), |user| user.uuid()))
         .fetch_one(self.sql())
         .await?;
-        Ok(GuardFacts {
-            percent: percent.and_then(|percent| u32::try_from(percent).ok()),
-            at_least: u32::try_from(at_least).unwrap_or(0),
-            open_until: open_until.map(Timestamp::from),
-            gone,
-            active,
-            made,
-        })
+        Ok(stored.into())
     }
 
     /// The hold that stands in the directory's way now: one that was refused for this person and is not over,

@@ -38,6 +38,7 @@ mod recover;
 mod refresh_families;
 mod refusals;
 mod request_log;
+mod request_log_write;
 mod revocations;
 mod scim_query;
 mod scim_secrets;
@@ -67,7 +68,7 @@ pub use domains::{Domain, DomainState};
 pub use feed::{FEED_ROWS, FeedHead, FeedRow};
 pub use gate::{Client, GateError, OrgRef};
 pub use groups::{Group, ListedGroup, MemberEdit};
-pub use holds::{GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
+pub use holds::{GUARDED_SECS, GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;
 pub use keys::{KeyEnd, LastKey, PlatformKey};
 pub use logouts::{AppTold, DueLogout, ToldByBackchannel, ToldByFeed, ToldByStream};
@@ -88,6 +89,7 @@ pub use request_log::{
     BulkSeen, FailureSeen, KeptBody, LoggedFilter, LoggedRequest, LoggedRequestWhole, NewLogged,
     RequestBodies, RequestHead,
 };
+pub use request_log_write::LogBounds;
 pub use revocations::{AsOf, Revoked};
 pub use scim_query::{Either, Found, Position, Search, Sorting, Start};
 pub use scim_secrets::NewScimAccess;

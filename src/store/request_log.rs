@@ -2,7 +2,7 @@
 //! can be narrowed; paths, filters, details and bodies hold people's data and are sealed. No test of ids is
 //! made here: whom a request names is what its sender said.
 
-use crate::{Error, Result, TenantRead, TenantTx};
+use crate::{Error, Result, TenantRead};
 use model::{
     Timestamp,
     ids::{DirectoryId, GroupId, KeyId, LoggedId, OrgId, UserId},
@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 use token::seal::SealKeys;
 use uuid::Uuid;
 
-const HEAD: &str = "scim.request.head";
-const BODIES: &str = "scim.request.bodies";
+pub(crate) const HEAD: &str = "scim.request.head";
+pub(crate) const BODIES: &str = "scim.request.bodies";
 
 /// What is sealed of a request and shown in lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +87,8 @@ pub struct NewLogged {
     pub dry_run: bool,
     pub held: bool,
     pub lost_before: i64,
+    /// How many requests it stands for.
+    pub times: i64,
     pub users: Vec<UserId>,
     pub head: RequestHead,
     pub bodies: RequestBodies,
@@ -116,6 +118,9 @@ pub struct LoggedRequest {
     pub held: bool,
     /// Requests of the directory before this one that the log could not keep.
     pub lost_before: i64,
+    /// How many requests it stands for: more than 1 where the rate limit refused as many within a second. It
+    /// shows the first of them.
+    pub times: i64,
     /// The people whom it names, or made; at most 100.
     pub users: Vec<UserId>,
     #[serde(flatten)]
@@ -150,7 +155,7 @@ pub struct LoggedFilter {
 macro_rules! columns {
     () => {
         "SELECT r.req_id, r.at, r.method, r.status, r.code, r.key_id, r.request_id, r.duration_ms, r.dry_run,
-                r.held, r.lost_before, r.users, r.head"
+                r.held, r.lost_before, r.times, r.users, r.head"
     };
 }
 
@@ -186,6 +191,7 @@ struct Stored {
     dry_run: bool,
     held: bool,
     lost_before: i64,
+    times: i64,
     users: Vec<Uuid>,
     head: Vec<u8>,
 }
@@ -205,6 +211,7 @@ impl Stored {
             dry_run: self.dry_run,
             held: self.held,
             lost_before: self.lost_before,
+            times: self.times,
             users: self.users.into_iter().map(UserId::from_uuid).collect(),
             head: opened(HEAD, &binding(org, directory, id), &self.head, seals)?,
         })
@@ -218,7 +225,7 @@ fn opened<T: DeserializeOwned>(purpose: &str, bound: &[u8], sealed: &[u8], seals
 }
 
 /// What is sealed is bound to: it cannot be moved to another org, directory or request.
-fn binding(org: OrgId, directory: DirectoryId, id: LoggedId) -> Vec<u8> {
+pub(crate) fn binding(org: OrgId, directory: DirectoryId, id: LoggedId) -> Vec<u8> {
     [org.uuid(), directory.uuid(), id.uuid()].iter().flat_map(|id| *id.as_bytes()).collect()
 }
 
@@ -296,105 +303,5 @@ impl TenantRead {
         let bodies: RequestBodies = opened(BODIES, &binding(org, directory, id), &row.bodies, seals)?;
         let request = row.request.opened(org, directory, seals)?;
         Ok(Some(LoggedRequestWhole { request, request_body: bodies.request, answer_body: bodies.answer }))
-    }
-}
-
-#[derive(Default)]
-struct Rows {
-    directory: Vec<Uuid>,
-    id: Vec<Uuid>,
-    at: Vec<OffsetDateTime>,
-    method: Vec<String>,
-    status: Vec<Option<i32>>,
-    code: Vec<Option<String>>,
-    key: Vec<Uuid>,
-    request_id: Vec<String>,
-    duration_ms: Vec<i64>,
-    dry_run: Vec<bool>,
-    held: Vec<bool>,
-    lost_before: Vec<i64>,
-    head: Vec<Vec<u8>>,
-    bodies: Vec<Vec<u8>>,
-    naming: Vec<Uuid>,
-    named: Vec<Uuid>,
-}
-
-impl TenantTx {
-    /// Keeps these requests, but for those of a directory that is gone. Their commit does not wait for the disk.
-    pub async fn keep_requests(&mut self, new: &[NewLogged]) -> Result<()> {
-        let (org, seals, chance) = (self.org(), self.seals(), self.chance());
-        let mut rows = Rows::default();
-        let plain = |value: serde_json::Result<Vec<u8>>| value.map_err(|_| Error::Corrupt("logged request"));
-        for one in new {
-            let bound = binding(org, one.directory, one.id);
-            let head = plain(serde_json::to_vec(&one.head))?;
-            let bodies = plain(serde_json::to_vec(&one.bodies))?;
-            rows.directory.push(one.directory.uuid());
-            rows.id.push(one.id.uuid());
-            rows.at.push(one.at.into());
-            rows.method.push(one.method.clone());
-            rows.status.push(one.status.map(i32::from));
-            rows.code.push(one.code.clone());
-            rows.key.push(one.key.uuid());
-            rows.request_id.push(one.request_id.clone());
-            rows.duration_ms.push(one.duration_ms);
-            rows.dry_run.push(one.dry_run);
-            rows.held.push(one.held);
-            rows.lost_before.push(one.lost_before);
-            rows.head.push(seals.seal(HEAD, &bound, &head, chance.as_ref())?);
-            rows.bodies.push(seals.seal(BODIES, &bound, &bodies, chance.as_ref())?);
-            rows.naming.extend(one.users.iter().map(|_| one.id.uuid()));
-            rows.named.extend(one.users.iter().map(|user| user.uuid()));
-        }
-        sqlx::query("SET LOCAL synchronous_commit = off").execute(self.sql()).await?;
-        self.insert(&rows).await
-    }
-
-    async fn insert(&mut self, rows: &Rows) -> Result<()> {
-        let org = self.org().uuid();
-        sqlx::query(
-            "WITH kept AS (
-                 INSERT INTO scim_requests (org_id, dir_id, req_id, at, method, status, code, key_id, request_id,
-                                            duration_ms, dry_run, held, lost_before, head, bodies, users)
-                 SELECT $1, e.dir_id, e.req_id, e.at, e.method, e.status, e.code,
-                        COALESCE(c.parent_id, e.key_id), e.request_id, e.duration_ms, e.dry_run, e.held,
-                        e.lost_before, e.head, e.bodies, COALESCE(n.users, '{}')
-                   FROM UNNEST($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[],
-                               $8::uuid[], $9::text[], $10::bigint[], $11::boolean[], $12::boolean[],
-                               $13::bigint[], $14::bytea[], $15::bytea[])
-                        AS e(dir_id, req_id, at, method, status, code, key_id, request_id, duration_ms, dry_run,
-                             held, lost_before, head, bodies)
-                   JOIN directories USING (dir_id)
-                   LEFT JOIN credentials c ON c.key_id = e.key_id
-                   LEFT JOIN (SELECT req_id, array_agg(subject) AS users
-                                FROM UNNEST($16::uuid[], $17::uuid[]) AS n(req_id, subject)
-                               GROUP BY req_id) n ON n.req_id = e.req_id
-                 ON CONFLICT DO NOTHING
-                 RETURNING dir_id, req_id, users
-             )
-             INSERT INTO scim_request_people (org_id, dir_id, subject, req_id)
-             SELECT $1, dir_id, subject, req_id FROM kept, UNNEST(users) AS subject
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(org)
-        .bind(&rows.directory)
-        .bind(&rows.id)
-        .bind(&rows.at)
-        .bind(&rows.method)
-        .bind(&rows.status)
-        .bind(&rows.code)
-        .bind(&rows.key)
-        .bind(&rows.request_id)
-        .bind(&rows.duration_ms)
-        .bind(&rows.dry_run)
-        .bind(&rows.held)
-        .bind(&rows.lost_before)
-        .bind(&rows.head)
-        .bind(&rows.bodies)
-        .bind(&rows.naming)
-        .bind(&rows.named)
-        .execute(self.sql())
-        .await?;
-        Ok(())
     }
 }

@@ -34,6 +34,9 @@ impl Revoked {
     }
 }
 
+/// What a purged org has on the jobs' list goes so many items at a time.
+const LET_GO_ROWS: i64 = 10_000;
+
 impl TenantRead {
     /// Both in one plain SELECT: between two, a revocation could be too late for the judgement and
     /// too early for the stamp, and would end nothing.
@@ -219,5 +222,21 @@ impl crate::Db {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(OrgId::from_uuid).collect())
+    }
+
+    /// Takes an org that is no more off the jobs' list, so many items at a time.
+    pub async fn let_go(&self, kind: &'static str, org: OrgId) -> Result<()> {
+        sqlx::query(
+            "DELETE FROM pending
+              WHERE kind = $1
+                AND org_id = $2
+                AND item_id IN (SELECT item_id FROM pending WHERE kind = $1 AND org_id = $2 LIMIT $3)",
+        )
+        .bind(kind)
+        .bind(org.uuid())
+        .bind(LET_GO_ROWS)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 }

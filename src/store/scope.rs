@@ -40,6 +40,10 @@ pub trait Door: Send + Sync + 'static {
     fn credential(&self) -> Option<KeyId> {
         None
     }
+    /// The directory whose credential that is.
+    fn directory(&self) -> Option<DirectoryId> {
+        None
+    }
     /// Is nothing kept of what is done by this door?
     fn is_rehearsal(&self) -> bool {
         false
@@ -122,6 +126,9 @@ impl Door for ScimClient {
     }
     fn credential(&self) -> Option<KeyId> {
         Some(self.key)
+    }
+    fn directory(&self) -> Option<DirectoryId> {
+        Some(self.directory)
     }
     fn is_rehearsal(&self) -> bool {
         self.dry_run

@@ -39,6 +39,25 @@ pub fn departed_external_id(external_id: &str) -> String {
     format!("external_id:{external_id}")
 }
 
+/// The seats that no directory owns, by their names: a sign-in finds them by user name or by any address.
+macro_rules! unowned {
+    ($names:literal) => {
+        concat!(
+            "SELECT user_id FROM users WHERE user_name_norm = ANY (",
+            $names,
+            ") AND dir_id IS NULL
+              UNION ALL
+             SELECT e.user_id
+               FROM user_emails e
+               JOIN users u USING (org_id, user_id)
+              WHERE e.value_norm = ANY (",
+            $names,
+            ") AND u.dir_id IS NULL"
+        )
+    };
+}
+pub(crate) use unowned;
+
 pub(crate) fn norms<T: AsRef<str>>(names: &[T]) -> Vec<String> {
     names.iter().map(|name| normalised(name.as_ref())).collect()
 }
@@ -70,6 +89,20 @@ impl TenantRead {
         .fetch_all(self.sql())
         .await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
+    }
+
+    /// A seat, other than this one, that no directory owns and that has one of these names.
+    pub async fn unowned_by_name(&mut self, names: &[String], but: UserId) -> Result<Option<UserId>> {
+        let found: Option<Uuid> = sqlx::query_scalar(concat!(
+            "SELECT user_id FROM (",
+            unowned!("$1"),
+            ") s WHERE user_id <> $2 LIMIT 1"
+        ))
+        .bind(norms(names))
+        .bind(but.uuid())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(found.map(UserId::from_uuid))
     }
 
     pub async fn has_directory(&mut self) -> Result<bool> {
@@ -112,27 +145,34 @@ impl TenantTx {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// Locks the seat of this user name, and those with one of these as their address that no directory owns:
-    /// those that sign-ins made.
-    pub async fn lock_in_the_way<T: AsRef<str>>(
-        &mut self,
-        user_name: &str,
-        addresses: &[T],
-    ) -> Result<Vec<User>> {
+    /// Locks the seat of this user name, and those that no directory owns and that have one of these names.
+    pub async fn lock_in_the_way(&mut self, user_name: &str, names: &[String]) -> Result<Vec<User>> {
         let rows: Vec<StoredUser> = sqlx::query_as(select_user!(
             "WHERE user_id IN (SELECT user_id FROM users WHERE user_name_norm = $1
-                                UNION
-                               SELECT user_id FROM users WHERE email_norm = ANY ($2) AND dir_id IS NULL)
+                                UNION ALL ",
+            unowned!("$2"),
+            ")
              ORDER BY user_id
              LIMIT $3
                FOR UPDATE"
         ))
         .bind(normalised(user_name))
-        .bind(norms(addresses))
+        .bind(norms(names))
         .bind(LOCKED_MAX)
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// Notes that the directory took a name from this person by which they sign in.
+    pub async fn note_renamed(&mut self, user: UserId) -> Result<()> {
+        let now = OffsetDateTime::from(self.now());
+        sqlx::query("UPDATE users SET renamed_at = $2 WHERE user_id = $1")
+            .bind(user.uuid())
+            .bind(now)
+            .execute(self.sql())
+            .await?;
+        Ok(())
     }
 
     /// The subject of this connection that is bound to this seat.

@@ -3,7 +3,7 @@
 //! sorts by birth) or by an index that is there already: no index exists for the sweep that a sign-in
 //! would have to feed.
 
-use crate::{Result, TenantTx};
+use crate::{Result, TenantTx, request_log_write::weight};
 use model::{Timestamp, count::Series, ids::EventId};
 use time::OffsetDateTime;
 
@@ -172,7 +172,7 @@ impl Shelf {
                                            ORDER BY first_at LIMIT $2)"
             }
             // Directory by directory, each found by one look into the key: it has no order across them.
-            Self::Requests => {
+            Self::Requests => concat!(
                 "WITH RECURSIVE logs AS (
                      (SELECT dir_id FROM scim_requests ORDER BY dir_id LIMIT 1)
                       UNION ALL
@@ -188,9 +188,11 @@ impl Shelf {
                        LEFT JOIN directories d USING (dir_id)
                       WHERE l.dir_id IS NOT NULL
                  ), gone AS MATERIALIZED (
-                     SELECT r.dir_id, r.req_id, r.users
+                     SELECT r.dir_id, r.req_id, r.users, r.bytes
                        FROM ends e
-                      CROSS JOIN LATERAL (SELECT dir_id, req_id, users
+                      CROSS JOIN LATERAL (SELECT dir_id, req_id, users, ",
+                    weight!(),
+                    " AS bytes
                                             FROM scim_requests
                                            WHERE dir_id = e.dir_id AND req_id < e.until_id AND at <= e.until
                                            ORDER BY req_id LIMIT $2) r
@@ -199,11 +201,22 @@ impl Shelf {
                      DELETE FROM scim_request_people p
                       USING (SELECT dir_id, req_id, UNNEST(users) AS subject FROM gone) g
                       WHERE (p.dir_id, p.subject, p.req_id) = (g.dir_id, g.subject, g.req_id)
+                 ), sums AS (
+                     SELECT dir_id, rows FROM scim_request_sums
+                      WHERE dir_id IN (SELECT dir_id FROM gone)
+                      ORDER BY dir_id
+                      FOR UPDATE
+                 ), less AS (
+                     UPDATE scim_request_sums s
+                        SET rows = GREATEST(0, s.rows - g.rows), bytes = GREATEST(0, s.bytes - g.bytes)
+                       FROM (SELECT dir_id, count(*) AS rows, sum(bytes) AS bytes FROM gone GROUP BY dir_id) g
+                       JOIN sums USING (dir_id)
+                      WHERE s.dir_id = g.dir_id
                  )
                  DELETE FROM scim_requests r
                   USING gone g
                   WHERE (r.dir_id, r.req_id) = (g.dir_id, g.req_id)"
-            }
+            ),
         }
     }
 

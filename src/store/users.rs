@@ -2,7 +2,10 @@
 //! identity (connection, subject) that a sign-in bound to it.
 
 use crate::{
-    Error, Result, Room, TenantRead, TenantTx, counted, provisioning::folded, record::optional, seats::norms,
+    Error, Result, Room, TenantRead, TenantTx, counted,
+    provisioning::folded,
+    record::optional,
+    seats::{norms, unowned},
 };
 use model::{
     Timestamp,
@@ -86,12 +89,12 @@ impl From<StoredUser> for User {
 }
 
 macro_rules! select_user {
-    ($rest:literal) => {
+    ($($rest:expr),+) => {
         concat!(
             "SELECT user_id, user_name, external_id, active, email, display_name, given_name, family_name,
                     dir_id, attributes, version, created_at, modified_at
                FROM users ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -105,7 +108,7 @@ pub struct NewUser<'a> {
     pub emails: &'a [(&'a str, Option<&'a str>)],
     /// Names that no departure keeps from a sign-in any more.
     pub given_back: &'a [String],
-    /// Of these addresses none may be that of a seat which a sign-in made.
+    /// None of these may be a name of a seat that no directory owns.
     pub unclaimed: &'a [String],
 }
 
@@ -206,7 +209,7 @@ impl TenantTx {
     }
 
     /// Inserts a person with their addresses, with `room` for an active one's seat. False, and nothing is written,
-    /// when somebody is in the way: the user name is taken in this org, or an address is claimed.
+    /// when somebody is in the way: the user name is taken in this org, or a name is claimed.
     pub async fn create_user(
         &mut self,
         new: &NewUser<'_>,
@@ -218,13 +221,15 @@ impl TenantTx {
         }
         let org = self.org().uuid();
         let (addresses, kinds) = folded(new.emails);
-        Ok(sqlx::query_scalar(
+        Ok(sqlx::query_scalar(concat!(
             "WITH made AS (
                  INSERT INTO users (org_id, user_id, user_name, user_name_norm, external_id, active, email,
                                     email_norm, display_name, given_name, family_name, attributes, dir_id, version,
                                     created_at, modified_at, display_name_norm)
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17
-                  WHERE NOT EXISTS (SELECT 1 FROM users WHERE email_norm = ANY ($21) AND dir_id IS NULL)
+                  WHERE NOT EXISTS (",
+            unowned!("$21"),
+            ")
                  ON CONFLICT (org_id, user_name_norm) DO NOTHING
                  RETURNING user_id
              ), reached AS (
@@ -236,7 +241,7 @@ impl TenantTx {
                  DELETE FROM departed WHERE name_norm = ANY ($20) AND EXISTS (SELECT 1 FROM made)
              )
              SELECT EXISTS (SELECT 1 FROM made)",
-        )
+        ))
         .bind(org)
         .bind(user.id.uuid())
         .bind(&user.user_name)

@@ -7,7 +7,7 @@ mod throttle;
 mod walks;
 
 pub use guard::{Guard, Held, Loss};
-pub use throttle::{Quota, Rates};
+pub use throttle::{Quota, Rates, Waiter};
 
 use crate::{Door, OrgScope, SessionRow};
 use model::count::{Durations, Series};

@@ -5,7 +5,10 @@
 
 use super::Live;
 use crate::{Door, OrgScope};
-use model::{TokenDigest, ids::KeyId};
+use model::{
+    TokenDigest,
+    ids::{DirectoryId, KeyId, OrgId},
+};
 use redis::Script;
 use std::{
     collections::HashMap,
@@ -31,6 +34,16 @@ pub struct Quota {
     pub retry_after_secs: Option<u32>,
 }
 
+/// A credential that was told to wait, and what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    pub org: OrgId,
+    pub key: KeyId,
+    /// Whose it is, where it is a directory's.
+    pub directory: Option<DirectoryId>,
+    pub quota: Quota,
+}
+
 /// So many seconds' worth of requests may come at once.
 const BURST_SECS: i64 = 5;
 const MICROS: i64 = 1_000_000;
@@ -42,20 +55,20 @@ const WAITING_MAX: usize = 10_000;
 
 /// Credentials that were told to wait, and until when: by digest, so that only whoever holds one asks.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<HashMap<[u8; 32], (Instant, Quota)>>);
+pub(super) struct Waiting(Mutex<HashMap<[u8; 32], (Instant, Waiter)>>);
 
 impl Waiting {
-    fn told(&self, digest: &TokenDigest, now: Instant) -> Option<Quota> {
+    fn told(&self, digest: &TokenDigest, now: Instant) -> Option<Waiter> {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.get(digest.bytes()).filter(|(until, _)| now < *until).map(|(_, quota)| *quota)
+        waiting.get(digest.bytes()).filter(|(until, _)| now < *until).map(|(_, waiter)| *waiter)
     }
-    fn tell(&self, digest: TokenDigest, quota: Quota, now: Instant, wait: Duration) {
+    fn tell(&self, digest: TokenDigest, waiter: Waiter, now: Instant, wait: Duration) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING_MAX {
             waiting.retain(|_, (until, _)| now < *until);
         }
         if let Some(until) = now.checked_add(wait).filter(|_| waiting.len() < WAITING_MAX) {
-            waiting.insert(*digest.bytes(), (until, quota));
+            waiting.insert(*digest.bytes(), (until, waiter));
         }
     }
 }
@@ -63,8 +76,8 @@ impl Waiting {
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("throttle.lua")));
 
 impl Live {
-    /// What this credential was told, while it has to wait.
-    pub fn waits(&self, digest: &TokenDigest) -> Option<Quota> {
+    /// Whose this credential is and what it was told, while it has to wait.
+    pub fn waits(&self, digest: &TokenDigest) -> Option<Waiter> {
         self.waiting.told(digest, Instant::now())
     }
 
@@ -93,7 +106,9 @@ impl Live {
             retry_after_secs: (wait > 0).then(|| u32::try_from(secs(wait)).unwrap_or(u32::MAX)),
         };
         if let Some(wait) = u64::try_from(wait).ok().filter(|wait| *wait > 0) {
-            self.waiting.tell(*digest, quota, Instant::now(), Duration::from_micros(wait));
+            let directory = scope.door().directory();
+            let waiter = Waiter { org: scope.org(), key: credential, directory, quota };
+            self.waiting.tell(*digest, waiter, Instant::now(), Duration::from_micros(wait));
         }
         Some(quota)
     }
@@ -102,8 +117,14 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
-    const TOLD: Quota = Quota { limit: 125, remaining: 0, reset_secs: 5, retry_after_secs: Some(1) };
+    const TOLD: Waiter = Waiter {
+        org: OrgId::from_uuid(Uuid::nil()),
+        key: KeyId::from_uuid(Uuid::nil()),
+        directory: None,
+        quota: Quota { limit: 125, remaining: 0, reset_secs: 5, retry_after_secs: Some(1) },
+    };
 
     #[test]
     fn who_waits_is_told_again_until_the_wait_is_over_and_nobody_else_is() {
