@@ -10,7 +10,7 @@ use model::{
     org::{OrgState, Passage},
     record::{AuditEvent, Origin, Record},
 };
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection, postgres::PgRow};
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -60,7 +60,8 @@ impl Db {
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         let Some(credential) = scope.door().credential() else { return self.write_after(scope, name).await };
         let turn = self.turn(scope).await?;
-        let (lease, entered) = self.enter(scope.entering(credential)).await?;
+        let (lease, entered) = self.enter::<Entered>(scope.entering(credential)).await?;
+        let entered = entered.ok_or(Error::CredentialGone)?;
         let state = entered.state.as_deref().ok_or(Error::CredentialGone)?;
         let state = OrgState::parse(state).ok_or(Error::Corrupt("org state"))?;
         if !state.admits(D::PASSAGE) {
@@ -76,6 +77,22 @@ impl Db {
         let turn = self.turn(scope).await?;
         let lease = self.begin(scope.opening("BEGIN")).await?;
         Ok(self.writing(scope, name, (turn, lease)))
+    }
+
+    /// A writing transaction by no credential of the org's, and what it asks first, in one trip: `question` is a
+    /// call of a function with typed values alone, because the message that opens binds none.
+    pub(crate) async fn write_asking<D: Door, R>(
+        &self,
+        scope: &OrgScope<D>,
+        name: &'static str,
+        question: &str,
+    ) -> Result<(TenantTx, Option<R>)>
+    where
+        R: for<'r> FromRow<'r, PgRow>,
+    {
+        let turn = self.turn(scope).await?;
+        let (lease, row) = self.enter(format!("{}; {question}", scope.opening("BEGIN"))).await?;
+        Ok((self.writing(scope, name, (turn, lease)), row))
     }
 
     fn writing<D: Door>(
@@ -132,12 +149,15 @@ impl Db {
         Ok(lease)
     }
 
-    async fn enter(&self, opening: String) -> Result<(Lease, Entered)> {
+    async fn enter<R>(&self, opening: String) -> Result<(Lease, Option<R>)>
+    where
+        R: for<'r> FromRow<'r, PgRow>,
+    {
         let wished = Instant::now();
         let mut lease = self.pool.lease().await?;
-        let entered = lease.begin_asking(opening).await?;
+        let row = lease.begin_asking(opening).await?;
         opened(wished);
-        Ok((lease, entered))
+        Ok((lease, row))
     }
 }
 
