@@ -88,6 +88,16 @@ async fn sign_ins(gateway: &Gateway, key: &str, args: &Args) {
         async move { drop(s.http.get(format!("{}/oauth2/jwks", s.base)).send().await.unwrap().bytes().await) }
     });
     row("JWKS", &keys.await.told(), "115,000 /cpu-s", "glewlwyd 33,000", "80,000 /cpu-s");
+    let s = stage.clone();
+    let fetched = gateway.cost("client credentials", CLIENTS, until, move |_| {
+        let s = s.clone();
+        async move {
+            let form = [("grant_type", "client_credentials")];
+            text(&s.as_client(&s.service, "/oauth2/token", &form).await, "access_token");
+        }
+    });
+    let told = fetched.await.told();
+    row("client credentials", &told, "~35,000 /cpu-s", "oidc-provider 3,100", "15,000 /cpu-s");
     refreshes(gateway, &stage, until).await;
     check::run(gateway, args.secs).await;
 }

@@ -17,7 +17,9 @@ pub struct Stage {
     pub http: reqwest::Client,
     pub base: String,
     tenants: Vec<Tenant>,
+    /// The id and the secret of an app, and of a service account whose tokens are for it.
     pub app: (String, String),
+    pub service: (String, String),
 }
 
 struct Tenant {
@@ -50,12 +52,10 @@ pub async fn set(gateway: &Gateway, key: &str, orgs: usize) -> Stage {
     }
     let app = json!({"name": "load", "redirect_uris": [CALLBACK]});
     let app = post(&http, api("/apps"), key, app).await;
-    Stage {
-        http,
-        base: gateway.base.clone(),
-        tenants,
-        app: (text(&app, "client_id"), text(&app, "client_secret")),
-    }
+    let service = json!({"name": "load", "roles": [], "audience": text(&app, "client_id")});
+    let service = post(&http, api(&format!("/orgs/{}/service-accounts", slug(0))), key, service).await;
+    let client = |made: &Value| (text(made, "client_id"), text(made, "client_secret"));
+    Stage { http, base: gateway.base.clone(), tenants, app: client(&app), service: client(&service) }
 }
 
 async fn tenant(http: &reqwest::Client, base: &str, key: &str, slug: String) -> Tenant {
@@ -87,11 +87,15 @@ pub fn email(slug: &str, n: usize) -> String {
 
 impl Stage {
     pub async fn as_app(&self, path: &str, form: &[(&str, &str)]) -> Value {
+        self.as_client(&self.app, path, form).await
+    }
+
+    pub async fn as_client(&self, client: &(String, String), path: &str, form: &[(&str, &str)]) -> Value {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let sent = self
             .http
             .post(format!("{}{path}", self.base))
-            .basic_auth(&self.app.0, Some(&self.app.1))
+            .basic_auth(&client.0, Some(&client.1))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
         let answer = sent.send().await.unwrap();

@@ -13,7 +13,10 @@ pub fn canonical(value: &Value) -> String {
 
 fn write(value: &Value, out: &mut String) {
     match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::String(text) => quote(text, out),
         Value::Number(number) => out.push_str(&number_text(number)),
         Value::Array(items) => {
             out.push('[');
@@ -29,12 +32,23 @@ fn write(value: &Value, out: &mut String) {
             out.push('{');
             for (place, (name, member)) in sorted.into_iter().enumerate() {
                 separate(place, out);
-                out.push_str(&Value::String(name.clone()).to_string());
+                quote(name, out);
                 out.push(':');
                 write(member, out);
             }
             out.push('}');
         }
+    }
+}
+
+/// Most texts need no escape.
+fn quote(text: &str, out: &mut String) {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&Value::from(text).to_string());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
 }
 

@@ -37,11 +37,18 @@ pub struct Lifetimes {
 pub struct Links {
     /// The public URL without a trailing slash; also the OAuth issuer.
     public_url: String,
+    /// Its host without the port, lower-cased.
+    host: String,
 }
 
 impl Links {
     pub fn new(public_url: &str) -> Self {
-        Self { public_url: public_url.trim_end_matches('/').to_owned() }
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        let host = host_name(public_url.split("://").nth(1).unwrap_or_default());
+        Self { public_url, host }
+    }
+    pub fn host(&self) -> &str {
+        &self.host
     }
     pub fn issuer(&self) -> &str {
         &self.public_url
@@ -77,6 +84,11 @@ impl Links {
     pub fn is_https(&self) -> bool {
         self.public_url.starts_with("https://")
     }
+}
+
+/// A host without its port, lower-cased.
+pub fn host_name(host: &str) -> String {
+    host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
 }
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

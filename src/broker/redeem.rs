@@ -61,13 +61,9 @@ pub async fn redeem(
     let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, org, call)?);
     gw.keys.ready(&gw.db, app.signing_alg).await?;
-    let mut tx = gw.db.write(&scope, "token.redeem").await?;
     // Locks first; then a new statement reads person and stamp as of one instant.
-    let code = tx
-        .lock_code(&digest)
-        .await?
-        .filter(|code| code.app == app.id)
-        .ok_or(Refusal::stranger("oauth.invalid_grant"))?;
+    let (mut tx, code) = gw.db.write_to_code(&scope, "token.redeem", &digest).await?;
+    let code = code.filter(|code| code.app == app.id).ok_or(Refusal::stranger("oauth.invalid_grant"))?;
     if code.redeemed_at.is_some() {
         return Err(used_twice(gw, &scope, tx, &code).await?.into());
     }

@@ -34,9 +34,9 @@ pub async fn refresh(
     let presented = gw.refresh_key.open(text).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, presented.org, call)?);
     gw.keys.ready(&gw.db, app.signing_alg).await?;
-    let mut tx = gw.db.write(&scope, "token.refresh").await?;
+    let (mut tx, locked) = gw.db.write_to_family(&scope, "token.refresh", presented.family).await?;
     let unknown = || FlowError::from(Refusal::proven("oauth.invalid_grant"));
-    let (mut family, connection) = tx.lock_family(presented.family).await?.ok_or_else(unknown)?;
+    let (mut family, connection) = locked.ok_or_else(unknown)?;
     let facts = Family {
         client_id: family.app,
         generation: family.generation,
@@ -49,8 +49,8 @@ pub async fn refresh(
     let grace = u32::try_from(app.refresh_grace_secs).unwrap_or(0);
     match judge(&facts, presented.generation, app.id, grace, call.at) {
         Verdict::Rotate { next } => {
-            let (target, row) = living(gw, &mut tx, (app, connection), &family, resource).await?;
-            tx.rotate_family(family.id, next).await?;
+            let of = (&family, Some(next));
+            let (target, row) = living(gw, &mut tx, (app, connection), of, resource).await?;
             family.generation = next;
             let tokens = mint(gw, (app, &target), &scope, &row, &family, None)?;
             let record = issued(&row, app, "refresh_token");
@@ -59,7 +59,7 @@ pub async fn refresh(
             Ok(tokens)
         }
         Verdict::Resend { next } => {
-            let (target, row) = living(gw, &mut tx, (app, connection), &family, resource).await?;
+            let (target, row) = living(gw, &mut tx, (app, connection), (&family, None), resource).await?;
             family.generation = next;
             let tokens = mint(gw, (app, &target), &scope, &row, &family, None)?;
             tx.commit(issued(&row, app, "refresh_token_again")).await?;
@@ -72,19 +72,24 @@ pub async fn refresh(
     }
 }
 
-/// Reads person and stamp as of one instant; the locks are held already.
+/// Reads person and stamp as of one instant; the locks are held already. Moves the family on to `next`, which a
+/// refusal undoes.
 async fn living(
     gw: &Gateway,
     tx: &mut TenantTx,
     (app, connection): (&App, ConnectionId),
-    family: &FamilyRow,
+    (family, next): (&FamilyRow, Option<u32>),
     asked: Option<&str>,
 ) -> Result<(Target, MintRow), FlowError> {
     let gone = || FlowError::from(Refusal::proven("oauth.invalid_grant").with("why", "session over"));
     let named = scopes_of(family.session, family.user, connection, Some(app.id));
     let target = resource::target(tx, app, family.resource.as_deref(), asked).await?;
     let absolute_secs = gw.lifetimes.session_absolute_secs;
-    let row = tx.mint_row(family.session, &named, absolute_secs, &target.chosen).await?.ok_or_else(gone)?;
+    let row = match next {
+        Some(next) => tx.rotate_family((family, next), &named, absolute_secs, &target.chosen).await?,
+        None => tx.mint_row(family.session, &named, absolute_secs, &target.chosen).await?,
+    };
+    let row = row.ok_or_else(gone)?;
     match over(&row, row.terminated, family.rs, tx.now()) {
         Some(why) => Err(Refusal::proven("oauth.invalid_grant").with("why", why).into()),
         None => Ok((target, row)),

@@ -149,8 +149,7 @@ pub async fn refresh_token(gw: &Gateway, client: &Client, text: &str, call: &Cal
         Err(store::GateError::Store(error)) => return Err(error.into()),
         Err(store::GateError::Unknown | store::GateError::Closed(_)) => return Ok(()),
     };
-    let mut tx = gw.db.write(&scope, "revoke.refresh_token").await?;
-    let locked = tx.lock_family(presented.family).await?;
+    let (mut tx, locked) = gw.db.write_to_family(&scope, "revoke.refresh_token", presented.family).await?;
     let Some((family, _)) = locked.filter(|(family, _)| family.app == app.id) else { return Ok(()) };
     tx.end_family(family.id).await?;
     let about = Scope::Session(family.session);

@@ -12,7 +12,7 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use broker::{FlowError, Gateway};
+use broker::{FlowError, Gateway, gateway::host_name};
 use model::{
     TokenDigest,
     ids::{EventId, KeyId},
@@ -111,9 +111,9 @@ pub async fn guard(
             };
             // The Host header alone: what a proxy forwards may be anybody's word.
             let host =
-                req.uri().authority().map(|a| a.as_str()).map_or_else(|| host_header(&req), str::to_owned);
-            let (name, span) = (name_of(&host), span(&req, &call.request_id));
-            let is_own = name == own_name(gw);
+                req.uri().authority().map_or_else(|| host_header(&req), |authority| authority.as_str());
+            let (name, span) = (host_name(host), span(&req, &call.request_id));
+            let is_own = name == gw.links.host();
             let org = if is_own { None } else { host_org(gw, &name, &call).instrument(span.clone()).await };
             (call, org, is_own, span)
         }
@@ -133,7 +133,7 @@ pub async fn guard(
     tell_quota(&mut response);
     let status = response.status().as_u16();
     let pattern = response.request().match_pattern();
-    span.record("status", status).record("route", pattern.as_deref());
+    tracing::record_all!(span, status = status, route = pattern.as_deref());
     super::metrics::count(&method, pattern.as_deref(), status, began.elapsed());
     if status == 405
         && !response.headers().contains_key(header::ALLOW)
@@ -172,22 +172,13 @@ fn span(req: &ServiceRequest, request_id: &str) -> Span {
     )
 }
 
-fn host_header(req: &ServiceRequest) -> String {
-    req.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+fn host_header(req: &ServiceRequest) -> &str {
+    req.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
 /// The contract's form of a caller's own request id.
 fn is_request_id(id: &str) -> bool {
     (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-}
-
-/// A host without its port, lower-cased.
-fn name_of(host: &str) -> String {
-    host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
-}
-
-fn own_name(gw: &Gateway) -> String {
-    name_of(gw.links.issuer().split("://").nth(1).unwrap_or_default())
 }
 
 /// RFC 6797 6.1. What stands below the public URL's own host is the operator's; below an org's host are

@@ -106,7 +106,9 @@ pub fn routes() -> impl Iterator<Item = &'static Entry> {
 }
 
 pub fn configure(config: &mut ServiceConfig) {
-    for entry in routes() {
+    // A path is compared with a fixed one at once; patterns are tried one after another.
+    let (patterns, fixed): (Vec<_>, Vec<_>) = routes().partition(|entry| entry.path.contains('{'));
+    for entry in fixed.into_iter().chain(patterns) {
         config.route(entry.path, entry.made.route().method(entry.method.clone()));
     }
     config.default_service(actix_web::web::to(|req: HttpRequest| async move { nowhere(&req) }));

@@ -22,6 +22,7 @@ use broker::{
     refresh, revoke,
 };
 use model::{Refusal, ids::OrgId};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -146,17 +147,27 @@ fn named_org(gw: &Gateway, form: &Form) -> Option<OrgId> {
     }
 }
 
+/// RFC 6749 5.1, OIDC Core 3.1.3.3.
+#[derive(Serialize)]
+struct Issued<'a> {
+    access_token: &'a str,
+    expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    refresh_token: &'a str,
+    scope: &'a str,
+    token_type: &'static str,
+}
+
 fn issued(tokens: &Tokens) -> HttpResponse {
-    let mut body = json!({
-        "access_token": tokens.access_token,
-        "token_type": "Bearer",
-        "expires_in": tokens.expires_in_secs,
-        "refresh_token": tokens.refresh_token.reveal(),
-        "scope": tokens.scope,
-    });
-    if let (Some(id_token), Some(members)) = (&tokens.id_token, body.as_object_mut()) {
-        members.insert("id_token".to_owned(), json!(id_token));
-    }
+    let body = Issued {
+        access_token: &tokens.access_token,
+        expires_in: tokens.expires_in_secs,
+        id_token: tokens.id_token.as_deref(),
+        refresh_token: tokens.refresh_token.reveal(),
+        scope: &tokens.scope,
+        token_type: "Bearer",
+    };
     HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))
         .insert_header(("Pragma", "no-cache"))

@@ -58,14 +58,14 @@ impl<K: Kind> Id<K> {
 
 impl<K: Kind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(K::PREFIX)?;
         let bits = self.0.as_u128();
-        for place in (0..LETTERS).rev() {
+        let mut letters = [b'0'; LETTERS];
+        for (place, letter) in (0..LETTERS).rev().zip(&mut letters) {
             let five = ((bits >> (place * 5)) & 31) as u8;
-            let letter = ALPHABET.get(usize::from(five)).copied().unwrap_or(b'0');
-            write!(f, "{}", char::from(letter))?;
+            *letter = ALPHABET.get(usize::from(five)).copied().unwrap_or(b'0');
         }
-        Ok(())
+        f.write_str(K::PREFIX)?;
+        f.write_str(str::from_utf8(&letters).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -1,11 +1,12 @@
 //! One-time codes: what a sign-in leaves for the app that sent the browser here. The session is another
 //! room's (`sessions`), which makes the first code of a session with it.
 
-use crate::{Result, TenantTx};
+use crate::{AppClient, Db, OrgScope, Result, TenantTx};
 use model::{
     Timestamp, TokenDigest,
     ids::{AppId, ConnectionId, FamilyId, SessionId, UserId},
 };
+use std::fmt::Write;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -59,6 +60,45 @@ struct StoredCode {
     resource: Option<String>,
 }
 
+impl StoredCode {
+    fn code(self) -> CodeRow {
+        CodeRow {
+            session: SessionId::from_uuid(self.ses_id),
+            user: UserId::from_uuid(self.user_id),
+            connection: ConnectionId::from_uuid(self.con_id),
+            app: AppId::from_uuid(self.app_id),
+            redirect_uri: self.redirect_uri,
+            code_challenge: self.code_challenge,
+            nonce: self.nonce,
+            scope: self.scope,
+            resource: self.resource,
+            rs: self.rs,
+            expires_at: self.expires_at.into(),
+            redeemed_at: self.redeemed_at.map(Timestamp::from),
+            family: self.fam_id.map(FamilyId::from_uuid),
+        }
+    }
+}
+
+impl Db {
+    /// A writing transaction and the code in it, locked after its person (FOR SHARE): of any number of redeemers
+    /// one goes first and the others then see it redeemed.
+    pub async fn write_to_code(
+        &self,
+        scope: &OrgScope<AppClient>,
+        name: &'static str,
+        digest: &TokenDigest,
+    ) -> Result<(TenantTx, Option<CodeRow>)> {
+        let mut hex = String::with_capacity(64);
+        for byte in digest.bytes() {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        let question = format!("SELECT * FROM lock_code('\\x{hex}')");
+        let (tx, row) = self.write_asking::<_, StoredCode>(scope, name, &question).await?;
+        Ok((tx, row.map(StoredCode::code)))
+    }
+}
+
 impl TenantTx {
     pub async fn create_code(&mut self, new: &NewCode<'_>) -> Result<()> {
         let org = self.org().uuid();
@@ -82,29 +122,5 @@ impl TenantTx {
         .execute(self.sql())
         .await?;
         Ok(())
-    }
-
-    /// The code, locked after its person (FOR SHARE): of any number of redeemers one goes first and the
-    /// others then see it redeemed.
-    pub async fn lock_code(&mut self, digest: &TokenDigest) -> Result<Option<CodeRow>> {
-        let row: Option<StoredCode> = sqlx::query_as("SELECT * FROM lock_code($1)")
-            .bind(digest.bytes().as_slice())
-            .fetch_optional(self.sql())
-            .await?;
-        Ok(row.map(|row| CodeRow {
-            session: SessionId::from_uuid(row.ses_id),
-            user: UserId::from_uuid(row.user_id),
-            connection: ConnectionId::from_uuid(row.con_id),
-            app: AppId::from_uuid(row.app_id),
-            redirect_uri: row.redirect_uri,
-            code_challenge: row.code_challenge,
-            nonce: row.nonce,
-            scope: row.scope,
-            resource: row.resource,
-            rs: row.rs,
-            expires_at: row.expires_at.into(),
-            redeemed_at: row.redeemed_at.map(Timestamp::from),
-            family: row.fam_id.map(FamilyId::from_uuid),
-        }))
     }
 }

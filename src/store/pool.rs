@@ -281,14 +281,14 @@ impl Lease {
         sqlx::raw_sql(AssertSqlSafe(opening)).execute(&mut **self).await.map(|_| ())
     }
 
-    /// The same, where `opening` ends with a question: its row.
-    pub(crate) async fn begin_asking<R>(&mut self, opening: String) -> sqlx::Result<R>
+    /// The same, where `opening` ends with a question: its first row.
+    pub(crate) async fn begin_asking<R>(&mut self, opening: String) -> sqlx::Result<Option<R>>
     where
         R: for<'r> FromRow<'r, PgRow>,
     {
         self.state = State::Within;
-        let row = sqlx::raw_sql(AssertSqlSafe(opening)).fetch_one(&mut **self).await?;
-        R::from_row(&row)
+        let row = sqlx::raw_sql(AssertSqlSafe(opening)).fetch_optional(&mut **self).await?;
+        row.as_ref().map(R::from_row).transpose()
     }
 
     pub(crate) async fn commit(mut self) -> sqlx::Result<()> {

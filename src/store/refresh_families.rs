@@ -2,9 +2,13 @@
 //! itself is derived from it (HMAC), so that a lost answer can be given again, and a restart
 //! forgets no rotation.
 
-use crate::{Result, TenantTx};
+use crate::{
+    AppClient, Db, Error, MintRow, OrgScope, Result, TenantTx,
+    sessions::{minted, minting},
+};
 use model::{
     Timestamp, TokenDigest,
+    claims::ExtraClaim,
     ids::{AppId, ConnectionId, FamilyId, SessionId, UserId},
 };
 use time::OffsetDateTime;
@@ -44,6 +48,41 @@ struct StoredFamily {
     resource: Option<String>,
 }
 
+impl StoredFamily {
+    fn family(self) -> Result<(FamilyRow, ConnectionId)> {
+        let family = FamilyRow {
+            id: FamilyId::from_uuid(self.fam_id),
+            session: SessionId::from_uuid(self.ses_id),
+            user: UserId::from_uuid(self.user_id),
+            app: AppId::from_uuid(self.app_id),
+            scope: self.scope,
+            resource: self.resource,
+            rs: self.rs,
+            generation: u32::try_from(self.generation).map_err(|_| Error::Corrupt("generation"))?,
+            successor_used: self.successor_used,
+            rotated_at: self.rotated_at.into(),
+            expires_at: self.expires_at.into(),
+            ended_at: self.ended_at.map(Timestamp::from),
+        };
+        Ok((family, ConnectionId::from_uuid(self.con_id)))
+    }
+}
+
+impl Db {
+    /// A writing transaction and the family in it, locked after its person (FOR SHARE), with the connection its
+    /// session came by: refreshes of one family happen one after another.
+    pub async fn write_to_family(
+        &self,
+        scope: &OrgScope<AppClient>,
+        name: &'static str,
+        id: FamilyId,
+    ) -> Result<(TenantTx, Option<(FamilyRow, ConnectionId)>)> {
+        let question = format!("SELECT * FROM lock_family('{}')", id.uuid());
+        let (tx, row) = self.write_asking::<_, StoredFamily>(scope, name, &question).await?;
+        Ok((tx, row.map(StoredFamily::family).transpose()?))
+    }
+}
+
 impl TenantTx {
     /// The family, and the code it comes from used up, in one statement.
     pub async fn create_family(&mut self, family: &FamilyRow, code: &TokenDigest) -> Result<()> {
@@ -74,43 +113,31 @@ impl TenantTx {
         Ok(())
     }
 
-    /// The family, locked after its person (FOR SHARE), and the connection its session came by: refreshes
-    /// of one family happen one after another.
-    pub async fn lock_family(&mut self, id: FamilyId) -> Result<Option<(FamilyRow, ConnectionId)>> {
-        let row: Option<StoredFamily> = sqlx::query_as("SELECT * FROM lock_family($1)")
-            .bind(id.uuid())
-            .fetch_optional(self.sql())
-            .await?;
-        row.map(|row| {
-            let family = FamilyRow {
-                id: FamilyId::from_uuid(row.fam_id),
-                session: SessionId::from_uuid(row.ses_id),
-                user: UserId::from_uuid(row.user_id),
-                app: AppId::from_uuid(row.app_id),
-                scope: row.scope,
-                resource: row.resource,
-                rs: row.rs,
-                generation: u32::try_from(row.generation).map_err(|_| crate::Error::Corrupt("generation"))?,
-                successor_used: row.successor_used,
-                rotated_at: row.rotated_at.into(),
-                expires_at: row.expires_at.into(),
-                ended_at: row.ended_at.map(Timestamp::from),
-            };
-            Ok((family, ConnectionId::from_uuid(row.con_id)))
-        })
-        .transpose()
-    }
-
-    /// Moves the family on to `next`, whose token has not been used yet.
-    pub async fn rotate_family(&mut self, id: FamilyId, next: u32) -> Result<()> {
+    /// Moves the locked family on to `next`, whose token has not been used yet, and reads what its tokens are
+    /// minted from. A refusal that follows drops the transaction, and the family stays as it was. Nothing waits
+    /// in this statement, so what it reads is of one instant, as of `mint_row`, whose other values these are.
+    pub async fn rotate_family(
+        &mut self,
+        (family, next): (&FamilyRow, u32),
+        named: &[String],
+        absolute_secs: i64,
+        chosen: &[ExtraClaim],
+    ) -> Result<Option<MintRow>> {
         let now = OffsetDateTime::from(self.now());
-        sqlx::query("UPDATE refresh_families SET generation = $2, successor_used = false, rotated_at = $3 WHERE fam_id = $1")
-            .bind(id.uuid())
-            .bind(i64::from(next))
-            .bind(now)
-            .execute(self.sql())
-            .await?;
-        Ok(())
+        let row = minting(
+            concat!(
+                "WITH rotated AS (
+                     UPDATE refresh_families
+                        SET generation = $7, successor_used = false, rotated_at = $8
+                      WHERE fam_id = $6
+                 ) ",
+                minted!()
+            ),
+            family.session,
+            (named, absolute_secs, chosen),
+        );
+        let row = row.bind(family.id.uuid()).bind(i64::from(next)).bind(now);
+        Ok(row.fetch_optional(self.sql()).await?.map(MintRow::from))
     }
 
     pub async fn end_family(&mut self, id: FamilyId) -> Result<()> {

@@ -259,10 +259,8 @@ impl<D: Door> OrgScope<D> {
             at: call.at,
         };
         // The request's own span: every line of its log says which org, of which plan and region.
-        tracing::Span::current()
-            .record("org", tracing::field::display(facts.id))
-            .record("tier", facts.plan.as_str())
-            .record("region", facts.region.as_str());
+        let span = tracing::Span::current();
+        tracing::record_all!(span, org = %facts.id, tier = facts.plan.as_str(), region = facts.region.as_str());
         Self { facts, door, origin }
     }
     pub const fn org(&self) -> OrgId {

@@ -9,7 +9,7 @@ use model::{
     revocation::Scope,
 };
 use serde_json::{Map, Value};
-use sqlx::types::Json;
+use sqlx::{Postgres, postgres::PgArguments, query::QueryAs, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -184,6 +184,33 @@ pub fn scopes_of(
     named
 }
 
+/// The select of `TenantRead::mint_row`, whose first five values `minting` binds.
+macro_rules! minted {
+    () => {
+        "SELECT m.*,
+                CASE WHEN $4 THEN ARRAY(SELECT t.slug
+                                          FROM teams t
+                                         WHERE t.team_id = ANY (m.team_ids)
+                                         ORDER BY t.team_id) END AS team_slugs,
+                CASE WHEN $5 THEN entitlements() END AS plan
+           FROM mint_row($1, $2, $3) m"
+    };
+}
+pub(crate) use minted;
+
+pub(crate) fn minting(
+    sql: &'static str,
+    session: SessionId,
+    (named, absolute_secs, chosen): (&[String], i64, &[ExtraClaim]),
+) -> QueryAs<'static, Postgres, StoredMint, PgArguments> {
+    sqlx::query_as(sql)
+        .bind(session.uuid())
+        .bind(named.to_vec())
+        .bind(absolute_secs)
+        .bind(chosen.contains(&ExtraClaim::TeamSlugs))
+        .bind(chosen.contains(&ExtraClaim::Entitlements))
+}
+
 impl TenantRead {
     pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionOf>> {
         let row: Option<(Uuid, Uuid, Uuid)> =
@@ -242,23 +269,8 @@ impl TenantRead {
         absolute_secs: i64,
         chosen: &[ExtraClaim],
     ) -> Result<Option<MintRow>> {
-        let row: Option<StoredMint> = sqlx::query_as(
-            "SELECT m.*,
-                    CASE WHEN $4 THEN ARRAY(SELECT t.slug
-                                              FROM teams t
-                                             WHERE t.team_id = ANY (m.team_ids)
-                                             ORDER BY t.team_id) END AS team_slugs,
-                    CASE WHEN $5 THEN entitlements() END AS plan
-               FROM mint_row($1, $2, $3) m",
-        )
-        .bind(session.uuid())
-        .bind(named)
-        .bind(absolute_secs)
-        .bind(chosen.contains(&ExtraClaim::TeamSlugs))
-        .bind(chosen.contains(&ExtraClaim::Entitlements))
-        .fetch_optional(self.sql())
-        .await?;
-        Ok(row.map(MintRow::from))
+        let row = minting(minted!(), session, (named, absolute_secs, chosen));
+        Ok(row.fetch_optional(self.sql()).await?.map(MintRow::from))
     }
 }
 

@@ -55,8 +55,8 @@ impl Db {
         let lease = match scope.door().credential() {
             None => self.begin(scope.opening("BEGIN READ ONLY")).await?,
             Some(credential) => {
-                let (lease, (state,)) = self.enter::<(Option<String>,)>(scope.looking(credential)).await?;
-                admitted::<D>(state.as_deref())?;
+                let (lease, row) = self.enter::<(Option<String>,)>(scope.looking(credential)).await?;
+                admitted::<D>(row.and_then(|(state,)| state).as_deref())?;
                 lease
             }
         };
@@ -69,6 +69,7 @@ impl Db {
         let Some(credential) = scope.door().credential() else { return self.write_after(scope, name).await };
         let turn = self.turn(scope).await?;
         let (lease, entered) = self.enter::<Entered>(scope.entering(credential)).await?;
+        let entered = entered.ok_or(Error::CredentialGone)?;
         admitted::<D>(entered.state.as_deref())?;
         let tx = self.writing(scope, name, (turn, lease));
         Ok(TenantTx { has_unbounded_seats: entered.has_unbounded_seats, ..tx })
@@ -80,6 +81,22 @@ impl Db {
         let turn = self.turn(scope).await?;
         let lease = self.begin(scope.opening("BEGIN")).await?;
         Ok(self.writing(scope, name, (turn, lease)))
+    }
+
+    /// A writing transaction by no credential of the org's, and what it asks first, in one trip: `question` is a
+    /// call of a function with typed values alone, because the message that opens binds none.
+    pub(crate) async fn write_asking<D: Door, R>(
+        &self,
+        scope: &OrgScope<D>,
+        name: &'static str,
+        question: &str,
+    ) -> Result<(TenantTx, Option<R>)>
+    where
+        R: for<'r> FromRow<'r, PgRow>,
+    {
+        let turn = self.turn(scope).await?;
+        let (lease, row) = self.enter(format!("{}; {question}", scope.opening("BEGIN"))).await?;
+        Ok((self.writing(scope, name, (turn, lease)), row))
     }
 
     fn writing<D: Door>(
@@ -142,15 +159,15 @@ impl Db {
         Ok(lease)
     }
 
-    async fn enter<R>(&self, opening: String) -> Result<(Lease, R)>
+    async fn enter<R>(&self, opening: String) -> Result<(Lease, Option<R>)>
     where
         R: for<'r> FromRow<'r, PgRow>,
     {
         let wished = Instant::now();
         let mut lease = self.pool.lease().await?;
-        let entered = lease.begin_asking(opening).await?;
+        let row = lease.begin_asking(opening).await?;
         opened(wished);
-        Ok((lease, entered))
+        Ok((lease, row))
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::{
     signing_key::{SigningKey, VerifyingKey},
     text::encode,
+    verified::Verified,
 };
 use aws_lc_rs::digest;
 use model::SigningAlg;
@@ -17,6 +18,7 @@ pub struct KeyRing {
     published: Vec<VerifyingKey>,
     jwks: String,
     etag: String,
+    verified: Verified,
 }
 
 impl KeyRing {
@@ -38,7 +40,7 @@ impl KeyRing {
         let keys: Vec<Value> = published.iter().map(VerifyingKey::jwk).collect();
         let jwks = json!({ "keys": keys }).to_string();
         let etag = format!("\"{}\"", encode(digest::digest(&digest::SHA256, jwks.as_bytes()).as_ref()));
-        Self { signers: kept, published, jwks, etag }
+        Self { signers: kept, published, jwks, etag, verified: Verified::default() }
     }
 
     /// The key that signs by this algorithm, if one does.
@@ -55,6 +57,11 @@ impl KeyRing {
         self.published.iter().find(|key| key.kid() == kid)
     }
 
+    /// Whether a key of this ring signed this text: known, or found out by `verify`.
+    pub(crate) fn has_verified(&self, jwt: &str, verify: impl FnOnce() -> bool) -> bool {
+        self.verified.holds(jwt, verify)
+    }
+
     /// What `/oauth2/jwks` answers: public members alone.
     pub fn jwks(&self) -> &str {
         &self.jwks
@@ -69,6 +76,12 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        access::verify,
+        extra::Extra,
+        mint::{ServiceSnapshot, mint_service},
+    };
+    use model::Timestamp;
 
     fn key(alg: SigningAlg) -> SigningKey {
         SigningKey::generate(alg).unwrap()
@@ -109,5 +122,32 @@ mod tests {
         assert_eq!(ring.etag(), KeyRing::new(vec![again], others).etag());
         assert_ne!(ring.etag(), KeyRing::new(vec![b], Vec::new()).etag());
         assert!(ring.etag().starts_with('"') && ring.etag().ends_with('"'));
+    }
+    #[test]
+    fn what_is_known_to_be_signed_still_expires_and_dies_with_its_key() {
+        let (signs, keeps) = (key(SigningAlg::Es256), key(SigningAlg::Es256));
+        let (service, org) = ("svc_00000000000000000000000001", "org_00000000000000000000000001");
+        let snapshot = ServiceSnapshot {
+            issuer: "https://id.example",
+            audience: "https://api.example",
+            org: org.parse().unwrap(),
+            service: service.parse().unwrap(),
+            roles: &[],
+            rs: 1,
+            extra: &Extra::default(),
+        };
+        let now = Timestamp::from_secs(1_800_000_000);
+        let jwt = mint_service(&snapshot, &signs, "jti-1", now, 300).unwrap().jwt;
+        let ring = KeyRing::new(vec![signs], Vec::new());
+        let judged = |jwt: &str, ring: &KeyRing, at| {
+            verify(jwt, ring, "https://id.example", at).map_err(|refusal| refusal.code).err()
+        };
+        for _ in 0..2 {
+            assert_eq!(judged(&jwt, &ring, now), None);
+            assert_eq!(judged(&jwt, &ring, now.plus_secs(300)), Some("token.expired"));
+            assert_eq!(judged(&format!("{jwt}A"), &ring, now), Some("token.signature"));
+        }
+        let after = KeyRing::new(vec![keeps], Vec::new());
+        assert_eq!(judged(&jwt, &after, now), Some("token.unknown_key"));
     }
 }

@@ -1,7 +1,8 @@
 //! Tokens out: signing keys, access and ID tokens, authorization codes, refresh tokens, opaque
 //! credentials, and sealing. Each text is parsed strictly (prefix, exact length, canonical
 //! base64url) before anybody looks anything up, and each purpose has a form no other accepts.
-//! Pure: time and chance are arguments; only new keys and an ECDSA signature's own nonce come from the library.
+//! Pure: time and chance are arguments; only new keys and an ECDSA signature's own nonce come from the library, and
+//! what is remembered (`verified`) answers as it would be found out anew.
 
 pub mod access;
 mod claims;
@@ -19,3 +20,4 @@ pub mod seal;
 pub mod set;
 pub mod signing_key;
 mod text;
+mod verified;

@@ -127,12 +127,15 @@ pub fn mint_service(
 
 /// With the app's own choice, as far as there is room for all of it.
 fn sign_access(claims: Map<String, Value>, extra: &Extra, key: &SigningKey) -> Result<String, MintFault> {
+    if extra.is_empty() {
+        return sign("at+jwt", &claims, key).map_err(MintFault::Key);
+    }
     let with = |extra: &Extra| {
         let all = claims.clone().into_iter().chain(extra.claims()).collect();
         sign("at+jwt", &all, key).map_err(MintFault::Key)
     };
     let jwt = with(extra)?;
-    if jwt.len() <= TOKEN_BYTES_MAX || extra.is_empty() { Ok(jwt) } else { with(&extra.left_out()) }
+    if jwt.len() <= TOKEN_BYTES_MAX { Ok(jwt) } else { with(&extra.left_out()) }
 }
 
 /// Mints the ID token that goes with `access`: `typ: JWT`, `aud` the client alone, `at_hash`
@@ -217,8 +220,8 @@ fn common_claims(
 /// A compact JWS (RFC 7515 3.1) with exactly three header members.
 pub(crate) fn sign(typ: &str, claims: &Map<String, Value>, key: &SigningKey) -> Result<String, KeyFault> {
     let header = json!({ "alg": key.alg().as_str(), "typ": typ, "kid": key.kid() }).to_string();
-    let body = Value::Object(claims.clone()).to_string();
-    let input = format!("{}.{}", encode(header.as_bytes()), encode(body.as_bytes()));
+    let body = serde_json::to_vec(claims).map_err(|_| KeyFault::Sign)?;
+    let input = format!("{}.{}", encode(header.as_bytes()), encode(&body));
     let signature = key.sign(input.as_bytes())?;
     Ok(format!("{input}.{}", encode(&signature)))
 }
