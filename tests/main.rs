@@ -78,6 +78,7 @@ mod scim_made;
 mod scim_pages;
 mod scim_scale;
 mod seats;
+mod served_again;
 mod service_accounts;
 mod session_limits;
 mod sign_in_asked;

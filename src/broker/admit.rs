@@ -177,18 +177,20 @@ async fn try_admit(
     }))
 }
 
-/// Another app, the same living session: a code without a new sign-in.
+/// Another app, the same living session: a code without a new sign-in. `head` is of the instant at which the
+/// session was found alive: what ended the app's own things before then does not end this code.
 pub async fn answer_again(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
     asked: &AppRequest,
-    session: &SessionRow,
+    (session, head): (&SessionRow, i64),
 ) -> Result<Admitted, FlowError> {
     let mut tx = gw.db.write(scope, "login.answer_again").await?;
     tx.touch_session(session.id).await?;
     let code = code::issue(tx.org(), gw.chance.as_ref());
     let (_, digest) = code::parse(code.reveal())?;
-    tx.create_code(&code_of(gw, asked, session, &digest, tx.now())).await?;
+    let code_row = NewCode { rs: head, ..code_of(gw, asked, session, &digest, tx.now()) };
+    tx.create_code(&code_row).await?;
     let event = AuditEvent::done(Act::LoginContinued)
         .on("user", session.user)
         .value("session", session.id.to_string())

@@ -250,7 +250,7 @@ pub async fn begin(
         } else if let Some(live) = inspect::living(gw, &scope, session, &[]).await?
             && enough.is(&live.session, call.at)
         {
-            let admitted = admit::answer_again(gw, &scope, &asked, &live.session).await?;
+            let admitted = admit::answer_again(gw, &scope, &asked, (&live.session, live.head)).await?;
             return Ok(Begun::Answered(Box::new(admitted)));
         }
     }

@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
     TokenDigest,
     ids::{AppId, OrgId},
+    revocation::Scope,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -101,25 +102,27 @@ impl Cursor {
 /// Which orgs an app is told of.
 #[derive(Debug)]
 pub struct Audience {
+    /// How a revocation of the app itself is named.
+    own: String,
     serves: Serves,
     digest: [u8; 8],
 }
 
 impl Audience {
-    fn of(serves: Serves) -> Self {
+    fn of(app: AppId, serves: Serves) -> Self {
         let text = match &serves {
             Serves::All => "all".to_owned(),
             Serves::These(orgs) => orgs.iter().map(|org| format!("{org} ")).collect(),
         };
         let digest = TokenDigest::of(&text).bytes().first_chunk::<8>().copied().unwrap_or_default();
-        Self { serves, digest }
+        Self { own: Scope::App(app).to_string(), serves, digest }
     }
 
-    /// The list is sorted by the store.
-    fn hears_of(&self, org: OrgId) -> bool {
+    /// What happens in the orgs that it serves, and its own end where it served. The list is sorted by the store.
+    fn hears(&self, row: &FeedRow) -> bool {
         match &self.serves {
             Serves::All => true,
-            Serves::These(orgs) => orgs.binary_search(&org).is_ok(),
+            Serves::These(orgs) => orgs.binary_search(&row.org).is_ok() || row.scope == self.own,
         }
     }
 }
@@ -216,7 +219,7 @@ impl Feed {
         if upto.life != head.life || upto.orgs != audience.digest || upto.pos > head.pos {
             return None;
         }
-        let told = |row: &&FeedRow| row.pos > known && row.pos <= upto.pos && audience.hears_of(row.org);
+        let told = |row: &&FeedRow| row.pos > known && row.pos <= upto.pos && audience.hears(row);
         let ended = ring.rows.iter().filter(told).filter(|row| row.action == TERMINATE);
         Some((upto.pos, ended.map(|row| (row.org, row.seq)).collect()))
     }
@@ -280,7 +283,7 @@ pub async fn audience(gw: &Gateway, app: AppId) -> Result<Arc<Audience>, FlowErr
     }
     let serves = gw.db.feed_of(app).await?;
     let serves = serves.ok_or(model::Refusal::stranger("oauth.invalid_client"))?;
-    let audience = Arc::new(Audience::of(serves));
+    let audience = Arc::new(Audience::of(app, serves));
     let mut served = lock(&gw.feed.served);
     if served.len() >= SERVED_MAX {
         served.clear();
@@ -314,7 +317,7 @@ pub async fn read(gw: &Gateway, app: AppId, after: Option<&str>) -> Result<Stret
     let cursor = Cursor { life: head.life, pos: reached, orgs: audience.digest };
     let told = |row: FeedRow| Told { org: row.org, seq: row.seq, scope: row.scope, action: row.action };
     Ok(Stretch {
-        data: rows.into_iter().filter(|row| audience.hears_of(row.org)).map(told).collect(),
+        data: rows.into_iter().filter(|row| audience.hears(row)).map(told).collect(),
         cursor: cursor.text(),
         gap: asked.is_some() && known.is_none(),
         more: reached < head.pos,

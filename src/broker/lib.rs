@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod administer;
 pub mod administer_app;
+pub mod administer_app_change;
 pub mod administer_connection;
 pub mod administer_connection_change;
 pub mod administer_directory;

@@ -51,7 +51,7 @@ impl OrgRef {
 }
 
 /// Orgs of one page of all of them.
-const PAGE: i32 = 200;
+pub(crate) const PAGE: i32 = 200;
 
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct OrgRoute {
