@@ -31,6 +31,7 @@ mod exports;
 mod extra_claims;
 mod feed;
 mod fetched;
+mod former_sessions;
 mod forward_auth;
 mod hardening;
 #[path = "history/judge.rs"]

@@ -34,6 +34,7 @@ pub mod feed_acks;
 pub mod find_seat;
 pub mod finish_oidc;
 pub mod finish_saml;
+mod former;
 pub mod forward;
 pub mod gateway;
 pub mod idempotent;
