@@ -84,6 +84,7 @@ mod service_accounts;
 mod session_limits;
 mod sign_in_asked;
 mod sign_in_gifts;
+mod signals_held;
 mod signals_in;
 mod signals_out;
 mod signing_keys;

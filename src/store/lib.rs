@@ -103,7 +103,7 @@ pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};
 pub use stream_events::{
-    ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, PAUSED_SECS, SESSION_REVOKED,
+    ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, HELD_MAX, HELD_SECS_MAX, PAUSED_SECS, SESSION_REVOKED,
     STREAM_UPDATED, VERIFICATION,
 };
 pub use streams::{Stream, StreamSettings, StreamStatus};
