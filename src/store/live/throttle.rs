@@ -4,8 +4,11 @@
 //! so, and told again without a look at any store: a flood costs least who is not in it.
 
 use super::Live;
-use crate::{Door, OrgScope};
-use model::{TokenDigest, ids::KeyId};
+use crate::{Door, OrgScope, ServiceGrant};
+use model::{
+    TokenDigest,
+    ids::{KeyId, OrgId},
+};
 use redis::Script;
 use std::{
     collections::HashMap,
@@ -73,13 +76,32 @@ impl Live {
     pub async fn throttle<D: Door>(
         &self,
         scope: &OrgScope<D>,
+        credential: (KeyId, &TokenDigest),
+        rates: &Rates,
+    ) -> Option<Quota> {
+        self.take(scope.org(), credential, rates).await
+    }
+
+    /// The same for a service account, whose secret was proven.
+    pub async fn throttle_service(
+        &self,
+        grant: &ServiceGrant,
+        digest: &TokenDigest,
+        rates: &Rates,
+    ) -> Option<Quota> {
+        self.take(grant.org, (grant.key, digest), rates).await
+    }
+
+    async fn take(
+        &self,
+        org: OrgId,
         (credential, digest): (KeyId, &TokenDigest),
         rates: &Rates,
     ) -> Option<Quota> {
         let mut redis = self.redis.clone();
         let takes = |per_sec: u32| MICROS / i64::from(per_sec.max(1));
         let mut call = TAKE.prepare_invoke();
-        call.key(format!("rl:{{{}}}:{credential}", scope.org())).key(format!("rl:{{{}}}", scope.org()));
+        call.key(format!("rl:{{{org}}}:{credential}")).key(format!("rl:{{{org}}}"));
         for per_sec in [rates.credential_per_sec, rates.org_per_sec] {
             call.arg(takes(per_sec)).arg(BURST_SECS * MICROS);
         }
