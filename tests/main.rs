@@ -96,6 +96,7 @@ mod token_forged;
 mod token_matrix;
 mod userinfo;
 mod verifier;
+mod verifier_key;
 mod walls;
 mod webhook_events;
 mod webhooks;
