@@ -368,6 +368,7 @@ async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty
         signing_alg: model::SigningAlg::Es256,
         keys: None,
         claims: Vec::new(),
+        resources: Vec::new(),
         initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
     };
     let new = NewApp { app: &app, orgs: &[] };

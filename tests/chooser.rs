@@ -9,7 +9,7 @@ use idp_fixtures::{Browser, Person, SamlIdp, SamlIdpSettings, ServiceProvider};
 use serde_json::json;
 
 /// A second identity provider of the org, enabled.
-async fn second(house: &House, tenant: &Tenant, name: &str) -> (String, SamlIdp) {
+pub async fn second(house: &House, tenant: &Tenant, name: &str) -> (String, SamlIdp) {
     let people = vec![Person::new(&format!("ada@{}", tenant.domain), "pw", "Ada", "Lovelace")];
     let idp = SamlIdp::start(SamlIdpSettings { people, ..SamlIdpSettings::default() }).await.unwrap();
     let list = format!("/orgs/{}/connections", tenant.org);

@@ -166,6 +166,58 @@ async fn what_is_not_proven_takes_nothing_from_anybody() {
     );
 }
 
+/// At the token endpoint too, in its own dialect.
+#[tokio::test]
+async fn a_service_account_fetches_as_often_as_its_secret_may() {
+    let node = strict();
+    let tenant = node.tenant().await;
+    let new = json!({"name": "export", "audience": tenant.app.id});
+    let path = format!("/orgs/{}/service-accounts", tenant.org);
+    let (status, made) = node.api("POST", &tenant.org_key, &path, Some(new)).await;
+    assert_eq!(status, 201, "{made}");
+    let (id, secret) = (text(&made, "client_id").to_owned(), text(&made, "client_secret").to_owned());
+    let fetch = |secret: String| {
+        let request = node.http.post(node.url("/oauth2/token")).basic_auth(id.clone(), Some(secret));
+        let form = request.header("content-type", "application/x-www-form-urlencoded");
+        async move {
+            let sent = form.body("grant_type=client_credentials").send().await.unwrap();
+            let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
+            Answer { status, headers, body: sent.json().await.unwrap() }
+        }
+    };
+    let mut forged = secret.clone();
+    forged.replace_range(10..11, if &secret[10..11] == "x" { "y" } else { "x" });
+    let wrong = fetch(forged).await;
+    assert_eq!(
+        (wrong.status, wrong.headers.get("x-ratelimit-limit")),
+        (401, None),
+        "not proven, not counted"
+    );
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let mut asked = tokio::task::JoinSet::new();
+        (0..2 * BUCKET).for_each(|_| drop(asked.spawn(fetch(secret.clone()))));
+        answers.extend(asked.join_all().await);
+        if refused(&answers) > 0 {
+            break;
+        }
+    }
+    let over: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(
+        !over.is_empty() && answers.len() - over.len() >= BUCKET - 1,
+        "{} of {}",
+        over.len(),
+        answers.len()
+    );
+    for answer in over {
+        assert_eq!(answer.body["error_description"], "rate_limited");
+        assert_eq!((answer.number("x-ratelimit-remaining"), answer.number("retry-after")), (0, 1));
+    }
+    let given = answers.iter().filter(|answer| answer.headers.contains_key("x-ratelimit-limit"));
+    assert!(given.count() > BUCKET, "every one is told");
+    assert!(answers.iter().all(|answer| [200, 429].contains(&answer.status)));
+}
+
 #[tokio::test]
 async fn without_redis_nothing_is_limited_and_nobody_waits() {
     let public_url = Some(house().base.clone());

@@ -123,10 +123,29 @@ async fn who_cannot_prove_which_session_is_asked_and_another_browsers_session_is
     assert_eq!((page.status, page.header("location")), (303, Some("http://localhost:1/bye?state=s")));
     assert!(!is_active(house, &tenant, text(&my_tokens, "access_token")).await);
     assert!(is_active(house, &tenant, text(&other_tokens, "access_token")).await);
-    // The other's app, from a browser without our cookie: the hint is its proof.
-    let page = stranger.post_once(&house.url("/oauth2/logout"), &hinted).await.unwrap();
-    assert_eq!(page.status, 200);
-    assert!(!is_active(house, &tenant, text(&other_tokens, "access_token")).await);
+    // Whoever has seen an ID token ends no session by it from a browser of their own, confirmed or not.
+    let bye = ("post_logout_redirect_uri", "http://localhost:1/bye");
+    let (hinted, confirmed) = ([hinted[0], bye], [hinted[0], bye, ("confirmed", "yes")]);
+    for page in [
+        stranger.get_once(&leave_url(house, &hinted)).await.unwrap(),
+        stranger.post_once(&house.url("/oauth2/logout"), &hinted).await.unwrap(),
+        stranger.post_once(&house.url("/oauth2/logout"), &confirmed).await.unwrap(),
+    ] {
+        assert_eq!(
+            (page.status, page.header("location")),
+            (303, Some(bye.1)),
+            "nothing is here to ask about"
+        );
+    }
+    assert!(is_active(house, &tenant, text(&other_tokens, "access_token")).await);
+    // A form that another site posts brings no cookie: the person is asked, by a page that does.
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(hinted).finish();
+    let posted = house.http.post(house.url("/oauth2/logout")).header("sec-fetch-site", "cross-site");
+    let posted = posted.header("content-type", "application/x-www-form-urlencoded").body(form);
+    let page = posted.send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("confirmed"));
+    assert!(is_active(house, &tenant, text(&other_tokens, "access_token")).await);
 }
 
 #[tokio::test]

@@ -14,6 +14,14 @@ async fn app(house: &House, audience: &str, orgs: Value) -> (String, String) {
     (text(&made, "client_id").to_owned(), text(&made, "client_secret").to_owned())
 }
 
+/// Lets the tenant's app ask for these besides its own.
+async fn allow(house: &House, tenant: &Tenant, resources: &[&str]) {
+    let (path, body) = (format!("/apps/{}", tenant.app.id), json!({"resources": resources}));
+    let (status, said) = house.api("PATCH", &house.platform_key, &path, Some(body)).await;
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(said["resources"].as_array().unwrap().len(), resources.len());
+}
+
 /// A code that was asked for with these.
 async fn code(house: &House, tenant: &Tenant, more: &[(&str, &str)]) -> String {
     let mut door = to_the_acs(house, tenant).await;
@@ -47,6 +55,7 @@ async fn a_token_is_for_the_one_resource_that_was_authorized_and_widening_it_is_
     let (here, other) = (format!("https://api.{}", tenant.domain), format!("https://b.{}", tenant.domain));
     let (api, secret) = app(house, &here, json!([tenant.org])).await;
     app(house, &other, json!([tenant.org])).await;
+    allow(house, &tenant, &[&here, &other]).await;
     let own = tenant.app.id.to_string();
     let resource = ("resource", here.as_str());
     let first = code(house, &tenant, &[resource]).await;
@@ -90,6 +99,7 @@ async fn without_a_resource_a_token_is_the_apps_own_and_stays_it() {
     let tenant = house.tenant().await;
     let here = format!("https://api.{}", tenant.domain);
     app(house, &here, json!([tenant.org])).await;
+    allow(house, &tenant, &[&here]).await;
     let first = code(house, &tenant, &[]).await;
     refused(redeem(house, &tenant, &first, &[("resource", &here)]).await);
     let (status, given) = redeem(house, &tenant, &first, &[]).await;
@@ -105,6 +115,7 @@ async fn what_may_not_be_asked_for_goes_back_to_the_app_as_invalid_target() {
     let (tenant, stranger) = (house.tenant().await, house.tenant().await);
     let elsewhere = format!("https://elsewhere.{}", stranger.domain);
     app(house, &elsewhere, json!([stranger.org])).await;
+    allow(house, &tenant, &[&elsewhere, "https://nobody.example"]).await;
     let mut door = to_the_acs(house, &tenant).await;
     door.post().await;
     let fragment = format!("https://api.{}#x", tenant.domain);
@@ -122,4 +133,33 @@ async fn what_may_not_be_asked_for_goes_back_to_the_app_as_invalid_target() {
     );
     let page = door.browser.get_once(&url).await.unwrap();
     assert_eq!(page.header("x-vestibule-code"), Some("oauth.invalid_request"));
+}
+
+#[tokio::test]
+async fn an_app_asks_for_what_its_operator_lets_it_ask_for_and_only_while_it_does() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let here = format!("https://api.{}", tenant.domain);
+    app(house, &here, json!([tenant.org])).await;
+    let resource = ("resource", here.as_str());
+    let mut door = to_the_acs(house, &tenant).await;
+    door.post().await;
+    let asked = authorize_url(house, &tenant, &[("prompt", "none"), resource]);
+    let page = door.browser.get_once(&asked).await.unwrap();
+    assert_eq!(
+        param(&page, "error"),
+        "invalid_target",
+        "it serves the org, and nobody let the app ask for it"
+    );
+    let own = authorize_url(house, &tenant, &[("prompt", "none"), ("resource", &tenant.app.id.to_string())]);
+    let page = door.browser.get_once(&own).await.unwrap();
+    assert_eq!(param(&page, "error"), "invalid_target", "an id is no URI");
+    allow(house, &tenant, &[&here]).await;
+    let page = door.browser.get_once(&asked).await.unwrap();
+    let (status, given) = redeem(house, &tenant, &param(&page, "code"), &[]).await;
+    assert_eq!((status, audience(&given)), (200, json!(here)));
+    let late = param(&door.browser.get_once(&asked).await.unwrap(), "code");
+    allow(house, &tenant, &[]).await;
+    refused(redeem(house, &tenant, &late, &[]).await);
+    refused(refresh(house, &tenant, text(&given, "refresh_token"), &[]).await);
 }

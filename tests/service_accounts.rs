@@ -197,14 +197,22 @@ async fn an_audience_is_an_apps_that_serves_the_org_and_one_alone() {
     }
     let at_app = |name: &str| format!("https://{name}.{}", tenant.domain);
     let own = account(house, &tenant, json!([])).await;
-    let (status, given) = fetch_with(house, &own, &[("resource", &at_app("here"))]).await;
-    assert_eq!(status, 200, "{given}");
-    assert_eq!(claims(text(&given, "access_token"))["aud"], at_app("here"), "one string");
     assert_eq!(claims(&fetch(house, &own).await)["aud"], tenant.app.id.to_string());
     let fragment = format!("{}#x", at_app("here"));
-    for bad in [&at_app("elsewhere"), &at_app("nowhere"), "here", "", "/", &fragment] {
+    // The one that it was made with is its bound.
+    for bad in [&at_app("here"), &at_app("elsewhere"), &at_app("nowhere"), "here", "", "/", &fragment] {
         let (status, said) = fetch_with(house, &own, &[("resource", bad)]).await;
         assert_eq!((status, &said["error"]), (400, &json!("invalid_target")), "{bad}");
+    }
+    let bound = json!({"name": "bound", "audience": at_app("here")});
+    let (status, made) = at(house, &tenant, "POST", "", Some(bound)).await;
+    assert_eq!(status, 201, "{made}");
+    let bound =
+        Account { id: text(&made, "client_id").to_owned(), secret: text(&made, "client_secret").to_owned() };
+    for asked in [&[][..], &[("resource", at_app("here").as_str())]] {
+        let (status, given) = fetch_with(house, &bound, asked).await;
+        assert_eq!(status, 200, "{given}");
+        assert_eq!(claims(text(&given, "access_token"))["aud"], at_app("here"), "one string");
     }
     // Without one of its own it has to say which: many apps serve this org.
     let new = json!({"name": "any"});
@@ -214,7 +222,12 @@ async fn an_audience_is_an_apps_that_serves_the_org_and_one_alone() {
         Account { id: text(&made, "client_id").to_owned(), secret: text(&made, "client_secret").to_owned() };
     let (status, said) = fetch_with(house, &any, &[]).await;
     assert_eq!((status, &said["error"]), (400, &json!("invalid_target")));
-    assert_eq!(fetch_with(house, &any, &[("resource", &at_app("here"))]).await.0, 200);
+    let (status, given) = fetch_with(house, &any, &[("resource", &at_app("here"))]).await;
+    assert_eq!((status, claims(text(&given, "access_token"))["aud"].clone()), (200, json!(at_app("here"))));
+    for bad in [&at_app("elsewhere"), &at_app("nowhere"), &fragment] {
+        let (status, said) = fetch_with(house, &any, &[("resource", bad)]).await;
+        assert_eq!((status, &said["error"]), (400, &json!("invalid_target")), "{bad}");
+    }
     for bad in [at_app("elsewhere"), "nothing".to_owned()] {
         let new = json!({"name": "any", "audience": bad});
         let (status, said) = at(house, &tenant, "POST", "", Some(new)).await;

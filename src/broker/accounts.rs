@@ -7,7 +7,7 @@ use model::{
     ids::{OrgId, SessionId, UserId},
 };
 use std::collections::{BTreeMap, btree_map::Entry};
-use store::{App, Call, GateError, OrgRef, SessionRow};
+use store::{App, Call, GateError, OrgRef, SessionRow, live::Seen};
 
 /// So many orgs one browser is signed in to; a cookie each.
 pub const SESSIONS_MAX: usize = 8;
@@ -39,7 +39,7 @@ pub async fn living(
     app: Option<&App>,
     call: &Call,
 ) -> Result<Vec<Account>, FlowError> {
-    let mut accounts = Vec::new();
+    let mut opened = Vec::new();
     for cookie in sessions.iter().take(SESSIONS_MAX) {
         let scope = match gw.db.visitor(&OrgRef::Id(cookie.org), call).await {
             Ok(scope) => scope,
@@ -51,7 +51,15 @@ pub async fn living(
         {
             continue;
         }
-        let Some(row) = inspect::living(gw, &scope, cookie, &[]).await? else { continue };
+        opened.push((scope, cookie.digest));
+    }
+    let seen = match &gw.live {
+        Some(live) => live.sessions(&opened).await,
+        None => opened.iter().map(|_| Seen::Unknown).collect(),
+    };
+    let mut accounts = Vec::new();
+    for ((scope, digest), seen) in opened.into_iter().zip(seen) {
+        let Some(row) = inspect::living_if(gw, (&scope, &digest), &seen, &[]).await? else { continue };
         let org = gw.db.read(&scope, "account.org").await?.own_org().await?;
         let name = name_of(&row);
         accounts.push(Account {

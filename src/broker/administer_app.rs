@@ -5,7 +5,7 @@ use crate::{
     FlowError, Gateway,
     administer::{Loopback, PRINTABLE, Page, WEB_URL, called_url, name_of, web_url},
     app_keys::{KeySet, jwks_wrong, keys_of},
-    signing_keys,
+    resource, signing_keys,
 };
 use model::{
     Secret, SigningAlg, Timestamp, TokenDigest,
@@ -14,9 +14,9 @@ use model::{
     members::Members,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{Deserialize, de::IgnoredAny};
 use std::borrow::Cow;
-use store::{App, AppChange, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
+use store::{App, AuthMethod, Call, NewApp as Row, Operator, PlatformAct, Serves};
 use token::credential::{UnboundKind, bearer};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -41,6 +41,10 @@ pub struct NewApp {
     #[serde(default)]
     #[schemars(length(max = 3))]
     pub claims: Vec<ExtraClaim>,
+    /// The audiences of other apps for which it may ask for a token, by `resource` (RFC 8707), each once.
+    #[serde(default)]
+    #[schemars(length(max = RESOURCES_MAX), inner(url, length(max = 200), regex(pattern = PRINTABLE)))]
+    pub resources: Vec<String>,
     /// Its public keys, for `private_key_jwt` and for nothing else.
     pub jwks: Option<Members<KeySet>>,
     /// How long a refresh token that was used gives the same answer again; left out: 10, without a secret 0.
@@ -55,41 +59,6 @@ pub struct NewApp {
     /// By which its access, ID and logout tokens are signed; `ES256`, if it is left out.
     #[schemars(with = "Option<SigningAlg>")]
     pub id_token_signed_response_alg: Option<String>,
-}
-
-/// What of an app changes; what is left out stays.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AppPatch {
-    #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
-    pub name: Option<String>,
-    #[schemars(length(min = 1, max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
-    pub redirect_uris: Option<Vec<String>>,
-    #[schemars(length(max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
-    pub post_logout_redirect_uris: Option<Vec<String>>,
-    pub orgs: Option<Served>,
-    /// All that it has in its access tokens besides, from the next token on.
-    #[schemars(length(max = 3))]
-    pub claims: Option<Vec<ExtraClaim>>,
-    /// All its public keys from now on, of an app with `private_key_jwt`.
-    pub jwks: Option<Members<KeySet>>,
-    #[schemars(range(min = *GRACE_SECS.start(), max = *GRACE_SECS.end()))]
-    pub refresh_grace_secs: Option<i64>,
-    /// `null` takes it away.
-    #[serde(default, deserialize_with = "given")]
-    #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
-    pub initiate_login_uri: Option<Option<String>>,
-    /// `null` takes it away.
-    #[serde(default, deserialize_with = "given")]
-    #[schemars(with = "Option<String>", url, length(max = 2048), regex(pattern = WEB_URL))]
-    pub backchannel_logout_uri: Option<Option<String>>,
-    /// By which its access, ID and logout tokens are signed from now on.
-    #[schemars(with = "Option<SigningAlg>")]
-    pub id_token_signed_response_alg: Option<String>,
-}
-
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// Without `retire_old`, a new secret is asked for.
@@ -127,17 +96,18 @@ impl JsonSchema for Served {
     }
 }
 
-const URIS_MAX: usize = 50;
+pub(crate) const URIS_MAX: usize = 50;
+pub(crate) const RESOURCES_MAX: usize = 50;
 const SERVED_MAX: usize = 10_000;
 /// How long an answer that was lost may be asked for again.
-const GRACE_SECS: std::ops::RangeInclusive<i64> = 0..=60;
+pub(crate) const GRACE_SECS: std::ops::RangeInclusive<i64> = 0..=60;
 const CONFIDENTIAL_GRACE_SECS: i64 = 10;
 
 /// How long the secret before goes on beside a new one.
 const OLD_SECRET_SECS: i64 = 24 * 3_600;
 
 /// Makes an app, and the key that signs for it, when it is the first to ask for its algorithm. Errors:
-/// `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`, `app.jwks`, `app.signing_alg`,
+/// `api.url_refused`, `app.redirect_uris`, `app.orgs`, `app.auth_method`, `app.resources`, `app.jwks`, `app.signing_alg`,
 /// `app.refresh_grace`, `api.name_malformed`.
 pub async fn create(
     gw: &Gateway,
@@ -190,6 +160,7 @@ pub async fn create(
         signing_alg,
         keys,
         claims: distinct(body.claims)?,
+        resources: resources(body.resources)?,
     };
     signing_keys::have(gw, act(by, call), signing_alg).await?;
     let orgs: &[OrgId] = match &serves {
@@ -211,55 +182,6 @@ pub async fn read(gw: &Gateway, by: Operator, id: AppId) -> Result<Shown, FlowEr
     let app = gw.db.app(id).await?.ok_or(FlowError::Missing)?;
     let serves = gw.db.serves(by, &app).await?;
     Ok(Shown { app, serves })
-}
-
-/// Changes what is given. An org that is served no more refuses this app's tokens at once. Errors: those
-/// of `create`.
-pub async fn change(
-    gw: &Gateway,
-    by: Operator,
-    id: AppId,
-    patch: AppPatch,
-    call: &Call,
-) -> Result<Shown, FlowError> {
-    patch.redirect_uris.as_deref().map_or(Ok(()), redirects)?;
-    patch.post_logout_redirect_uris.as_deref().map_or(Ok(()), |u| uris("post_logout_redirect_uris", u))?;
-    if let Some(Some(uri)) = &patch.initiate_login_uri {
-        web_url("initiate_login_uri", uri, Loopback::Allowed)?;
-    }
-    if let Some(Some(uri)) = &patch.backchannel_logout_uri {
-        told_at(gw, uri)?;
-    }
-    let serves = match patch.orgs {
-        Some(orgs) => Some(served(gw, by, orgs).await?),
-        None => None,
-    };
-    let keys = patch.jwks.map(|set| keys_of(set.0)).transpose()?;
-    if keys.is_some() && gw.db.app(id).await?.ok_or(FlowError::Missing)?.keys.is_none() {
-        return Err(jwks_wrong("for private_key_jwt alone"));
-    }
-    let change = AppChange {
-        name: patch.name.as_deref().map(|name| name_of("name", name)).transpose()?,
-        redirect_uris: patch.redirect_uris,
-        post_logout_redirect_uris: patch.post_logout_redirect_uris,
-        serves,
-        refresh_grace_secs: patch.refresh_grace_secs.map(grace).transpose()?,
-        initiate_login_uri: patch.initiate_login_uri,
-        backchannel_logout_uri: patch.backchannel_logout_uri,
-        signing_alg: signed_by(patch.id_token_signed_response_alg.as_deref())?,
-        keys,
-        claims: patch.claims.map(distinct).transpose()?,
-    };
-    if let Some(alg) = change.signing_alg {
-        // Only an app that is there has a key made for it.
-        read(gw, by, id).await?;
-        signing_keys::have(gw, act(by, call), alg).await?;
-    }
-    if gw.db.change_app(act(by, call), id, &change).await? {
-        read(gw, by, id).await
-    } else {
-        Err(FlowError::Missing)
-    }
 }
 
 /// A new secret, shown once, and until when the one before is good too; or, with `retire_old`, the end of
@@ -285,12 +207,7 @@ pub async fn rotate(
     if done { Ok(given) } else { Err(FlowError::Missing) }
 }
 
-/// Ends an app: it is no client any more, and none of its codes and tokens is good for anything here.
-pub async fn delete(gw: &Gateway, by: Operator, id: AppId, call: &Call) -> Result<(), FlowError> {
-    if gw.db.delete_app(act(by, call), id).await? { Ok(()) } else { Err(FlowError::Missing) }
-}
-
-fn signed_by(asked: Option<&str>) -> Result<Option<SigningAlg>, FlowError> {
+pub(crate) fn signed_by(asked: Option<&str>) -> Result<Option<SigningAlg>, FlowError> {
     let read = |name| {
         let right = "ES256, EdDSA or RS256";
         SigningAlg::parse(name)
@@ -299,7 +216,7 @@ fn signed_by(asked: Option<&str>) -> Result<Option<SigningAlg>, FlowError> {
     asked.map(read).transpose()
 }
 
-fn distinct(mut claims: Vec<ExtraClaim>) -> Result<Vec<ExtraClaim>, FlowError> {
+pub(crate) fn distinct(mut claims: Vec<ExtraClaim>) -> Result<Vec<ExtraClaim>, FlowError> {
     let given = claims.len();
     claims.sort();
     claims.dedup();
@@ -310,16 +227,29 @@ fn distinct(mut claims: Vec<ExtraClaim>) -> Result<Vec<ExtraClaim>, FlowError> {
     }
 }
 
+/// What may be asked for: absolute URIs without a fragment, for nothing else can be (RFC 8707 2).
+pub(crate) fn resources(mut uris: Vec<String>) -> Result<Vec<String>, FlowError> {
+    let given = uris.len();
+    uris.sort();
+    uris.dedup();
+    if uris.len() == given && given <= RESOURCES_MAX && uris.iter().all(|uri| resource::checked(uri).is_ok())
+    {
+        return Ok(uris);
+    }
+    let right = format!("absolute URIs without a fragment, each once, at most {RESOURCES_MAX}");
+    Err(FlowError::invalid("app.resources", "resources", right))
+}
+
 /// A URL that we shall call ourselves.
-fn told_at(gw: &Gateway, uri: &str) -> Result<(), FlowError> {
+pub(crate) fn told_at(gw: &Gateway, uri: &str) -> Result<(), FlowError> {
     called_url(gw, "backchannel_logout_uri", uri)
 }
 
-fn act(by: Operator, call: &Call) -> PlatformAct<'_> {
+pub(crate) fn act(by: Operator, call: &Call) -> PlatformAct<'_> {
     PlatformAct { by: by.into(), request_id: &call.request_id, at: call.at }
 }
 
-async fn served(gw: &Gateway, by: Operator, asked: Served) -> Result<Serves, FlowError> {
+pub(crate) async fn served(gw: &Gateway, by: Operator, asked: Served) -> Result<Serves, FlowError> {
     match asked {
         Served::Word(word) if word == "all" => Ok(Serves::All),
         Served::Orgs(names) if names.len() <= SERVED_MAX => {
@@ -335,7 +265,7 @@ fn orgs_wrong() -> FlowError {
     FlowError::invalid("app.orgs", "orgs", "\"all\", or a list of ids or slugs of orgs that exist, each once")
 }
 
-fn grace(secs: i64) -> Result<i64, FlowError> {
+pub(crate) fn grace(secs: i64) -> Result<i64, FlowError> {
     if GRACE_SECS.contains(&secs) {
         Ok(secs)
     } else {
@@ -343,14 +273,14 @@ fn grace(secs: i64) -> Result<i64, FlowError> {
     }
 }
 
-fn redirects(given: &[String]) -> Result<(), FlowError> {
+pub(crate) fn redirects(given: &[String]) -> Result<(), FlowError> {
     if given.is_empty() {
         return Err(FlowError::invalid("app.redirect_uris", "redirect_uris", "one at least"));
     }
     uris("redirect_uris", given)
 }
 
-fn uris(field: &'static str, uris: &[String]) -> Result<(), FlowError> {
+pub(crate) fn uris(field: &'static str, uris: &[String]) -> Result<(), FlowError> {
     if uris.len() > URIS_MAX {
         return Err(FlowError::invalid("app.redirect_uris", field, format!("at most {URIS_MAX}")));
     }
@@ -385,5 +315,16 @@ mod tests {
         assert!(uris("redirect_uris", &vec![uri.clone(); URIS_MAX]).is_ok());
         let over = uris("redirect_uris", &vec![uri; URIS_MAX + 1]);
         assert_eq!(over.unwrap_err().code(), "app.redirect_uris");
+    }
+
+    #[test]
+    fn resources_are_absolute_uris_each_once_and_bounded() {
+        let named = |count: usize| (0..count).map(|n| format!("https://api{n}.example")).collect::<Vec<_>>();
+        assert!(resources(named(RESOURCES_MAX)).is_ok() && resources(Vec::new()).is_ok());
+        let twice = vec!["urn:example:api".to_owned(); 2];
+        for wrong in [named(RESOURCES_MAX + 1), twice, vec!["api".to_owned()], vec!["https://a#x".to_owned()]]
+        {
+            assert_eq!(resources(wrong).unwrap_err().code(), "app.resources");
+        }
     }
 }

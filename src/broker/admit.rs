@@ -7,7 +7,8 @@ use crate::{
     accounts::meets,
     attempt::{AppRequest, LoginAttempt},
     find_seat::{SeatRule, find_seat},
-    quota,
+    former::{self, Former},
+    quota, revoke,
 };
 use model::{
     Refusal, Secret, Timestamp,
@@ -51,6 +52,8 @@ pub struct Terms {
     acr_values: Vec<String>,
     /// The person whom the app means.
     expected: Option<UserId>,
+    /// What this browser had in the org when it began.
+    former: Option<SessionId>,
     pub protocol: &'static str,
     pub seats: SeatRule,
     /// The attempt's own stamp: dead if the org, connection or person was terminated since.
@@ -67,6 +70,7 @@ impl Terms {
             asked,
             acr_values: attempt.acr_values,
             expected: attempt.expected,
+            former: attempt.former,
             protocol,
             seats,
             rs,
@@ -139,6 +143,7 @@ async fn try_admit(
     if !user.active {
         return Err(Refusal::proven("login.user_inactive").with("user", user.id).into());
     }
+    let held = former::lock(&mut tx, terms.former, user.id).await?;
     let named =
         [Scope::Org, Scope::User(user.id), Scope::Connection(identity.connection)].map(|s| s.to_string());
     let admission = tx.admission(identity.connection, &named, user.id, &identity.groups).await?;
@@ -154,13 +159,20 @@ async fn try_admit(
     if lost {
         tx.revoke(Scope::User(user.id), Action::Reassert, "groups_at_sign_in").await?;
     }
+    let former = former::settle(gw, &mut tx, held, (user.id, identity.connection)).await?;
     let (session, cookie, code) =
-        open_session(gw, &mut tx, identity, &terms.asked, (user.id, &admission)).await?;
-    let mut record = accepted_record(&user, identity, terms, adopted, &session, now);
+        open_session(gw, &mut tx, identity, &terms.asked, (user.id, &admission, &former)).await?;
+    let mut record = accepted_record(&user, identity, terms, (adopted, &former), &session);
+    if let Former::Ended(ended, _) = &former {
+        record = record.and(former::ended(*ended));
+    }
     if lost {
         record = record.and(AuditEvent::done(Act::UserGroupsLost).on("user", user.id));
     }
     tx.commit(record).await?;
+    if let Former::Ended(ended, revoked) = former {
+        revoke::tell(gw, scope, Scope::Session(ended.id), revoked, None).await;
+    }
     let text = cookie.reveal().clone();
     if let Some(live) = &gw.live {
         let digest = model::TokenDigest::of(&text);
@@ -177,18 +189,20 @@ async fn try_admit(
     }))
 }
 
-/// Another app, the same living session: a code without a new sign-in.
+/// Another app, the same living session: a code without a new sign-in. `head` is of the instant at which the
+/// session was found alive: what ended the app's own things before then does not end this code.
 pub async fn answer_again(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
     asked: &AppRequest,
-    session: &SessionRow,
+    (session, head): (&SessionRow, i64),
 ) -> Result<Admitted, FlowError> {
     let mut tx = gw.db.write(scope, "login.answer_again").await?;
     tx.touch_session(session.id).await?;
     let code = code::issue(tx.org(), gw.chance.as_ref());
     let (_, digest) = code::parse(code.reveal())?;
-    tx.create_code(&code_of(gw, asked, session, &digest, tx.now())).await?;
+    let code_row = NewCode { rs: head, ..code_of(gw, asked, session, &digest, tx.now()) };
+    tx.create_code(&code_row).await?;
     let event = AuditEvent::done(Act::LoginContinued)
         .on("user", session.user)
         .value("session", session.id.to_string())
@@ -202,7 +216,7 @@ async fn open_session(
     tx: &mut TenantTx,
     identity: &AcceptedIdentity,
     asked: &AppRequest,
-    (user, admission): (UserId, &Admission),
+    (user, admission, former): (UserId, &Admission, &Former),
 ) -> Result<(SessionRow, Secret<String>, Secret<String>), FlowError> {
     let (org, now) = (tx.org(), tx.now());
     let absolute = admission.session_absolute_secs.map_or(gw.lifetimes.session_absolute_secs, i64::from);
@@ -211,8 +225,9 @@ async fn open_session(
     if expires_at <= now {
         return Err(Refusal::proven("login.session_already_over").into());
     }
+    let raised = former.raised();
     let row = SessionRow {
-        id: SessionId::new(now, gw.chance.as_ref()),
+        id: raised.unwrap_or_else(|| SessionId::new(now, gw.chance.as_ref())),
         user,
         connection: identity.connection,
         rs: admission.as_of.head,
@@ -239,7 +254,13 @@ async fn open_session(
         expires_at,
         upstream: identity.session.as_deref(),
     };
-    tx.create_session(&new, &code_of(gw, asked, &row, &digest, now)).await?;
+    let new_code = code_of(gw, asked, &row, &digest, now);
+    if raised.is_some() {
+        tx.raise_session(&new).await?;
+        tx.create_code(&new_code).await?;
+    } else {
+        tx.create_session(&new, &new_code).await?;
+    }
     Ok((row, cookie, code))
 }
 
@@ -269,9 +290,8 @@ fn accepted_record(
     user: &User,
     identity: &AcceptedIdentity,
     terms: &Terms,
-    adopted: Adopted,
+    (adopted, former): (Adopted, &Former),
     session: &SessionRow,
-    now: Timestamp,
 ) -> Record {
     let how = match adopted {
         Adopted::Known => "known",
@@ -285,10 +305,14 @@ fn accepted_record(
         .value("subject", identity.subject.clone())
         .value("seat", how)
         .value("session", session.id.to_string())
+        .value("raised", former.raised().is_some())
         .value("app", terms.asked.app.to_string());
-    let month: String = now.to_string().chars().take(7).collect();
+    let (attempt, _) = terms.attempt;
+    // A session has one sign-in that opens it, and any number that raise it.
+    let sign_in = former.raised().map_or_else(|| session.id.to_string(), |id| format!("{id}:{attempt}"));
+    let month: String = session.created_at.to_string().chars().take(7).collect();
     let record = Record::of(event)
-        .metered(Usage { meter: "auth.login", natural_key: session.id.to_string(), value: 1 })
+        .metered(Usage { meter: "auth.login", natural_key: sign_in, value: 1 })
         .metered(Usage { meter: "auth.mau", natural_key: format!("{}:{month}", user.id), value: 1 });
     match adopted {
         Adopted::Made => record.and(

@@ -6,7 +6,7 @@ use crate::{FlowError, Gateway};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
     Refusal, Timestamp,
-    ids::{AppId, AttemptId, ConnectionId, OrgId, UserId},
+    ids::{AppId, AttemptId, ConnectionId, OrgId, SessionId, UserId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,9 @@ pub struct LoginAttempt {
     /// The person whom the app means, by an `id_token_hint`.
     #[serde(default)]
     pub expected: Option<UserId>,
+    /// The session that this browser has in the org, living or not: it does not outlast this sign-in.
+    #[serde(default)]
+    pub former: Option<SessionId>,
     /// The app asked that the person sign in anew (`prompt=login`).
     pub anew: bool,
     /// The org's revocation head when it began: a revocation meanwhile ends it too.

@@ -250,7 +250,7 @@ pub async fn begin(
         } else if let Some(live) = inspect::living(gw, &scope, session, &[]).await?
             && enough.is(&live.session, call.at)
         {
-            let admitted = admit::answer_again(gw, &scope, &asked, &live.session).await?;
+            let admitted = admit::answer_again(gw, &scope, &asked, (&live.session, live.head)).await?;
             return Ok(Begun::Answered(Box::new(admitted)));
         }
     }
@@ -262,6 +262,13 @@ pub async fn begin(
         return Ok(Begun::Choose { connections: ways.into_iter().map(|c| (c.id, c.name)).collect() });
     }
     let connection = ways.pop().ok_or(Refusal::stranger("login.no_connection"))?;
+    // The answer may come by another site's form, which brings no such cookie.
+    let former = match session {
+        Some(session) => {
+            gw.db.read(&scope, "session.former").await?.session_by_digest(&session.digest).await?
+        }
+        None => None,
+    };
     let attempt = LoginAttempt {
         id: AttemptId::new(call.at, gw.chance.as_ref()),
         org: scope.org(),
@@ -273,6 +280,7 @@ pub async fn begin(
         max_age_secs: wishes.max_age_secs,
         acr_values: wishes.acr_values.clone(),
         expected,
+        former: former.map(|session| session.id),
         anew: wishes.prompts("login"),
         rs,
         begun_at: call.at,

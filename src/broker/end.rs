@@ -19,6 +19,8 @@ pub struct Leaving {
     pub post_logout_redirect_uri: Option<String>,
     /// The person said so, on our own page.
     pub confirmed: bool,
+    /// What the browser has came along: it is no form that another site posts, which brings no cookie.
+    pub brings_cookies: bool,
 }
 
 /// Where a person who leaves goes on.
@@ -30,8 +32,10 @@ pub enum Left {
     Over { back: Option<String>, orgs: Vec<OrgId> },
 }
 
-/// Judges what the app said, then ends the session it means: the hint's at once, where this browser has it or
-/// none in its org, and otherwise all of this browser's, when the person confirms.
+/// Judges what the app said, then ends the session it means: the hint's at once, where this browser has it, and
+/// otherwise all of this browser's, when the person confirms. An ID token alone ends nothing: others have seen it,
+/// and RP-Initiated Logout 1.0, 2 has the person asked unless it belongs to the session that is here. A browser
+/// that has none is let go, for there is nothing to ask about.
 ///
 /// # Errors
 /// `logout.hint`, `logout.client`, `logout.redirect_uri`: the person goes nowhere, and no session ends.
@@ -61,10 +65,12 @@ pub async fn leave(
         here.extend(session_of(gw, cookie, call).await?);
     }
     if let Some(hint) = hint {
-        let of_org = here.iter().find(|(org, _, _)| *org == hint.org);
-        if of_org.is_none_or(|(_, _, session)| *session == hint.session) {
+        if here.iter().any(|(org, _, session)| *org == hint.org && *session == hint.session) {
             end_hinted(gw, hint, call).await?;
             return Ok(Left::Over { back, orgs: vec![hint.org] });
+        }
+        if here.is_empty() && leaving.brings_cookies {
+            return Ok(Left::Over { back, orgs: Vec::new() });
         }
     }
     if !leaving.confirmed {

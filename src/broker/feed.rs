@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{
     Refusal, TokenDigest,
     ids::{AppId, OrgId},
+    revocation::Scope,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -109,6 +110,8 @@ pub struct Follower {
 #[derive(Debug)]
 pub struct Audience {
     app: App,
+    /// How a revocation of the app itself is named.
+    own: String,
     serves: Serves,
     digest: [u8; 8],
 }
@@ -120,14 +123,14 @@ impl Audience {
             Serves::These(orgs) => orgs.iter().map(|org| format!("{org} ")).collect(),
         };
         let digest = TokenDigest::of(&text).bytes().first_chunk::<8>().copied().unwrap_or_default();
-        Self { app, serves, digest }
+        Self { own: Scope::App(app.id).to_string(), app, serves, digest }
     }
 
-    /// The list is sorted by the store.
-    fn hears_of(&self, org: OrgId) -> bool {
+    /// What happens in the orgs that it serves, and its own end where it served. The list is sorted by the store.
+    fn hears(&self, row: &FeedRow) -> bool {
         match &self.serves {
             Serves::All => true,
-            Serves::These(orgs) => orgs.binary_search(&org).is_ok(),
+            Serves::These(orgs) => orgs.binary_search(&row.org).is_ok() || row.scope == self.own,
         }
     }
 }
@@ -226,8 +229,7 @@ impl Feed {
         }
         let [from, to] =
             [known.min(upto.pos), upto.pos].map(|pos| ring.rows.partition_point(|row| row.pos <= pos));
-        let ended =
-            ring.rows.range(from..to).filter(|row| row.action == TERMINATE && audience.hears_of(row.org));
+        let ended = ring.rows.range(from..to).filter(|row| row.action == TERMINATE && audience.hears(row));
         Some((upto.pos, ended.map(|row| (row.org, row.seq)).collect()))
     }
 
@@ -337,7 +339,7 @@ pub async fn read(gw: &Gateway, follower: &Follower, after: Option<&str>) -> Res
     let cursor = Cursor { life: head.life, pos: reached, orgs: audience.digest };
     let told = |row: FeedRow| Told { org: row.org, seq: row.seq, scope: row.scope, action: row.action };
     Ok(Stretch {
-        data: rows.into_iter().filter(|row| audience.hears_of(row.org)).map(told).collect(),
+        data: rows.into_iter().filter(|row| audience.hears(row)).map(told).collect(),
         cursor: cursor.text(),
         gap: asked.is_some() && known.is_none(),
         more: reached < head.pos,

@@ -77,13 +77,25 @@ pub async fn living(
     if cookie.org != scope.org() {
         return Ok(None);
     }
-    if let Some(live) = &gw.live
-        && live.session(scope, &cookie.digest).await == Seen::Dead
-    {
+    let seen = match &gw.live {
+        Some(live) => live.session(scope, &cookie.digest).await,
+        None => Seen::Unknown,
+    };
+    living_if(gw, (scope, &cookie.digest), &seen, chosen).await
+}
+
+/// The same, where Redis was asked before; what it takes for alive is asked of Postgres.
+pub(crate) async fn living_if(
+    gw: &Gateway,
+    (scope, digest): (&OrgScope<Visitor>, &TokenDigest),
+    seen: &Seen,
+    chosen: &[ExtraClaim],
+) -> Result<Option<MintRow>, FlowError> {
+    if *seen == Seen::Dead {
         return Ok(None);
     }
     let mut tx = gw.db.read(scope, "session.check").await?;
-    let Some(session) = tx.session_by_digest(&cookie.digest).await? else { return Ok(None) };
+    let Some(session) = tx.session_by_digest(digest).await? else { return Ok(None) };
     let named = scopes_of(session.id, session.user, session.connection, None);
     let absolute_secs = gw.lifetimes.session_absolute_secs;
     let Some(row) = tx.mint_row(session.id, &named, absolute_secs, chosen).await? else { return Ok(None) };

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod administer;
 pub mod administer_app;
+pub mod administer_app_change;
 pub mod administer_connection;
 pub mod administer_connection_change;
 pub mod administer_directory;
@@ -33,6 +34,7 @@ pub mod feed_acks;
 pub mod find_seat;
 pub mod finish_oidc;
 pub mod finish_saml;
+mod former;
 pub mod forward;
 pub mod gateway;
 pub mod idempotent;

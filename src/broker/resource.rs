@@ -1,5 +1,5 @@
-//! What a token is for, where the one who asks for it says so (RFC 8707): the audience of one app, and of an app
-//! that serves the org.
+//! What a token is for, where the one who asks for it says so (RFC 8707): the audience of one app, of those that the
+//! operator lets it ask for, and of an app that serves the org.
 
 use crate::{FlowError, Gateway};
 use model::{Refusal, claims::ExtraClaim};
@@ -22,8 +22,13 @@ pub fn checked(resource: &str) -> Result<&str, FlowError> {
     if is_uri { Ok(resource) } else { Err(refused()) }
 }
 
-/// Whether the app may ask for this at this org: its own audience, or that of an app that serves the org. Errors:
-/// `oauth.invalid_target`.
+/// Its own audience, or one that the operator lets it ask for.
+fn may_ask(app: &App, audience: &str) -> bool {
+    audience == app.audience || app.resources.iter().any(|one| one == audience)
+}
+
+/// Whether the app may ask for this at this org: its own audience, or one of its `resources` that is of an app
+/// which serves the org. Errors: `oauth.invalid_target`.
 pub(crate) async fn authorized<D: Door>(
     gw: &Gateway,
     scope: &OrgScope<D>,
@@ -31,6 +36,7 @@ pub(crate) async fn authorized<D: Door>(
     resource: Option<&str>,
 ) -> Result<(), FlowError> {
     match resource {
+        Some(uri) if !may_ask(app, uri) => Err(refused()),
         Some(uri) if uri != app.audience => {
             let found = gw.db.read(scope, "resource.authorize").await?.audience(uri).await?;
             found.map(|_| ()).ok_or_else(refused)
@@ -54,7 +60,7 @@ pub(crate) async fn target(
     asked: Option<&str>,
 ) -> Result<Target, FlowError> {
     let audience = authorized.unwrap_or(&app.audience);
-    if asked.is_some_and(|asked| asked != audience) {
+    if asked.is_some_and(|asked| asked != audience) || !may_ask(app, audience) {
         return Err(refused());
     }
     let chosen = if audience == app.audience {

@@ -8,7 +8,7 @@ use model::{
     record::{Act, AuditEvent, Record},
     revocation::{Action, Scope},
 };
-use store::{Administrator, Call, Client, Door, OrgScope, Revoked, TenantTx};
+use store::{Administrator, Call, Client, Door, Job, OrgScope, Revoked, TenantTx};
 
 /// What ends a person: written inside the caller's own transaction, which has the person locked.
 pub struct Ended {
@@ -137,6 +137,19 @@ pub async fn org(gw: &Gateway, scope: &OrgScope<Administrator>) -> Result<(), Fl
     tx.commit(Record::of(AuditEvent::done(Act::OrgSessionsRevoked).on("org", scope.org()))).await?;
     tell(gw, scope, Scope::Org, revoked, None).await;
     Ok(())
+}
+
+/// Ends what each app held here that serves this org no more; the app itself is told by the feed and by its
+/// back-channel. One commit an app.
+pub async fn left(gw: &Gateway, scope: &OrgScope<Job>) -> Result<(), FlowError> {
+    loop {
+        let mut tx = gw.db.write(scope, "revoke.app_left").await?;
+        let Some(app) = tx.take_left_app().await? else { return Ok(()) };
+        let about = Scope::App(app);
+        let revoked = tx.revoke(about, Action::Terminate, "app_left").await?;
+        tx.commit(Record::of(AuditEvent::done(Act::OrgAppLeft).on("app", app))).await?;
+        tell(gw, scope, about, revoked, None).await;
+    }
 }
 
 /// RFC 7009: an app gives back a refresh token. The family ends, and the session's access tokens

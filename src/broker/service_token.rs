@@ -7,11 +7,8 @@ use model::{
     ids::{EventId, ServiceId},
     org::Passage,
 };
-use store::Call;
-use token::{
-    credential::{CredentialKind, CredentialText},
-    mint::{ServiceSnapshot, mint_service},
-};
+use store::{Call, ServiceGrant};
+use token::mint::{ServiceSnapshot, mint_service};
 
 pub struct Fetched {
     pub access_token: String,
@@ -25,21 +22,31 @@ pub struct Asked<'a> {
     pub scope: Option<&'a str>,
 }
 
-/// Errors: `oauth.invalid_client` for any secret that is not this account's, or good no more, and for an org that
-/// is suspended; `oauth.invalid_scope`, because scopes are about people; `oauth.invalid_target`.
+/// Whose secret it is, and all that its token would say. Errors: `oauth.invalid_client` for any that is not this
+/// account's, or good no more, and for an org that is suspended; `oauth.invalid_target`.
+pub async fn prove(
+    gw: &Gateway,
+    id: ServiceId,
+    secret: &TokenDigest,
+    asked: Asked<'_>,
+    call: &Call,
+) -> Result<ServiceGrant, FlowError> {
+    let resource = asked.resource.map(resource::checked).transpose()?;
+    let found = gw.db.service_grant(id, secret, resource, call.at).await?;
+    let wrong = || Refusal::stranger("oauth.invalid_client");
+    let grant = found.filter(|grant| grant.state.admits(Passage::SignIn)).ok_or_else(wrong)?;
+    gw.uses.note(grant.org, grant.key, call.at);
+    Ok(grant)
+}
+
+/// Errors: `oauth.invalid_scope`, because scopes are about people; `oauth.invalid_target`.
 pub async fn fetch(
     gw: &Gateway,
     id: ServiceId,
-    secret: &str,
+    grant: ServiceGrant,
     asked: Asked<'_>,
     call: &Call,
 ) -> Result<Fetched, FlowError> {
-    let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
-    CredentialText::parse(CredentialKind::ClientSecret, secret).map_err(|_| wrong())?;
-    let resource = asked.resource.map(resource::checked).transpose()?;
-    let found = gw.db.service_grant(id, &TokenDigest::of(secret), resource, call.at).await?;
-    let grant = found.filter(|grant| grant.state.admits(Passage::SignIn)).ok_or_else(wrong)?;
-    gw.uses.note(grant.org, grant.key, call.at);
     if let Some(scope) = asked.scope.filter(|scope| !scope.trim().is_empty()) {
         return Err(Refusal::proven("oauth.invalid_scope").with("scope", format!("{scope:.40}")).into());
     }

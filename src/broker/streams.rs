@@ -2,7 +2,7 @@
 //! ends in the orgs that it serves; the events are written where that happens (`store::stream_events`), and
 //! sent by a job.
 
-use crate::{FlowError, Gateway, administer::called_url};
+use crate::{FlowError, Gateway, administer::called_url, counted::STREAM_EVENTS};
 use model::{
     Secret, Timestamp,
     ids::{AppId, EventId, StreamId},
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use std::sync::Arc;
 use store::{
     ACCOUNT_DISABLED, ACCOUNT_ENABLED, Call, PlatformAct, PlatformActor, SESSION_REVOKED, STREAM_UPDATED,
-    Stream, StreamSettings, StreamStatus, VERIFICATION,
+    Stream, StreamSettings, StreamStatus, TenantTx, VERIFICATION,
 };
 use token::set::SetKey;
 use tokio::sync::OnceCell;
@@ -243,6 +243,18 @@ pub async fn pause(gw: &Gateway, stream: &Stream, now: Timestamp) -> Result<(), 
     if gw.db.pause_stream(act, stream, "the receiver acknowledges nothing").await? {
         tracing::warn!(app = %stream.app, stream = %stream.id, "a stream is paused: its receiver acknowledges nothing");
         tell(gw, stream.app, STREAM_UPDATED, Some(StreamStatus::Paused.as_str()), &call).await?;
+    }
+    Ok(())
+}
+
+/// Drops what waits on paused streams beyond its bounds; the caller commits.
+pub async fn drop_held(gw: &Gateway, tx: &mut TenantTx) -> Result<(), FlowError> {
+    let call = gw.own_call();
+    let act = PlatformAct { by: PlatformActor::Schedule, request_id: &call.request_id, at: call.at };
+    let (dropped, first) = tx.drop_held(act).await?;
+    STREAM_EVENTS.add(["dropped"], u64::try_from(dropped).unwrap_or(0));
+    for stream in first {
+        tracing::warn!(%stream, org = %tx.org(), "events are dropped: the stream is paused, and too many wait, or too long");
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use super::{
 };
 use broker::{
     administer::{ROLES, Role},
-    administer_app::{self, AppPatch, NewApp, Rotation, Shown},
+    administer_app::{self, NewApp, Rotation, Shown},
+    administer_app_change::{self, AppPatch},
     administer_platform_key,
     app_keys::KeySet,
     idempotent,
@@ -26,7 +27,7 @@ pub const OPERATIONS: &[Operation] = &[
         body::<NewApp>(&[
             r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
             r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"audience":"https://desk.example","token_endpoint_auth_method":"client_secret_basic","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
-            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"token_endpoint_auth_method":"private_key_jwt","claims":["team_slugs","permissions","entitlements"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
+            r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"token_endpoint_auth_method":"private_key_jwt","claims":["team_slugs","permissions","entitlements"],"resources":["https://files.example"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
         ]),
     )
     .named("create_app")
@@ -39,6 +40,7 @@ pub const OPERATIONS: &[Operation] = &[
         "app.orgs",
         "app.redirect_uris",
         "app.refresh_grace",
+        "app.resources",
         "app.signing_alg",
     ]),
     operation(Verb::Get, "/api/v1/apps", "", "List apps", || to(list)).named("list_apps").asking(PAGED),
@@ -47,14 +49,14 @@ pub const OPERATIONS: &[Operation] = &[
         Verb::Patch,
         "/api/v1/apps/{app}",
         "",
-        "Change an app; an org that it serves no more refuses its tokens at once",
+        "Change an app; an org that it serves no more refuses its tokens at once, and for good",
         || to(change),
     )
     .named("change_app")
     .reading(body::<AppPatch>(&[
         r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":"all","refresh_grace_secs":10,"initiate_login_uri":"https://desk.example/sign-in","backchannel_logout_uri":"https://desk.example/signed-out","id_token_signed_response_alg":"ES256"}"#,
         r#"{"name":"Desk","redirect_uris":["https://desk.example/cb"],"post_logout_redirect_uris":["https://desk.example/"],"orgs":["org_00000000000000000000000000"],"refresh_grace_secs":10,"initiate_login_uri":null,"backchannel_logout_uri":null,"id_token_signed_response_alg":"ES256"}"#,
-        r#"{"claims":["permissions"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
+        r#"{"claims":["permissions"],"resources":["https://files.example"],"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"1"}]}}"#,
     ]))
     .misreading(&[
         "api.name_malformed",
@@ -64,6 +66,7 @@ pub const OPERATIONS: &[Operation] = &[
         "app.orgs",
         "app.redirect_uris",
         "app.refresh_grace",
+        "app.resources",
         "app.signing_alg",
     ]),
     operation(
@@ -126,6 +129,8 @@ struct AppView {
     id_token_signed_response_alg: SigningAlg,
     /// What it has in its access tokens besides.
     claims: Vec<ExtraClaim>,
+    /// The audiences of other apps for which it may ask for a token.
+    resources: Vec<String>,
     /// Its public keys, with `private_key_jwt`.
     jwks: Option<KeySet>,
 }
@@ -146,6 +151,7 @@ impl From<App> for AppView {
             backchannel_logout_uri: app.backchannel_logout_uri,
             id_token_signed_response_alg: app.signing_alg,
             claims: app.claims,
+            resources: app.resources,
             jwks: app.keys.map(|keys| KeySet { keys: keys.jwks() }),
         }
     }
@@ -240,7 +246,7 @@ async fn change(ask: Ask) -> Reply<AppWithOrgs> {
     let (id, patch, call) = (ask.id("app")?, ask.json::<AppPatch>()?, ask.call());
     let shelf = idempotent::platform_shelf(&ask.gateway(), by, &call);
     ask.answer(shelf, move |gw, _| async move {
-        administer_app::change(&gw, by, id, patch, &call).await.map(AppWithOrgs::from)
+        administer_app_change::change(&gw, by, id, patch, &call).await.map(AppWithOrgs::from)
     })
     .await
 }
@@ -260,7 +266,8 @@ async fn remove(ask: Ask) -> Reply<()> {
     let by = ask.platform().await?;
     let (id, call) = (ask.id("app")?, ask.call());
     let shelf = idempotent::platform_shelf(&ask.gateway(), by, &call);
-    ask.answer(shelf, move |gw, _| async move { administer_app::delete(&gw, by, id, &call).await }).await
+    ask.answer(shelf, move |gw, _| async move { administer_app_change::delete(&gw, by, id, &call).await })
+        .await
 }
 
 async fn keys(ask: Ask) -> Reply<List<PlatformKey>> {

@@ -4,7 +4,7 @@
 use super::{
     client_auth::{By, Shown, shown, wrong},
     doors,
-    guard::facts,
+    guard::{facts, limited_service, waited},
     shielded,
     token::Form,
 };
@@ -15,6 +15,7 @@ use model::{
     ids::{DirectoryId, ServiceId},
 };
 use serde_json::{Value, json};
+use token::credential::{CredentialKind, CredentialText};
 
 pub(super) async fn fetch(req: &HttpRequest, gw: &Gateway, form: &Form) -> Result<HttpResponse, FlowError> {
     let Shown { id, by } = shown(req, form)?;
@@ -49,7 +50,12 @@ async fn for_an_app(
         resource: form.get("resource").map(String::as_str),
         scope: form.get("scope").map(String::as_str),
     };
-    let fetched = service_token::fetch(gw, service, secret, asked, &facts(req).call).await?;
+    let secret = CredentialText::parse(CredentialKind::ClientSecret, secret).map_err(|_| wrong())?.digest;
+    waited(req, gw, &secret)?;
+    let call = facts(req).call;
+    let grant = service_token::prove(gw, service, &secret, asked, &call).await?;
+    limited_service(req, gw, &grant, &secret).await?;
+    let fetched = service_token::fetch(gw, service, grant, asked, &call).await?;
     Ok(given(&json!({
         "access_token": fetched.access_token,
         "token_type": "Bearer",

@@ -18,7 +18,7 @@ use model::{
     ids::{EventId, KeyId},
 };
 use std::time::Instant;
-use store::{Call, Door, GateError, OrgRef, OrgScope, live::Quota};
+use store::{Call, Door, GateError, OrgRef, OrgScope, ServiceGrant, live::Quota};
 use tracing::{Instrument, Span, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,6 +55,18 @@ pub async fn limited<D: Door>(
 ) -> Result<(), FlowError> {
     let Some(live) = &gw.live else { return Ok(()) };
     let Some(quota) = live.throttle(scope, credential, &gw.rates).await else { return Ok(()) };
+    told(req, quota)
+}
+
+/// The same for a service account, whose secret was proven. Errors: `rate_limited`.
+pub async fn limited_service(
+    req: &HttpRequest,
+    gw: &Gateway,
+    grant: &ServiceGrant,
+    digest: &TokenDigest,
+) -> Result<(), FlowError> {
+    let Some(live) = &gw.live else { return Ok(()) };
+    let Some(quota) = live.throttle_service(grant, digest, &gw.rates).await else { return Ok(()) };
     told(req, quota)
 }
 

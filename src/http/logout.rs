@@ -95,11 +95,13 @@ async fn try_leave(req: &HttpRequest, body: &Body, gw: &Data<Gateway>) -> Result
         return Err(FlowError::invalid("oauth.invalid_request", "query", "too long"));
     }
     let get = |name: &str| asked.get(name).cloned().filter(|value| !value.is_empty());
+    let own = is_own(req);
     let leaving = Leaving {
         id_token_hint: get("id_token_hint"),
         client_id: get("client_id"),
         post_logout_redirect_uri: get("post_logout_redirect_uri"),
-        confirmed: *req.method() == Method::POST && get(pages::CONFIRMED).is_some() && is_own(req),
+        confirmed: *req.method() == Method::POST && get(pages::CONFIRMED).is_some() && own,
+        brings_cookies: *req.method() == Method::GET || own,
     };
     let (story, call, cookies) = (gw.get_ref().clone(), facts(req).call, sessions(req, gw));
     let held: Vec<OrgId> = cookies.iter().map(|cookie| cookie.org).collect();

@@ -44,6 +44,7 @@ pub fn nowhere(error: &FlowError) -> HttpResponse {
 pub fn response(error: &FlowError) -> HttpResponse {
     let code = code(error);
     let status = match code {
+        _ if matches!(error, FlowError::Limited { .. }) => StatusCode::TOO_MANY_REQUESTS,
         "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
         "insufficient_scope" => StatusCode::FORBIDDEN,
         "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,7 +64,15 @@ pub fn response(error: &FlowError) -> HttpResponse {
             "WWW-Authenticate",
             "Bearer realm=\"vestibule\", error=\"insufficient_scope\", scope=\"openid\"",
         )),
-        "temporarily_unavailable" => response.insert_header(("Retry-After", "1")),
+        "temporarily_unavailable" => {
+            let secs = match error {
+                FlowError::Limited { retry_after_secs } | FlowError::Busy { retry_after_secs } => {
+                    *retry_after_secs
+                }
+                _ => 1,
+            };
+            response.insert_header(("Retry-After", secs.to_string()))
+        }
         _ => &mut response,
     };
     let description = match error {

@@ -95,8 +95,12 @@ fn shown(gw: &Gateway, stream: &Stream) -> Value {
 
 fn status_of(stream: &Stream) -> Value {
     let mut said = json!({"stream_id": stream.id, "status": stream.status.as_str()});
-    if let (Some(reason), Some(members)) = (&stream.reason, said.as_object_mut()) {
-        members.insert("reason".to_owned(), json!(reason));
+    let dropped = stream
+        .dropped_at
+        .map(|at| format!("events that waited too long, or were too many, are dropped since {at}"));
+    let reasons: Vec<&str> = [&stream.reason, &dropped].into_iter().flatten().map(String::as_str).collect();
+    if let (false, Some(members)) = (reasons.is_empty(), said.as_object_mut()) {
+        members.insert("reason".to_owned(), json!(reasons.join("; ")));
     }
     said
 }

@@ -3,6 +3,7 @@
 //! keeps none waiting; row locks and unique keys keep it right.
 
 mod acks;
+mod apps_left;
 mod couriers;
 pub mod deliver;
 mod feed;
@@ -52,6 +53,7 @@ pub(crate) async fn run(gw: Gateway, keep: Retention, fresh_redis: bool, stop: w
     jobs.spawn(errands("logouts", logouts::couriers(), gw.clone(), stop.clone()));
     jobs.spawn(errands("streams", streams::couriers(), gw.clone(), stop.clone()));
     jobs.spawn(every(OFTEN, "logouts.spell_out", gw.clone(), stop.clone(), logouts::spell_out));
+    jobs.spawn(every(OFTEN, "apps_left", gw.clone(), stop.clone(), apps_left::round));
     jobs.spawn(feed::follow(gw.clone(), stop.clone()));
     jobs.spawn(every(MINUTELY, "feed.forget", gw.clone(), stop.clone(), feed::forget));
     jobs.spawn(every(HOURLY, "months", gw.clone(), stop.clone(), months::round));

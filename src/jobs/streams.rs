@@ -9,7 +9,7 @@ use super::{
 use broker::{
     FlowError, Gateway, OutboundRequest,
     counted::STREAM_EVENTS,
-    streams::{pause, uri_of},
+    streams::{drop_held, pause, uri_of},
 };
 use model::ids::OrgId;
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
     let (claimed, streams) = {
         let _held = connections.acquire().await;
         let mut tx = gw.db.write(&scope, "streams.claim").await?;
+        drop_held(gw, &mut tx).await?;
         let claimed = tx.claim_events(call.at.plus_secs(CLAIM_SECS), BATCH).await?;
         tx.commit_housekeeping().await?;
         let mut streams = BTreeMap::new();

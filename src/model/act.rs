@@ -90,6 +90,7 @@ acts! {
     OrgRestored "org.restored";
     OrgGroupMappingsSet "org.group_mappings_set";
     OrgSessionsRevoked "org.sessions_revoked";
+    OrgAppLeft "org.app_left";
     OrgDemoSetUp "org.demo_set_up";
     QuotaNear "quota.near";
     QuotaReached "quota.reached";

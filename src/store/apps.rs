@@ -46,7 +46,7 @@ macro_rules! app_columns {
     () => {
         "app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method, secret_digest,
          old_secret_digest, old_secret_until, all_orgs, refresh_grace_secs, initiate_login_uri, backchannel_logout_uri,
-         signing_alg, jwks, claims"
+         signing_alg, jwks, claims, resources"
     };
 }
 pub(crate) use app_columns;
@@ -74,6 +74,8 @@ pub struct App {
     pub keys: Option<ClientKeys>,
     /// What it has in its access tokens besides.
     pub claims: Vec<ExtraClaim>,
+    /// The audiences of other apps for which it may ask for a token (RFC 8707).
+    pub resources: Vec<String>,
 }
 
 impl App {
@@ -109,6 +111,7 @@ pub struct AppChange {
     pub signing_alg: Option<SigningAlg>,
     pub keys: Option<ClientKeys>,
     pub claims: Option<Vec<ExtraClaim>>,
+    pub resources: Option<Vec<String>>,
 }
 
 pub struct NewApp<'a> {
@@ -134,6 +137,7 @@ pub(crate) struct StoredApp {
     signing_alg: String,
     jwks: Option<Json<Vec<Map<String, Value>>>>,
     claims: Vec<String>,
+    resources: Vec<String>,
 }
 
 /// How keys are kept.
@@ -175,6 +179,7 @@ impl StoredApp {
                 .map(|Json(keys)| ClientKeys::read(&keys).map_err(|_| crate::Error::Corrupt("app keys")))
                 .transpose()?,
             claims: chosen(&self.claims)?,
+            resources: self.resources,
         })
     }
 }
@@ -299,6 +304,7 @@ mod tests {
             signing_alg: SigningAlg::Es256,
             keys: None,
             claims: Vec::new(),
+            resources: Vec::new(),
         };
         assert!(app.knows(&old, end.plus_secs(-1)) && !app.knows(&old, end));
         assert!(app.knows(&new, end.plus_secs(-1)) && app.knows(&new, end));

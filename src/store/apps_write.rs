@@ -1,7 +1,12 @@
 //! What makes, changes and ends an app, each with the platform's own record of it in one commit. An app
 //! that is gone is no client: its codes, refresh tokens and access tokens have nobody to answer to.
 
-use crate::{AppChange, Db, NewApp, PlatformAct, Result, Serves, apps::jwks, platform_record::note};
+use crate::{
+    AppChange, Changed, Db, NewApp, PlatformAct, Result, Serves,
+    apps::jwks,
+    apps_left::{leave, lock_app, may_serve},
+    platform_record::note,
+};
 use model::{
     SigningAlg, Timestamp, TokenDigest,
     claims::ExtraClaim,
@@ -18,8 +23,8 @@ impl Db {
         sqlx::query(
             "INSERT INTO apps (app_id, name, audience, redirect_uris, post_logout_redirect_uris, auth_method,
                                secret_digest, all_orgs, refresh_grace_secs, created_at, initiate_login_uri,
-                               backchannel_logout_uri, signing_alg, jwks, claims)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                               backchannel_logout_uri, signing_alg, jwks, claims, resources)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(app.id.uuid())
         .bind(&app.name)
@@ -36,6 +41,7 @@ impl Db {
         .bind(app.signing_alg.as_str())
         .bind(jwks(app.keys.as_ref()))
         .bind(names(&app.claims))
+        .bind(&app.resources)
         .execute(&mut *tx)
         .await?;
         insert_orgs(&mut tx, app.id, new.orgs).await?;
@@ -44,11 +50,18 @@ impl Db {
         Ok(())
     }
 
-    /// False when there is no such app.
-    pub async fn change_app(&self, act: PlatformAct<'_>, id: AppId, change: &AppChange) -> Result<bool> {
+    /// What it leaves is noted in the same commit, for `broker::revoke::left`.
+    pub async fn change_app(&self, act: PlatformAct<'_>, id: AppId, change: &AppChange) -> Result<Changed> {
         let mut tx = self.begin("BEGIN".to_owned()).await?;
+        let Some(all_orgs) = lock_app(&mut tx, id).await? else { return Ok(Changed::Missing) };
+        if let Some(serves) = &change.serves {
+            if !may_serve(&mut tx, id, serves).await? {
+                return Ok(Changed::Leaving);
+            }
+            leave(&mut tx, (id, all_orgs), serves, act.at).await?;
+        }
         let grace = change.refresh_grace_secs.map(|secs| i32::try_from(secs).unwrap_or(0));
-        let changed = sqlx::query(
+        sqlx::query(
             "UPDATE apps
                 SET name = COALESCE($2, name),
                     redirect_uris = COALESCE($3, redirect_uris),
@@ -59,7 +72,8 @@ impl Db {
                     backchannel_logout_uri = CASE WHEN $9 THEN $10 ELSE backchannel_logout_uri END,
                     signing_alg = COALESCE($11, signing_alg),
                     jwks = COALESCE($12, jwks),
-                    claims = COALESCE($13, claims)
+                    claims = COALESCE($13, claims),
+                    resources = COALESCE($14, resources)
               WHERE app_id = $1",
         )
         .bind(id.uuid())
@@ -75,11 +89,9 @@ impl Db {
         .bind(change.signing_alg.map(SigningAlg::as_str))
         .bind(jwks(change.keys.as_ref()))
         .bind(change.claims.as_deref().map(names))
+        .bind(&change.resources)
         .execute(&mut *tx)
         .await?;
-        if changed.rows_affected() == 0 {
-            return Ok(false);
-        }
         if let Some(serves) = &change.serves {
             sqlx::query("DELETE FROM app_orgs WHERE app_id = $1").bind(id.uuid()).execute(&mut *tx).await?;
             match serves {
@@ -89,7 +101,7 @@ impl Db {
         }
         note(&mut tx, self.chance.as_ref(), act, "app.changed", &id.to_string()).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Changed::Done)
     }
 
     /// The secret becomes the old one, good until `old_until`; an older one ends now. False when there is
@@ -141,14 +153,12 @@ impl Db {
         Ok(true)
     }
 
-    /// False when there is no such app.
+    /// It leaves every org. False when there is no such app.
     pub async fn delete_app(&self, act: PlatformAct<'_>, id: AppId) -> Result<bool> {
         let mut tx = self.begin("BEGIN".to_owned()).await?;
-        let gone =
-            sqlx::query("DELETE FROM apps WHERE app_id = $1").bind(id.uuid()).execute(&mut *tx).await?;
-        if gone.rows_affected() == 0 {
-            return Ok(false);
-        }
+        let Some(all_orgs) = lock_app(&mut tx, id).await? else { return Ok(false) };
+        leave(&mut tx, (id, all_orgs), &Serves::These(Vec::new()), act.at).await?;
+        sqlx::query("DELETE FROM apps WHERE app_id = $1").bind(id.uuid()).execute(&mut *tx).await?;
         note(&mut tx, self.chance.as_ref(), act, "app.deleted", &id.to_string()).await?;
         tx.commit().await?;
         Ok(true)

@@ -3,8 +3,8 @@
 //! look the same from outside: `GateError::Unknown`.
 
 use crate::{
-    AdminKind, Administrator, AppClient, Call, Db, Door, Error, Job, Operator, OrgFacts, OrgScope, Result,
-    ScimClient, ScimForm, Subject, Visitor,
+    AdminKind, Administrator, AppClient, AuthMethod, Call, Db, Door, Error, Job, Operator, OrgFacts,
+    OrgScope, Result, ScimClient, ScimForm, Subject, Visitor,
     apps::{App, StoredApp},
     known::CredentialRoute,
 };
@@ -51,7 +51,7 @@ impl OrgRef {
 }
 
 /// Orgs of one page of all of them.
-const PAGE: i32 = 200;
+pub(crate) const PAGE: i32 = 200;
 
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct OrgRoute {
@@ -98,7 +98,8 @@ impl Client {
     /// unknown.
     pub fn open(&self, org: OrgId, call: &Call) -> Opened<AppClient> {
         let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
-        admit_facts(facts, AppClient { app: self.app.id }, call)
+        let (app, is_public) = (self.app.id, self.app.auth_method == AuthMethod::None);
+        admit_facts(facts, AppClient { app, is_public }, call)
     }
 
     /// Opens the org on the seat of a person whose token this app was given: for whoever has proven that

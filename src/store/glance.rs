@@ -3,7 +3,7 @@
 
 use crate::{
     Connection, ConnectionState, Db, Door, MintRow, OrgScope, Result, connections::StoredWay,
-    record::optional, scope::Reach, sessions::StoredMint,
+    record::optional, scope::Reach, sessions::StoredMint, tx::Kept,
 };
 use model::ids::{ConnectionId, SessionId};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
@@ -32,7 +32,7 @@ impl Db {
         named: &[String],
         absolute_secs: i64,
     ) -> Result<Option<MintRow>> {
-        let _turn = self.turn(scope).await?;
+        let _turn = self.turn(scope, Kept::Nothing).await?;
         let glance = sqlx::query_as("SELECT * FROM glance_mint_row($1, $2, $3, $4, $5, $6)");
         let row: Option<StoredMint> = entering(glance, scope)
             .bind(session.uuid())
@@ -72,7 +72,7 @@ impl Db {
         scope: &OrgScope<D>,
         named: Option<ConnectionId>,
     ) -> Result<Vec<StoredWay>> {
-        let _turn = self.turn(scope).await?;
+        let _turn = self.turn(scope, Kept::Nothing).await?;
         let glance = sqlx::query_as("SELECT * FROM glance_ways_in($1, $2, $3, $4, $5)");
         Ok(entering(glance, scope).bind(optional(named)).bind(WAYS_MAX).fetch_all(&self.pool).await?)
     }

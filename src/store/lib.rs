@@ -5,6 +5,7 @@
 
 mod administrators;
 mod apps;
+mod apps_left;
 mod apps_write;
 mod codes;
 mod connections;
@@ -61,6 +62,7 @@ mod users;
 mod webhooks;
 
 pub use apps::{App, AppChange, AuthMethod, NewApp, Serves};
+pub use apps_left::{APP_LEFT, Changed};
 pub use codes::{CodeRow, NewCode};
 pub use connections::{Connection, ConnectionKind, ConnectionState, NewConnection};
 pub use directories::{Credential, Directory, Holder, NewCredential};
@@ -103,7 +105,8 @@ pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};
 pub use stream_events::{
-    ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, PAUSED_SECS, SESSION_REVOKED, STREAM_UPDATED, VERIFICATION,
+    ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, HELD_MAX, HELD_SECS_MAX, PAUSED_SECS, SESSION_REVOKED,
+    STREAM_UPDATED, VERIFICATION,
 };
 pub use streams::{Stream, StreamSettings, StreamStatus};
 pub use sweep::{BITE, SWEPT, Shelf};

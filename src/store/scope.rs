@@ -44,6 +44,11 @@ pub trait Door: Send + Sync + 'static {
     fn directory(&self) -> Option<DirectoryId> {
         None
     }
+    /// Has whoever came in shown anything that a stranger has not? Nobody stands back for whoever only names an
+    /// org. `writes`: what is done is kept.
+    fn is_known(&self, _writes: bool) -> bool {
+        true
+    }
     /// Is nothing kept of what is done by this door?
     fn is_rehearsal(&self) -> bool {
         false
@@ -55,6 +60,10 @@ pub trait Door: Send + Sync + 'static {
 pub struct Visitor;
 impl Door for Visitor {
     const PASSAGE: Passage = Passage::SignIn;
+    /// Nothing of a visitor's is kept but by a signed answer of a provider, or a session that lives.
+    fn is_known(&self, writes: bool) -> bool {
+        writes
+    }
     fn actor(&self) -> Actor {
         Actor { kind: "visitor", id: "visitor".to_owned() }
     }
@@ -163,13 +172,17 @@ impl Door for Subject {
     }
 }
 
-/// An authenticated app that serves this org.
+/// An authenticated app that serves this org, or one that has nothing to authenticate by.
 #[derive(Clone, Copy, Debug)]
 pub struct AppClient {
     pub app: AppId,
+    pub is_public: bool,
 }
 impl Door for AppClient {
     const PASSAGE: Passage = Passage::SignIn;
+    fn is_known(&self, _writes: bool) -> bool {
+        !self.is_public
+    }
     fn actor(&self) -> Actor {
         Actor { kind: "app", id: self.app.to_string() }
     }
@@ -301,5 +314,20 @@ impl<D: Door> OrgScope<D> {
     /// and answers what stands behind it (migrations/0040).
     pub(crate) fn entering(&self, credential: KeyId) -> String {
         format!("{}; SELECT * FROM enter_by('{}')", self.opening("BEGIN"), credential.uuid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_names_an_org_is_not_here() {
+        let app = AppId::from_uuid(uuid::Uuid::nil());
+        assert!(!Visitor.is_known(false) && Visitor.is_known(true));
+        let named = AppClient { app, is_public: true };
+        assert!(!named.is_known(false) && !named.is_known(true));
+        assert!(AppClient { is_public: false, ..named }.is_known(false));
+        assert!(Upstream { connection: ConnectionId::from_uuid(uuid::Uuid::nil()) }.is_known(false));
     }
 }

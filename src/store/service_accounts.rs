@@ -1,7 +1,9 @@
 //! Service accounts: an org's own programs. Their secrets are in the room of all credentials; what a token is
 //! minted from and judged by is one statement each, as of one instant (migrations/0035).
 
-use crate::{Db, Door, Error, OrgScope, Result, TenantRead, TenantTx, apps::chosen, glance::entering};
+use crate::{
+    Db, Door, Error, OrgScope, Result, TenantRead, TenantTx, apps::chosen, glance::entering, tx::Kept,
+};
 use model::{
     SigningAlg, Timestamp, TokenDigest,
     claims::ExtraClaim,
@@ -144,7 +146,7 @@ impl Db {
         id: ServiceId,
         named: &[String],
     ) -> Result<Option<ServiceRow>> {
-        let _turn = self.turn(scope).await?;
+        let _turn = self.turn(scope, Kept::Nothing).await?;
         let glance = sqlx::query_as("SELECT * FROM glance_service_row($1, $2, $3, $4, $5)");
         Ok(entering(glance, scope).bind(id.uuid()).bind(named.to_vec()).fetch_optional(&self.pool).await?)
     }

@@ -313,6 +313,30 @@ impl TenantTx {
         Ok(())
     }
 
+    /// The same session by another handle: its person has signed in anew, and this is what that said. What was
+    /// given in it lives on.
+    pub async fn raise_session(&mut self, new: &NewSession<'_>) -> Result<()> {
+        let now = OffsetDateTime::from(self.now());
+        sqlx::query(
+            "UPDATE sessions
+                SET digest = $2, rs = $3, acr = $4, amr = $5, auth_time = $6, created_at = $7, seen_at = $7,
+                    expires_at = $8, upstream_sid = $9
+              WHERE ses_id = $1",
+        )
+        .bind(new.id.uuid())
+        .bind(new.digest.bytes().as_slice())
+        .bind(new.rs)
+        .bind(new.acr)
+        .bind(new.amr)
+        .bind(OffsetDateTime::from(new.auth_time))
+        .bind(now)
+        .bind(OffsetDateTime::from(new.expires_at))
+        .bind(new.upstream)
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
     /// Notes that the session was used: at most one write a minute, so it ends up to a minute early.
     pub async fn touch_session(&mut self, id: SessionId) -> Result<()> {
         let now = self.now();

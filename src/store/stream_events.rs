@@ -2,10 +2,10 @@
 //! somebody, for every app that serves the org and asked for it. What ends many is spelled out by a job, in
 //! bites. Each is tried until it is told or dead; of a paused stream, later.
 
-use crate::{BITE, Result, TenantTx};
+use crate::{BITE, PlatformAct, Result, TenantTx, platform_record::note};
 use model::{
     Timestamp,
-    ids::{AppId, EventId, SessionId, UserId},
+    ids::{AppId, EventId, SessionId, StreamId, UserId},
     revocation::Scope,
 };
 use time::OffsetDateTime;
@@ -22,6 +22,11 @@ pub const STREAM_UPDATED: &str = "stream-updated";
 
 /// What waits on a paused stream is looked at again this soon.
 pub const PAUSED_SECS: i64 = 5;
+
+/// Of a paused stream wait so many events an org, and for so long. Whoever was away for longer has missed what no
+/// queue can mend, and asks.
+pub const HELD_MAX: i64 = 10_000;
+pub const HELD_SECS_MAX: i64 = 7 * 24 * 3_600;
 
 /// One event to one app, claimed for an attempt.
 #[derive(Clone, Debug)]
@@ -203,6 +208,59 @@ impl TenantTx {
             created_at: row.created_at.into(),
         };
         Ok(claimed.into_iter().map(due).collect())
+    }
+
+    /// Drops what waits on paused streams beyond `HELD_MAX` or `HELD_SECS_MAX`, the oldest first and a bite at a time;
+    /// answers how many, and of which streams something is dropped for the first time in this pause: those say so
+    /// from now on, and the platform's record does.
+    pub async fn drop_held(&mut self, act: PlatformAct<'_>) -> Result<(i64, Vec<StreamId>)> {
+        let now = OffsetDateTime::from(self.now());
+        let (dropped, first): (i64, Vec<Uuid>) = sqlx::query_as(
+            "WITH over AS (
+                 SELECT e.out_id, s.app_id
+                   FROM streams s
+                  CROSS JOIN LATERAL (
+                        SELECT out_id FROM (
+                            (SELECT out_id FROM stream_events
+                              WHERE app_id = s.app_id AND state = 'waiting' AND kind <> 'stream-updated'
+                              ORDER BY created_at DESC, out_id DESC
+                             OFFSET $2 LIMIT $4)
+                              UNION
+                            (SELECT out_id FROM stream_events
+                              WHERE app_id = s.app_id AND state = 'waiting' AND kind <> 'stream-updated'
+                                AND created_at < $3
+                              LIMIT $4)) w
+                        ) e
+                  WHERE s.status = 'paused'
+                  LIMIT $4
+             ), dropped AS (
+                 UPDATE stream_events e
+                    SET state = 'dead', done_at = $1, last_error = 'dropped: it waited on a paused stream'
+                   FROM over
+                  WHERE e.out_id = over.out_id AND e.state = 'waiting'
+                 RETURNING e.out_id
+             ), done AS (
+                 DELETE FROM pending p USING dropped
+                  WHERE p.kind = 'stream' AND p.org_id = (SELECT current_org()) AND p.item_id = dropped.out_id
+             ), noted AS (
+                 UPDATE streams SET dropped_at = $1
+                  WHERE dropped_at IS NULL AND app_id IN (SELECT app_id FROM over)
+                 RETURNING str_id
+             )
+             SELECT (SELECT count(*) FROM dropped), ARRAY(SELECT str_id FROM noted)",
+        )
+        .bind(now)
+        .bind(HELD_MAX)
+        .bind(OffsetDateTime::from(self.now().minus_secs(HELD_SECS_MAX)))
+        .bind(BITE)
+        .fetch_one(self.sql())
+        .await?;
+        let first: Vec<StreamId> = first.into_iter().map(StreamId::from_uuid).collect();
+        let chance = self.chance();
+        for id in &first {
+            note(self.sql(), chance.as_ref(), act, "stream.events_dropped", &id.to_string()).await?;
+        }
+        Ok((dropped, first))
     }
 
     /// It was not sent, and shall be at `next`: no attempt of it.

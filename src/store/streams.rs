@@ -15,7 +15,7 @@ const PURPOSE: &str = "stream.authorization";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamStatus {
     Enabled,
-    /// Nothing is sent, and nothing lost.
+    /// Nothing is sent; what is to be told waits, within `stream_events::HELD_MAX` and `HELD_SECS_MAX`.
     Paused,
     /// Nothing is sent or kept.
     Disabled,
@@ -46,6 +46,8 @@ pub struct Stream {
     pub description: Option<String>,
     /// When a verification was last asked for.
     pub verified_at: Option<Timestamp>,
+    /// Since when events were dropped that waited in its last pause.
+    pub dropped_at: Option<Timestamp>,
     sealed_header: Option<Vec<u8>>,
 }
 
@@ -81,6 +83,7 @@ pub(crate) struct StoredStream {
     reason: Option<String>,
     description: Option<String>,
     verified_at: Option<OffsetDateTime>,
+    dropped_at: Option<OffsetDateTime>,
 }
 
 impl StoredStream {
@@ -94,6 +97,7 @@ impl StoredStream {
             reason: self.reason,
             description: self.description,
             verified_at: self.verified_at.map(Timestamp::from),
+            dropped_at: self.dropped_at.map(Timestamp::from),
             sealed_header: self.auth_header,
         })
     }
@@ -102,7 +106,8 @@ impl StoredStream {
 impl Db {
     pub async fn stream(&self, app: AppId) -> Result<Option<Stream>> {
         let row: Option<StoredStream> = sqlx::query_as(
-            "SELECT app_id, str_id, endpoint_url, auth_header, events, status, reason, description, verified_at
+            "SELECT app_id, str_id, endpoint_url, auth_header, events, status, reason, description, verified_at,
+                    dropped_at
                FROM streams
               WHERE app_id = $1",
         )
@@ -186,12 +191,17 @@ impl Db {
         reason: Option<&str>,
     ) -> Result<()> {
         let mut tx = self.begin("BEGIN".to_owned()).await?;
-        sqlx::query("UPDATE streams SET status = $2, reason = $3 WHERE app_id = $1")
-            .bind(stream.app.uuid())
-            .bind(status.as_str())
-            .bind(reason)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE streams
+                SET status = $2, reason = $3,
+                    dropped_at = CASE WHEN $2 = 'paused' AND status <> 'paused' THEN NULL ELSE dropped_at END
+              WHERE app_id = $1",
+        )
+        .bind(stream.app.uuid())
+        .bind(status.as_str())
+        .bind(reason)
+        .execute(&mut *tx)
+        .await?;
         let action = match status {
             StreamStatus::Enabled => "stream.enabled",
             StreamStatus::Paused => "stream.paused",
@@ -228,7 +238,7 @@ impl Db {
     pub async fn pause_stream(&self, act: PlatformAct<'_>, stream: &Stream, reason: &str) -> Result<bool> {
         let mut tx = self.begin("BEGIN".to_owned()).await?;
         let paused = sqlx::query(
-            "UPDATE streams SET status = 'paused', reason = $2 WHERE app_id = $1 AND status = 'enabled'",
+            "UPDATE streams SET status = 'paused', reason = $2, dropped_at = NULL WHERE app_id = $1 AND status = 'enabled'",
         )
         .bind(stream.app.uuid())
         .bind(reason)

@@ -97,12 +97,16 @@ impl Turns {
         Ok(turn)
     }
 
-    /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
-    /// wait already.
-    pub(crate) async fn take(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+    /// Somebody of this org is here, and has shown who: its directories' neighbours, not a stranger who names it.
+    pub(crate) fn note(&self, org: OrgId) {
         if let Some(directories) = &self.directories {
             directories.last().note(org, Instant::now());
         }
+    }
+
+    /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
+    /// wait already.
+    pub(crate) async fn take(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
         let semaphore = {
             let mut orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
             let semaphore = orgs.entry(org).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
@@ -174,6 +178,12 @@ mod tests {
         let alone = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
         assert!(alone.0.is_ok() && alone.1.is_ok());
         drop(turns.take(org(2)).await.unwrap());
+        let named = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
+        assert!(named.0.is_ok() && named.1.is_ok(), "whoever only names another org is a stranger");
+        let third = turns.take_for_directory(org(1)).await;
+        assert!(third.is_ok());
+        drop((named, third));
+        turns.note(org(2));
         let mut held = vec![turns.take_for_directory(org(1)).await.unwrap()];
         held.push(turns.take_for_directory(org(1)).await.unwrap());
         assert!(matches!(turns.take_for_directory(org(1)).await, Err(Error::Crowded)));

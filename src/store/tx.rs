@@ -47,11 +47,18 @@ pub struct TenantTx {
 #[derive(Debug)]
 pub struct FirstUse(());
 
+/// What becomes of what is done in a turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Nothing,
+    Something,
+}
+
 impl Db {
     /// A reading transaction, by a credential that is good as it opens. Errors as those of `write`.
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
         tracing::trace!(transaction = name, "read");
-        let turn = self.turn(scope).await?;
+        let turn = self.turn(scope, Kept::Nothing).await?;
         let lease = match scope.door().credential() {
             None => self.begin(scope.opening("BEGIN READ ONLY")).await?,
             Some(credential) => {
@@ -67,7 +74,7 @@ impl Db {
     /// waits. `Error::CredentialGone` and `Error::OrgClosed` when it has been meanwhile.
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         let Some(credential) = scope.door().credential() else { return self.write_after(scope, name).await };
-        let turn = self.turn(scope).await?;
+        let turn = self.turn(scope, Kept::Something).await?;
         let (lease, entered) = self.enter::<Entered>(scope.entering(credential)).await?;
         let entered = entered.ok_or(Error::CredentialGone)?;
         admitted::<D>(entered.state.as_deref())?;
@@ -78,7 +85,7 @@ impl Db {
     /// What follows an act that is committed, whatever became of the credential meanwhile: its
     /// bookkeeping alone.
     pub async fn write_after<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
-        let turn = self.turn(scope).await?;
+        let turn = self.turn(scope, Kept::Something).await?;
         let lease = self.begin(scope.opening("BEGIN")).await?;
         Ok(self.writing(scope, name, (turn, lease)))
     }
@@ -94,7 +101,7 @@ impl Db {
     where
         R: for<'r> FromRow<'r, PgRow>,
     {
-        let turn = self.turn(scope).await?;
+        let turn = self.turn(scope, Kept::Something).await?;
         let (lease, row) = self.enter(format!("{}; {question}", scope.opening("BEGIN"))).await?;
         Ok((self.writing(scope, name, (turn, lease)), row))
     }
@@ -120,7 +127,10 @@ impl Db {
     }
 
     /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
-    pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>) -> Result<Option<Turn>> {
+    pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>, kept: Kept) -> Result<Option<Turn>> {
+        if scope.door().is_known(kept == Kept::Something) && D::PASSAGE != Passage::Operate {
+            self.turns.note(scope.org());
+        }
         match D::PASSAGE {
             Passage::Operate => Ok(None),
             Passage::Provision => Ok(Some(self.turns.take_for_directory(scope.org()).await?)),

@@ -275,6 +275,7 @@ impl House {
             signing_alg: model::SigningAlg::Es256,
             keys: None,
             claims: Vec::new(),
+            resources: Vec::new(),
             initiate_login_uri: Some("http://localhost:1/start".into()),
         };
         let new = NewApp { app: &app, orgs: &[] };

@@ -3,6 +3,7 @@
 
 use crate::{
     denied::Fault,
+    extra::Extra,
     json::{self, Json},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -35,6 +36,7 @@ struct Said {
     iat: u64,
     nbf: Option<u64>,
     jti: String,
+    extra: Extra,
     /// The revocation scopes the token names, as the feed writes them.
     watched: Vec<String>,
 }
@@ -117,6 +119,10 @@ impl Claims {
     /// service account `svc:…`.
     pub(crate) fn watched(&self) -> &[String] {
         &self.0.watched
+    }
+
+    pub(crate) fn extra(&self) -> &Extra {
+        &self.0.extra
     }
 
     /// Whose token: the seat, one per person and org (`usr_…`), or a service account (`svc_…`).
@@ -204,7 +210,7 @@ impl Claims {
 }
 
 /// Claims about to be read one by one.
-struct Members(HashMap<String, Json>);
+pub(crate) struct Members(pub(crate) HashMap<String, Json>);
 
 impl Members {
     fn maybe_text(&self, name: &'static str) -> Result<Option<String>, Fault> {
@@ -238,7 +244,7 @@ impl Members {
         self.maybe_whole(name)?.ok_or(Fault::Claim(name))
     }
 
-    fn texts(&self, name: &'static str) -> Result<Option<Vec<String>>, Fault> {
+    pub(crate) fn texts(&self, name: &'static str) -> Result<Option<Vec<String>>, Fault> {
         let items = match self.0.get(name) {
             None => return Ok(None),
             Some(Json::List(items)) => items,
@@ -314,6 +320,7 @@ impl Members {
             scope: self.maybe_text("scope")?.unwrap_or_default(),
             nbf: self.maybe_whole("nbf")?,
             jti: self.id("jti")?,
+            extra: Extra::read(self)?,
             sub,
             org_id,
             client_id,

@@ -5,9 +5,11 @@
 pub mod actix;
 mod cache;
 mod claims;
+mod client_key;
 mod denied;
 #[cfg(any(feature = "actix", feature = "tower"))]
 mod door;
+mod extra;
 mod feed;
 mod json;
 mod jws;
@@ -28,6 +30,7 @@ mod watermarks;
 
 pub use claims::Claims;
 pub use denied::{Denied, Fault, RETRY_AFTER_SECS, bearer};
+pub use extra::Quota;
 pub use jws::TOKEN_BYTES_MAX;
 pub use require::{Catalogue, Require};
 pub use settings::{Builder, Mode, StartError};

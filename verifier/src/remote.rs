@@ -2,6 +2,7 @@
 //! a time limit and a size limit, no redirect is followed, and nothing is asked outside the issuer's
 //! own origin: that is where the secret goes.
 
+use crate::client_key::Proof;
 use reqwest::{
     Client, RequestBuilder, Response, Url,
     header::{self, HeaderMap, HeaderValue},
@@ -50,6 +51,10 @@ fn failed(why: &dyn std::error::Error) -> RemoteError {
         source = cause.source();
     }
     RemoteError::Failed(text.chars().take(WHY_CHARS_MAX).collect())
+}
+
+fn unproven() -> RemoteError {
+    RemoteError::Failed("no assertion could be signed".to_owned())
 }
 
 /// Where things are, out of the discovery document.
@@ -135,7 +140,7 @@ pub(crate) struct Remote {
     client: Client,
     issuer: String,
     url: Url,
-    basic: HeaderValue,
+    proof: Proof,
     /// Which of the app's verifiers this is: a receipt says when the first and the last of them knew.
     word: String,
 }
@@ -143,12 +148,7 @@ pub(crate) struct Remote {
 impl Remote {
     /// # Errors
     /// `Failed` when the HTTP client cannot be made.
-    pub(crate) fn new(
-        issuer: &str,
-        url: Url,
-        (id, secret): (&str, &str),
-        tls: ClientConfig,
-    ) -> Result<Self, RemoteError> {
+    pub(crate) fn new(issuer: &str, url: Url, proof: Proof, tls: ClientConfig) -> Result<Self, RemoteError> {
         #[expect(
             clippy::disallowed_methods,
             reason = "an app's own socket: the crate is no part of the server"
@@ -160,7 +160,7 @@ impl Remote {
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
             .map_err(|why| failed(&why))?;
-        Ok(Self { client, issuer: issuer.to_owned(), url, basic: basic(id, secret)?, word: word() })
+        Ok(Self { client, issuer: issuer.to_owned(), url, proof, word: word() })
     }
 
     /// A place below the issuer.
@@ -197,12 +197,15 @@ impl Remote {
         token: &str,
         jti: &str,
     ) -> Result<bool, RemoteError> {
-        let request = self
+        let (header, more) = self.proof.form().ok_or_else(unproven)?;
+        let mut request = self
             .client
             .post(places.introspection.clone())
-            .header(header::AUTHORIZATION, self.basic.clone())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(format!("token={}", form_encoded(token)));
+            .body(format!("token={}{more}", form_encoded(token)));
+        if let Some(value) = header {
+            request = request.header(header::AUTHORIZATION, value);
+        }
         let (body, _) = answer(request, INTROSPECTION_MAX, DOCUMENT_BYTES_MAX).await?;
         let said: Introspected = read(&body)?;
         if said.active && said.jti.as_deref().is_some_and(|other| other != jti) {
@@ -211,15 +214,16 @@ impl Remote {
         Ok(said.active)
     }
 
-    fn feed(&self, after: Option<&str>, wait_secs: u64) -> RequestBuilder {
+    fn feed(&self, after: Option<&str>, wait_secs: u64) -> Result<RequestBuilder, RemoteError> {
         let after = after.map_or_else(String::new, |cursor| format!("after={}&", form_encoded(cursor)));
         let url = self.at(&format!("/api/v1/revocations?{after}wait_secs={wait_secs}"));
-        self.client.get(url).header(header::AUTHORIZATION, self.basic.clone())
+        let own = self.proof.header().ok_or_else(unproven)?;
+        Ok(self.client.get(url).header(header::AUTHORIZATION, own))
     }
 
     /// One page, waited for so long.
     pub(crate) async fn page(&self, after: Option<&str>, wait_secs: u64) -> Result<Page, RemoteError> {
-        let request = self.feed(after, wait_secs).header(header::ACCEPT, "application/json");
+        let request = self.feed(after, wait_secs)?.header(header::ACCEPT, "application/json");
         let patience = ANSWER_MAX + Duration::from_secs(wait_secs);
         let (body, _) = answer(request, patience, PAGE_BYTES_MAX).await?;
         Page::read(&body)
@@ -227,7 +231,7 @@ impl Remote {
 
     /// The stream of pages and heartbeats; `None` where the answer is no stream.
     pub(crate) async fn stream(&self, after: &str) -> Result<Option<Response>, RemoteError> {
-        let mut request = self.feed(Some(after), 0).header(header::ACCEPT, "text/event-stream");
+        let mut request = self.feed(Some(after), 0)?.header(header::ACCEPT, "text/event-stream");
         if let Ok(cursor) = HeaderValue::from_str(after) {
             request = request.header("last-event-id", cursor);
         }
@@ -243,7 +247,7 @@ impl Remote {
         let request = self
             .client
             .post(self.at("/api/v1/revocations/acks"))
-            .header(header::AUTHORIZATION, self.basic.clone())
+            .header(header::AUTHORIZATION, self.proof.header().ok_or_else(unproven)?)
             .header(header::CONTENT_TYPE, "application/json")
             .body(serde_json::json!({ "cursor": cursor, "verifier": self.word }).to_string());
         answer(request, ANSWER_MAX, DOCUMENT_BYTES_MAX).await.map(drop)
@@ -307,7 +311,7 @@ fn word() -> String {
 }
 
 /// Basic, with both halves form-encoded: RFC 6749 2.3.1.
-fn basic(id: &str, secret: &str) -> Result<HeaderValue, RemoteError> {
+pub(crate) fn basic(id: &str, secret: &str) -> Result<HeaderValue, RemoteError> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let pair = STANDARD.encode(format!("{}:{}", form_encoded(id), form_encoded(secret)));
     let mut value = HeaderValue::from_str(&format!("Basic {pair}")).map_err(|why| failed(&why))?;

@@ -3,7 +3,8 @@
 use crate::{
     Verifier,
     claims::Expected,
-    remote::{Remote, RemoteError},
+    client_key::{ClientKey, Credential, Proof},
+    remote::{Remote, RemoteError, basic},
 };
 use reqwest::Url;
 use rustls::{
@@ -59,8 +60,11 @@ pub enum StartError {
     /// The discovery document is another issuer's: `iss` of a token is compared byte by byte.
     #[error("the issuer calls itself {0:?}")]
     AnotherIssuer(String),
-    /// The gateway does not know the client, or not with this secret.
-    #[error("the gateway does not accept the client id and secret")]
+    /// The private key cannot be read, or is of a kind that the gateway does not take.
+    #[error("the client's key: {0}")]
+    ClientKey(&'static str),
+    /// The gateway does not know the client, or not by this secret or key.
+    #[error("the gateway does not accept the client id with its secret or key")]
     WrongClient,
     /// Not caught up in time, for this reason at last.
     #[error("not caught up with the gateway in time: {0}")]
@@ -81,7 +85,7 @@ const STALENESS_MIN: Duration = Duration::from_millis(500);
 pub struct Builder {
     issuer: String,
     audience: String,
-    client: Option<(String, String)>,
+    client: Option<(String, Credential)>,
     mode: Mode,
     leeway_secs: u64,
     cached_tokens_max: usize,
@@ -90,7 +94,7 @@ pub struct Builder {
     authority: Option<Vec<u8>>,
 }
 
-/// Never the secret: it would end in a log.
+/// Never the secret or key: it would end in a log.
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Builder({} for {})", self.issuer, self.audience)
@@ -122,10 +126,20 @@ impl Builder {
         }
     }
 
-    /// The app's own client id and secret, by which it hears of revocations and may ask. Needed.
+    /// The app's own client id and secret, by which it hears of revocations and may ask. This or
+    /// [`client_key`](Self::client_key) is needed.
     #[must_use]
     pub fn client(mut self, id: &str, secret: &str) -> Self {
-        self.client = Some((id.to_owned(), secret.to_owned()));
+        self.client = Some((id.to_owned(), Credential::Secret(secret.to_owned())));
+        self
+    }
+
+    /// Instead of a secret, the private key of an app that is registered with `private_key_jwt`: PKCS #8 as PEM, of
+    /// P-256 (ES256), Ed25519 (EdDSA) or RSA (RS256). `kid` is the one in its `jwks`, needed where several are of a kind.
+    /// Each request carries an assertion of its own, whose audience is the issuer.
+    #[must_use]
+    pub fn client_key(mut self, id: &str, pem: &[u8], kid: Option<&str>) -> Self {
+        self.client = Some((id.to_owned(), Credential::Key(pem.to_vec(), kid.map(str::to_owned))));
         self
     }
 
@@ -176,7 +190,7 @@ impl Builder {
     /// Begins in the background, and tries until it succeeds; tokens are refused with 503 until then.
     ///
     /// # Errors
-    /// What can be seen without the network: `Issuer`, `Missing`, `OutOfBounds`, `Certificates`, `NoRuntime`.
+    /// What can be seen without the network: `Issuer`, `Missing`, `OutOfBounds`, `ClientKey`, `Certificates`, `NoRuntime`.
     pub fn build(self) -> Result<Verifier, StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let (rules, remote) = self.checked()?;
@@ -195,12 +209,22 @@ impl Builder {
 
     fn checked(self) -> Result<(Rules, Remote), StartError> {
         let issuer = self.issuer.parse::<Url>().ok().filter(is_issuer).ok_or(StartError::Issuer)?;
-        let (id, secret) = self.client.as_ref().ok_or(StartError::Missing("client"))?;
-        for (name, text) in [("audience", &self.audience), ("client id", id), ("client secret", secret)] {
+        let (id, credential) = self.client.as_ref().ok_or(StartError::Missing("client"))?;
+        for (name, text) in [("audience", &self.audience), ("client id", id)] {
             if text.is_empty() {
                 return Err(StartError::Missing(name));
             }
         }
+        let unsendable = |why: RemoteError| StartError::Certificates(why.to_string());
+        let proof = match credential {
+            Credential::Secret(secret) if secret.is_empty() => {
+                return Err(StartError::Missing("client secret"));
+            }
+            Credential::Secret(secret) => Proof::Secret(basic(id, secret).map_err(unsendable)?),
+            Credential::Key(pem, kid) => {
+                Proof::Key(ClientKey::read((id, &self.issuer), pem, kid.as_deref())?)
+            }
+        };
         let within = |name, holds: bool| if holds { Ok(()) } else { Err(StartError::OutOfBounds(name)) };
         within("leeway_secs", self.leeway_secs <= LEEWAY_SECS_MAX)?;
         within("cached_tokens_max", self.cached_tokens_max <= CACHED_TOKENS_MAX)?;
@@ -209,7 +233,7 @@ impl Builder {
         let tighter = |bound| own.is_some_and(|own| bound >= STALENESS_MIN && bound <= own);
         within("staleness_max", self.staleness_max.is_none_or(tighter))?;
         let tls = tls(self.authority.as_deref())?;
-        let remote = Remote::new(&self.issuer, issuer, (id, secret), tls).map_err(|why| match why {
+        let remote = Remote::new(&self.issuer, issuer, proof, tls).map_err(|why| match why {
             RemoteError::Failed(why) => StartError::Certificates(why),
             other => StartError::Certificates(other.to_string()),
         })?;

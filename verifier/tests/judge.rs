@@ -6,7 +6,7 @@ use crate::fake::{
     tokens::{self, Signer, b64, claims, now},
 };
 use serde_json::{Value, json};
-use vestibule_verifier::{Denied, Fault, TOKEN_BYTES_MAX, Verifier};
+use vestibule_verifier::{Denied, Fault, Quota, TOKEN_BYTES_MAX, Verifier, testing};
 
 async fn fault(verifier: &Verifier, token: &str) -> Fault {
     match verifier.verify(token).await {
@@ -355,5 +355,38 @@ async fn a_remembered_token_expires_on_its_second() {
     for n in 0..100 {
         assert!(few.verify(&gateway.token(json!({"jti": n.to_string()}))).await.is_ok());
         assert!(few.health().cached_tokens <= 10);
+    }
+}
+
+#[test]
+fn what_an_app_has_chosen_is_read_by_type_and_what_it_has_not_is_not_told() {
+    let plain = testing::claims("{}").unwrap();
+    assert_eq!((plain.team_slugs(), plain.permissions(), plain.plan()), (None, None, None));
+    assert!(
+        plain.quota("seats").is_none()
+            && !plain.has_permission("org:read")
+            && plain.claims_omitted().is_empty()
+    );
+    let chosen = testing::claims(
+        r#"{"team_slugs": ["ops"], "permissions": ["org:read"], "claims_omitted": ["x"],
+            "entitlements": {"plan": "pro", "seats": 25, "teams": null}}"#,
+    );
+    let chosen = chosen.unwrap();
+    assert_eq!(chosen.team_slugs().unwrap(), ["ops"]);
+    assert!(chosen.has_permission("org:read") && !chosen.has_permission("org:write"));
+    assert_eq!((chosen.plan(), chosen.claims_omitted()), (Some("pro"), &["x".to_owned()][..]));
+    assert_eq!(chosen.quota("seats"), Some(Quota::AtMost(25)));
+    assert_eq!((chosen.quota("teams"), chosen.quota("keys")), (Some(Quota::Unbounded), None));
+    for (wrong, name) in [
+        (r#"{"team_slugs": "ops"}"#, "team_slugs"),
+        (r#"{"permissions": [1]}"#, "permissions"),
+        (r#"{"permissions": null}"#, "permissions"),
+        (r#"{"entitlements": []}"#, "entitlements"),
+        (r#"{"entitlements": {"plan": 1}}"#, "entitlements"),
+        (r#"{"entitlements": {"seats": "25"}}"#, "entitlements"),
+        (r#"{"entitlements": {"seats": -1}}"#, "entitlements"),
+        (r#"{"claims_omitted": {}}"#, "claims_omitted"),
+    ] {
+        assert_eq!(testing::claims(wrong), Err(Fault::Claim(name)), "{wrong}");
     }
 }

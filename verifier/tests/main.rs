@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+mod client_key;
 mod doors;
 mod fake;
 mod feed;

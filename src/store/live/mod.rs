@@ -108,13 +108,33 @@ impl Live {
         let mut redis = self.redis.clone();
         let mut check = CHECK.prepare_invoke();
         check.key(session_key(scope, digest)).key(watermark_key(scope));
-        let asked = timed("session", check.invoke_async::<String>(&mut redis)).await;
-        match asked.as_deref() {
-            Ok("dead") => Seen::Dead,
-            Ok(id) => id.parse().map_or(Seen::Unknown, Seen::Alive),
+        match timed("session", check.invoke_async::<String>(&mut redis)).await {
+            Ok(answer) => seen(&answer),
             Err(error) => {
                 tracing::warn!(%error, "redis did not answer a session check; asking postgres");
                 Seen::Unknown
+            }
+        }
+    }
+
+    /// Several sessions, of as many orgs, in one trip; the answers in their order.
+    pub async fn sessions<D: Door>(&self, asked: &[(OrgScope<D>, TokenDigest)]) -> Vec<Seen> {
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let mut redis = self.redis.clone();
+        let mut pipe = redis::pipe();
+        pipe.load_script(&CHECK).ignore();
+        for (scope, digest) in asked {
+            let mut check = CHECK.prepare_invoke();
+            check.key(session_key(scope, digest)).key(watermark_key(scope));
+            pipe.invoke_script(&check);
+        }
+        match timed("sessions", pipe.query_async::<Vec<String>>(&mut redis)).await {
+            Ok(answers) => answers.iter().map(|answer| seen(answer)).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "redis did not answer a session check; asking postgres");
+                asked.iter().map(|_| Seen::Unknown).collect()
             }
         }
     }
@@ -139,6 +159,13 @@ impl Live {
     ) -> Result<(), redis::RedisError> {
         let mut redis = self.redis.clone();
         timed("drop_session", redis.del(session_key(scope, digest))).await
+    }
+}
+
+fn seen(answer: &str) -> Seen {
+    match answer {
+        "dead" => Seen::Dead,
+        id => id.parse().map_or(Seen::Unknown, Seen::Alive),
     }
 }
 

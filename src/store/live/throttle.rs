@@ -4,7 +4,7 @@
 //! so, and told again without a look at any store: a flood costs least who is not in it.
 
 use super::Live;
-use crate::{Door, OrgScope};
+use crate::{Door, OrgScope, ServiceGrant};
 use model::{
     TokenDigest,
     ids::{DirectoryId, KeyId, OrgId},
@@ -86,13 +86,32 @@ impl Live {
     pub async fn throttle<D: Door>(
         &self,
         scope: &OrgScope<D>,
+        credential: (KeyId, &TokenDigest),
+        rates: &Rates,
+    ) -> Option<Quota> {
+        self.take((scope.org(), scope.door().directory()), credential, rates).await
+    }
+
+    /// The same for a service account, whose secret was proven.
+    pub async fn throttle_service(
+        &self,
+        grant: &ServiceGrant,
+        digest: &TokenDigest,
+        rates: &Rates,
+    ) -> Option<Quota> {
+        self.take((grant.org, None), (grant.key, digest), rates).await
+    }
+
+    async fn take(
+        &self,
+        (org, directory): (OrgId, Option<DirectoryId>),
         (credential, digest): (KeyId, &TokenDigest),
         rates: &Rates,
     ) -> Option<Quota> {
         let mut redis = self.redis.clone();
         let takes = |per_sec: u32| MICROS / i64::from(per_sec.max(1));
         let mut call = TAKE.prepare_invoke();
-        call.key(format!("rl:{{{}}}:{credential}", scope.org())).key(format!("rl:{{{}}}", scope.org()));
+        call.key(format!("rl:{{{org}}}:{credential}")).key(format!("rl:{{{org}}}"));
         for per_sec in [rates.credential_per_sec, rates.org_per_sec] {
             call.arg(takes(per_sec)).arg(BURST_SECS * MICROS);
         }
@@ -106,8 +125,7 @@ impl Live {
             retry_after_secs: (wait > 0).then(|| u32::try_from(secs(wait)).unwrap_or(u32::MAX)),
         };
         if let Some(wait) = u64::try_from(wait).ok().filter(|wait| *wait > 0) {
-            let directory = scope.door().directory();
-            let waiter = Waiter { org: scope.org(), key: credential, directory, quota };
+            let waiter = Waiter { org, key: credential, directory, quota };
             self.waiting.tell(*digest, waiter, Instant::now(), Duration::from_micros(wait));
         }
         Some(quota)

@@ -59,6 +59,9 @@ pub struct State {
     /// Of which life the database is; another one forgets every cursor.
     pub life: u32,
     pub secret: String,
+    /// Instead of the secret: the app's public key (Ed25519), and what of its assertions was used.
+    pub key: Option<Vec<u8>>,
+    pub used: Vec<Value>,
     pub acks_fail: bool,
     revocations: Vec<Value>,
     pub acks: Vec<(Instant, String)>,
@@ -92,6 +95,8 @@ impl Gateway {
             page_max: 100,
             life: 1,
             secret: SECRET.into(),
+            key: None,
+            used: Vec::new(),
             acks_fail: false,
             revocations: Vec::new(),
             acks: Vec::new(),
@@ -150,7 +155,7 @@ impl Gateway {
             "/.well-known/openid-configuration" => self.discovery(&mut socket).await,
             "/oauth2/jwks" => self.jwks(&mut socket).await,
             "/oauth2/introspect" => self.introspect(&mut socket, &head, &body).await,
-            "/api/v1/revocations/acks" => self.ack(&mut socket, &body).await,
+            "/api/v1/revocations/acks" => self.ack(&mut socket, &head, &body).await,
             "/api/v1/revocations" => self.revocations(&mut socket, &head, query).await,
             _ => answer(&mut socket, 404, "", "{}").await,
         }
@@ -181,7 +186,16 @@ impl Gateway {
         answer(socket, 200, &format!("cache-control: public, max-age={age}\r\n"), &keys).await
     }
 
-    fn is_client(&self, head: &str) -> bool {
+    fn is_client(&self, head: &str, body: &str) -> bool {
+        let key = self.state.lock().unwrap().key.clone();
+        if let Some(key) = key {
+            let Some(jwt) = tokens::assertion(head, body) else { return false };
+            let mut state = self.state.lock().unwrap();
+            let jti = tokens::asserted(jwt, &key, (AUDIENCE, &self.base));
+            let is_new = jti.as_ref().is_some_and(|jti| !state.used.contains(jti));
+            state.used.extend(jti);
+            return is_new;
+        }
         use base64::{Engine, engine::general_purpose::STANDARD};
         // Form-encoded by hand: RFC 6749 2.3.1.
         let secret = self.state.lock().unwrap().secret.clone();
@@ -192,10 +206,10 @@ impl Gateway {
 
     async fn introspect(&self, socket: &mut TcpStream, head: &str, body: &str) -> std::io::Result<()> {
         let asked = self.state.lock().unwrap().asked;
-        if !self.is_client(head) {
+        if !self.is_client(head, body) {
             return answer(socket, 401, "", "{}").await;
         }
-        let token = body.strip_prefix("token=").expect("a token is asked about");
+        let token = body.strip_prefix("token=").expect("a token is asked about").split('&').next().unwrap();
         let said = match asked {
             Asked::Active => json!({"active": true, "jti": tokens::said(token)["jti"]}),
             Asked::AboutAnother => json!({"active": true, "jti": "another"}),
@@ -209,7 +223,10 @@ impl Gateway {
         answer(socket, 200, "", &said.to_string()).await
     }
 
-    async fn ack(&self, socket: &mut TcpStream, body: &str) -> std::io::Result<()> {
+    async fn ack(&self, socket: &mut TcpStream, head: &str, body: &str) -> std::io::Result<()> {
+        if !self.is_client(head, "") {
+            return answer(socket, 401, "", "{}").await;
+        }
         if self.state.lock().unwrap().acks_fail {
             return answer(socket, 500, "", "{}").await;
         }
@@ -249,7 +266,7 @@ impl Gateway {
             sleep(Duration::from_secs(60)).await;
             return Ok(());
         }
-        if !self.is_client(head) {
+        if !self.is_client(head, "") {
             return answer(socket, 401, "", "{}").await;
         }
         let param = |name: &str| {

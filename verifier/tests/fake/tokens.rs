@@ -4,7 +4,8 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RsaKeyPair, UnparsedPublicKey,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,6 +13,30 @@ use serde_json::{Value, json};
 
 pub fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The assertion of a request: as its bearer, or in its form.
+pub fn assertion<'a>(head: &'a str, body: &'a str) -> Option<&'a str> {
+    let bearer = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer "));
+    let kind = "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+    let posted = body.split_once("&client_assertion=").filter(|(before, _)| before.ends_with(kind));
+    match (bearer, posted) {
+        (Some(jwt), None) | (None, Some((_, jwt))) => Some(jwt),
+        _ => None,
+    }
+}
+
+/// Holds one to its claims and its signature (Ed25519); answers its `jti`.
+pub fn asserted(jwt: &str, key: &[u8], (client, issuer): (&str, &str)) -> Option<Value> {
+    let (input, signature) = jwt.rsplit_once('.').expect("a JWT");
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    UnparsedPublicKey::new(&ED25519, key).verify(input.as_bytes(), &signature).ok()?;
+    let said = said(jwt);
+    assert_eq!((&said["iss"], &said["sub"]), (&json!(client), &json!(client)));
+    assert_eq!(said["aud"], json!(issuer), "the issuer, as one string");
+    assert_eq!(said["exp"].as_u64().unwrap() - said["iat"].as_u64().unwrap(), 60);
+    assert_eq!(said["jti"].as_str().unwrap().len(), 22);
+    Some(said["jti"].clone())
 }
 
 enum Pair {

@@ -1,0 +1,122 @@
+//! What waits on a paused stream is bounded by number and by age: the oldest goes first, and the stream says so.
+
+use crate::house::{
+    House, Tenant, house,
+    served::{Reply, Served},
+    walk::text,
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use std::time::{Duration, Instant};
+
+async fn ask(house: &House, tenant: &Tenant, method: &str, path: &str, body: Option<Value>) -> Value {
+    let verb = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let mut request = house.http.request(verb, house.url(path));
+    request = request.basic_auth(tenant.app.id.to_string(), Some(&tenant.app.secret));
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    let sent = request.send().await.unwrap();
+    assert!(sent.status().is_success(), "{path}: {}", sent.status());
+    sent.json().await.unwrap()
+}
+
+/// Waits on the stream: so many events, so old.
+async fn wait_on(sql: &mut PgConnection, tenant: &Tenant, count: i64, age: &str) {
+    let (org, app) = (tenant.org.uuid(), tenant.app.id.uuid());
+    let insert = format!(
+        "BEGIN; SET LOCAL ROLE vst_app; SET LOCAL app.org_id = '{org}'; SET LOCAL app.reach = 'org';
+         WITH put AS (
+             INSERT INTO vst.stream_events (org_id, out_id, app_id, kind, user_id, next_at, created_at)
+             SELECT '{org}', gen_random_uuid(), '{app}', 'account-disabled', gen_random_uuid(), now(),
+                    now() - interval '{age}' - n * interval '1 ms'
+               FROM generate_series(1, {count}) AS n
+             RETURNING out_id
+         )
+         INSERT INTO vst.pending (kind, org_id, item_id, due_at) SELECT 'stream', '{org}', out_id, now() FROM put;
+         COMMIT"
+    );
+    sqlx::raw_sql(AssertSqlSafe(insert)).execute(sql).await.unwrap();
+}
+
+/// How many wait, and how many of those older than an hour; how many were dropped, and how many are on the jobs' list.
+async fn counted(sql: &mut PgConnection, tenant: &Tenant) -> (i64, i64, i64, i64) {
+    let (org, app) = (tenant.org.uuid(), tenant.app.id.uuid());
+    let mut tx = sql.begin().await.unwrap();
+    let enter =
+        format!("SET LOCAL ROLE vst_app; SET LOCAL app.org_id = '{org}'; SET LOCAL app.reach = 'org'");
+    sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *tx).await.unwrap();
+    let row = sqlx::query(
+        "SELECT count(*) FILTER (WHERE state = 'waiting'),
+                count(*) FILTER (WHERE state = 'waiting' AND created_at < now() - interval '1 hour'),
+                count(*) FILTER (WHERE state = 'dead' AND last_error LIKE 'dropped%' AND done_at IS NOT NULL),
+                (SELECT count(*) FROM vst.pending WHERE kind = 'stream' AND org_id = $2)
+           FROM vst.stream_events WHERE app_id = $1",
+    )
+    .bind(app)
+    .bind(org)
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    (row.get(0), row.get(1), row.get(2), row.get(3))
+}
+
+async fn until(sql: &mut PgConnection, tenant: &Tenant, right: (i64, i64, i64, i64)) {
+    let late = Instant::now() + Duration::from_secs(60);
+    loop {
+        let now = counted(sql, tenant).await;
+        if now == right {
+            return;
+        }
+        assert!(Instant::now() < late, "{now:?} and not {right:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_on_a_paused_stream_is_bounded_and_the_stream_says_what_became_of_it() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let path = format!("/apps/{}", tenant.app.id);
+    let orgs = json!({"orgs": [tenant.org]});
+    assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(orgs)).await.0, 200);
+    let ears = Served::start(|_| Reply::status(202)).await;
+    let delivery = json!({"method": "urn:ietf:rfc:8935", "endpoint_url": ears.url});
+    let made = ask(house, &tenant, "POST", "/ssf/streams", Some(json!({"delivery": delivery}))).await;
+    let id = text(&made, "stream_id").to_owned();
+    let status = async |word: &str| {
+        let body = json!({"stream_id": id, "status": word, "reason": "maintenance"});
+        ask(house, &tenant, "POST", "/ssf/status", Some(body)).await
+    };
+    status("paused").await;
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    wait_on(&mut sql, &tenant, 2, "6 days 23 hours").await;
+    wait_on(&mut sql, &tenant, 9_998, "1 minute").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(counted(&mut sql, &tenant).await, (10_000, 2, 0, 10_000), "at the bound nothing goes");
+    let shown = format!("/ssf/status?stream_id={id}");
+    assert_eq!(ask(house, &tenant, "GET", &shown, None).await["reason"], "maintenance");
+    wait_on(&mut sql, &tenant, 1, "1 second").await;
+    until(&mut sql, &tenant, (10_000, 1, 1, 10_000)).await;
+    wait_on(&mut sql, &tenant, 3, "7 days 1 second").await;
+    until(&mut sql, &tenant, (10_000, 1, 4, 10_000)).await;
+    let said = ask(house, &tenant, "GET", &shown, None).await;
+    assert_eq!(said["status"], "paused");
+    assert!(
+        text(&said, "reason").starts_with("maintenance; ") && text(&said, "reason").contains("dropped"),
+        "{said}"
+    );
+    let noted: Vec<String> =
+        sqlx::query_scalar("SELECT action FROM vst.platform_events WHERE target = $1 ORDER BY evt_id")
+            .bind(&id)
+            .fetch_all(&mut sql)
+            .await
+            .unwrap();
+    assert_eq!(noted, ["stream.created", "stream.paused", "stream.events_dropped"], "once");
+    // Those of an age that is kept; the next pause begins anew.
+    wait_on(&mut sql, &tenant, 1, "0 seconds").await;
+    assert!(text(&status("enabled").await, "reason").contains("dropped"), "who comes back is told");
+    ears.wait_for(1).await;
+    assert_eq!(status("paused").await["reason"], "maintenance");
+    status("disabled").await;
+}
