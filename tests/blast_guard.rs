@@ -116,6 +116,28 @@ async fn who_is_not_named_is_held_beside_an_approval() {
     assert_eq!(deactivate(house, &tenant, &people[13]).await.0, 429, "shut again");
 }
 
+/// An approval and a refusal end at their time: what is asked then waits for another decision.
+#[tokio::test]
+async fn a_decision_is_good_for_so_long_and_no_longer() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 3).await;
+    assert_eq!(guard(house, &tenant, json!({"percent": 1, "at_least": 1})).await.0, 200);
+    assert_eq!(deactivate(house, &tenant, &people[0]).await.0, 200);
+    let mut sql = crate::operations::inside(house, tenant.org).await;
+    for how in ["refuse", "approve"] {
+        assert_eq!(deactivate(house, &tenant, &people[1]).await.0, 429);
+        let open = holds(house, &tenant).await.into_iter().find(|hold| hold["state"] == "open").unwrap();
+        assert_eq!(decide(house, &tenant, text(&open, "id"), how, json!({"for_secs": 60})).await.0, 200);
+        let over = "UPDATE holds SET until = now() - interval '1 second' WHERE until IS NOT NULL";
+        sqlx::query(over).execute(&mut sql).await.unwrap();
+        let (status, said) = deactivate(house, &tenant, &people[1]).await;
+        assert_eq!(status, 429, "{how}");
+        assert!(text(&said, "detail").contains("must approve"), "{how}: {said}");
+    }
+    assert!(is_active(house, &tenant, &people[1]).await);
+}
+
 /// Whom a directory makes itself does not add to what it may take away.
 #[tokio::test]
 async fn inventing_people_takes_nobody_more_away() {
@@ -366,6 +388,52 @@ async fn the_last_who_administers_by_a_group_is_held_in_it() {
     assert_eq!(holds(house, &tenant).await[0]["reason"], "last_administrator");
     let (_, group) = house.scim("GET", &tenant.scim_token, &path, None).await;
     assert_eq!(group["members"][0]["value"], people[1].as_str());
+}
+
+/// What a group gives is taken from too many by no one request, whichever it is; by an administrator's word it is.
+#[tokio::test]
+async fn a_group_that_loses_too_many_at_once_is_held() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 12).await;
+    let body = json!({"displayName": "Staff", "members":
+        people.iter().map(|id| json!({"value": id})).collect::<Vec<_>>()});
+    let (_, group) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(body)).await;
+    let (path, place) =
+        (format!("/scim/v2/Groups/{}", text(&group, "id")), format!("/orgs/{}/group-mappings", tenant.slug));
+    let mappings = json!([{"group_id": group["id"], "roles": ["viewer"]}]);
+    assert_eq!(house.api("PUT", &tenant.org_key, &place, Some(mappings)).await.0, 200);
+    let op = |value: Value| json!({"schemas": [PATCH], "Operations": [value]});
+    let but_one = json!([{"value": people[0]}]);
+    let asked = [
+        ("DELETE", None),
+        ("PUT", Some(json!({"displayName": "Staff", "members": []}))),
+        ("PATCH", Some(op(json!({"op": "remove", "path": "members"})))),
+        ("PATCH", Some(op(json!({"op": "replace", "path": "members", "value": []})))),
+        ("PATCH", Some(op(json!({"op": "replace", "path": "members", "value": but_one})))),
+    ];
+    for (method, body) in &asked {
+        let (status, said) = house.scim(method, &tenant.scim_token, &path, body.clone()).await;
+        assert_eq!(status, 429, "{method} {body:?} {said}");
+        assert!(text(&said, "detail").contains("from more than 10 people"), "{said}");
+    }
+    let hold = holds(house, &tenant).await;
+    assert_eq!((hold.len(), &hold[0]["reason"], &hold[0]["people"]), (1, &json!("group"), &json!(12)));
+    let leave = |id: &str| op(json!({"op": "remove", "path": format!("members[value eq \"{id}\"]")}));
+    for id in &people[..1] {
+        assert_eq!(
+            house.scim("PATCH", &tenant.scim_token, &path, Some(leave(id))).await.0,
+            204,
+            "one by one"
+        );
+    }
+    assert_eq!(
+        house.scim("DELETE", &tenant.scim_token, &path, None).await.0,
+        429,
+        "eleven are too many still"
+    );
+    assert_eq!(decide(house, &tenant, text(&hold[0], "id"), "approve", json!({})).await.0, 200);
+    assert_eq!(house.scim("DELETE", &tenant.scim_token, &path, None).await.0, 204);
 }
 
 /// A rehearsal says what would change, by the very judgement of the real thing, and changes nothing.

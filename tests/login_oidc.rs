@@ -3,7 +3,7 @@
 use crate::house::{
     house,
     openid::{at_an_openid_provider, callback_url, walk},
-    walk::{claims, param, redeem, text},
+    walk::{claims, param, redeem, text, to_the_acs},
 };
 use idp_fixtures::{Browser, OidcFault};
 use model::ids::ConnectionId;
@@ -30,6 +30,30 @@ async fn what_a_provider_gets_wrong_is_refused_by_name() {
         let code = page.header("x-vestibule-code").unwrap_or_default().to_owned();
         assert!(page.status == 403 && code.starts_with("oidc."), "{fault:?}: {} {code}", page.status);
     }
+}
+
+/// A sign-in that failed leads back to the app that it was begun for: in the browser that began it, and to the
+/// address that the app is registered with.
+#[tokio::test]
+async fn a_refused_sign_in_leads_back_to_its_app() {
+    let house = house();
+    let (tenant, idp, grace) = at_an_openid_provider(house).await;
+    idp.set_fault(Some(OidcFault::ALL[0]));
+    let refused = walk(house, &tenant, &grace, &mut Browser::new().unwrap()).await;
+    let at_okta = house.tenant().await;
+    let mut door = to_the_acs(house, &at_okta).await;
+    door.saml_response.truncate(40);
+    let posted = door.post().await;
+    for (page, slug) in [(&refused, &tenant.slug), (&posted, &at_okta.slug)] {
+        let issuer: String = form_urlencoded::byte_serialize(house.base.as_bytes()).collect();
+        let start =
+            format!("href=\"http://localhost:1/start?iss={issuer}&amp;organization={slug}\">Back to ");
+        assert!(page.status >= 400 && page.body.contains(&start), "{}", page.body);
+    }
+    door.browser = Browser::new().unwrap();
+    let elsewhere = door.post().await;
+    assert!(elsewhere.status >= 400 && !elsewhere.body.contains("/start"), "{}", elsewhere.body);
+    assert!(elsewhere.body.contains("go back to the app"));
 }
 
 #[tokio::test]

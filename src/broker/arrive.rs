@@ -3,14 +3,14 @@
 //! as somebody else. It is verified, used up, written down, and answered by the apps that begin a sign-in
 //! of their own; the identity provider, where the person is signed in already, then answers at once.
 
-use crate::{FlowError, Gateway, admit, begin_oidc::OidcConfig};
+use crate::{FlowError, Gateway, admit, attempt::LoginAttempt, begin_oidc::OidcConfig};
 use model::{
     Refusal,
-    ids::ConnectionId,
+    ids::{AttemptId, ConnectionId},
     record::{Act, AuditEvent, Record, Usage},
     user::AcceptedIdentity,
 };
-use store::{Call, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
+use store::{App, Call, ConnectionKind, ConnectionState, OrgRef, OrgScope, Visitor};
 use url::Url;
 
 /// What the page shows: where one can go on from here.
@@ -89,6 +89,35 @@ pub async fn by_oidc(
     starting_points(gw, &scope, org_name, login_hint).await
 }
 
+/// Where a sign-in that failed is begun again: at the app that this browser's own attempt was for, if the app
+/// begins sign-ins of its own. Nobody can put another's address here: the attempt is sealed, and the address is
+/// the app's as it is registered.
+pub async fn way_back(
+    gw: &Gateway,
+    attempt: AttemptId,
+    cookie: Option<&str>,
+    call: &Call,
+) -> Option<StartingPoint> {
+    let attempt = LoginAttempt::unsealed(gw, attempt, cookie)?;
+    let scope = gw.db.visitor(&OrgRef::Id(attempt.org), call).await.ok()?;
+    let app = gw.db.client(attempt.asked.app, Some(attempt.org)).await.ok()??.app;
+    starting_point(gw, &scope, None, app)
+}
+
+fn starting_point(
+    gw: &Gateway,
+    scope: &OrgScope<Visitor>,
+    login_hint: Option<&str>,
+    app: App,
+) -> Option<StartingPoint> {
+    let mut url = Url::parse(&app.initiate_login_uri?).ok()?;
+    url.query_pairs_mut()
+        .append_pair("iss", gw.links.issuer())
+        .append_pair("organization", &scope.facts().slug)
+        .extend_pairs(login_hint.map(|hint| ("login_hint", hint)));
+    Some(StartingPoint { name: app.name, url: url.into() })
+}
+
 async fn starting_points(
     gw: &Gateway,
     scope: &OrgScope<Visitor>,
@@ -96,13 +125,6 @@ async fn starting_points(
     login_hint: Option<&str>,
 ) -> Result<Arrival, FlowError> {
     let apps = gw.db.starting_points(scope).await?;
-    let point = |app: store::App| {
-        let mut url = Url::parse(&app.initiate_login_uri?).ok()?;
-        url.query_pairs_mut()
-            .append_pair("iss", gw.links.issuer())
-            .append_pair("organization", &scope.facts().slug)
-            .extend_pairs(login_hint.map(|hint| ("login_hint", hint)));
-        Some(StartingPoint { name: app.name, url: url.into() })
-    };
+    let point = |app| starting_point(gw, scope, login_hint, app);
     Ok(Arrival { org_name, apps: apps.into_iter().filter_map(point).collect() })
 }

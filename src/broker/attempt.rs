@@ -101,16 +101,7 @@ impl LoginAttempt {
         connection: ConnectionId,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let cookie = cookie.ok_or(Refusal::stranger("login.attempt_unknown"))?;
-        let sealed =
-            URL_SAFE_NO_PAD.decode(cookie).map_err(|_| Refusal::stranger("login.attempt_unknown"))?;
-        let plain = gw
-            .db
-            .seals()
-            .open(PURPOSE, id.uuid().as_bytes(), &sealed)
-            .map_err(|_| Refusal::stranger("login.attempt_unknown"))?;
-        let attempt: Self =
-            serde_json::from_slice(plain.reveal()).map_err(|_| Refusal::stranger("login.attempt_unknown"))?;
+        let attempt = Self::unsealed(gw, id, cookie).ok_or(Refusal::stranger("login.attempt_unknown"))?;
         if attempt.connection != connection {
             return Err(Refusal::stranger("login.attempt_other_connection"));
         }
@@ -118,5 +109,12 @@ impl LoginAttempt {
             return Err(Refusal::stranger("login.attempt_expired"));
         }
         Ok(attempt)
+    }
+
+    /// The attempt of this id, if this browser has begun it; nothing is held to it.
+    pub(crate) fn unsealed(gw: &Gateway, id: AttemptId, cookie: Option<&str>) -> Option<Self> {
+        let sealed = URL_SAFE_NO_PAD.decode(cookie?).ok()?;
+        let plain = gw.db.seals().open(PURPOSE, id.uuid().as_bytes(), &sealed).ok()?;
+        serde_json::from_slice(plain.reveal()).ok()
     }
 }

@@ -1,6 +1,6 @@
-//! The blast guard: a directory that would take away more than its share of an org within an hour, take the names
-//! from them by which they sign in, or take away the last person who administers it, is held. What is held is not lost: the directory is told to come back,
-//! and does; an administrator looks at whom it names, and lets it through or not.
+//! The blast guard: a directory that would take away more than its share of an org within an hour or take their
+//! names, take what a group gave from as many at once, or take away the last who administers, is held. Nothing is
+//! lost: the directory asks again; an administrator looks at whom the hold names, and lets it through or not.
 
 use crate::{FlowError, Gateway, provision::refused};
 use model::{
@@ -24,8 +24,9 @@ pub const RETRY_SECS: u32 = 600;
 /// A decision holds this long unless it is said otherwise, and at most a month.
 const DECIDED_SECS: i64 = 86_400;
 const DECIDED_SECS_MAX: i64 = 2_592_000;
-/// People of a hold that are shown.
+/// People of a hold that are shown, and that one change of a group names.
 const SHOWN_MAX: i64 = 1_000;
+const NAMED_MAX: usize = 1_000;
 
 /// How a directory is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -136,7 +137,7 @@ pub async fn unless_held(
         None => Ok(tx),
         Some(why) => {
             drop(tx);
-            Err(held(gw, scope, why, user).await?)
+            Err(held(gw, scope, why, &[user]).await?)
         }
     }
 }
@@ -156,11 +157,12 @@ async fn asks(
     let (over, by_hand) = (beyond(&facts, tx.now()), HoldReason::RoleByHand);
     match (taking, over) {
         (Taking::Over, _) => {
-            let holds = tx.has_role_by_hand(user).await? && !tx.is_approved(directory, by_hand, user).await?;
+            let holds =
+                tx.has_role_by_hand(user).await? && !tx.is_approved(directory, by_hand, &[user]).await?;
             return Ok(holds.then(|| held(by_hand, 0)));
         }
         (Taking::Away | Taking::Out, Some(most))
-            if !tx.is_approved(directory, HoldReason::Share, user).await? =>
+            if !tx.is_approved(directory, HoldReason::Share, &[user]).await? =>
         {
             return Ok(Some(held(HoldReason::Share, most)));
         }
@@ -173,26 +175,46 @@ async fn asks(
     tx.stand_in_the_administrators_line().await?;
     let (last, others) =
         (HoldReason::LastAdministrator, tx.others_have_role(&ADMINISTRATORS, Some(user)).await?);
-    let holds = !others && !tx.is_approved(directory, last, user).await?;
+    let holds = !others && !tx.is_approved(directory, last, &[user]).await?;
     Ok(holds.then(|| held(last, 0)))
 }
 
-/// Whom a change of groups left without a role: was the last who administered the org among them? Asked after
-/// the change, when somebody did before it.
+/// Whom a change of groups left without a team or role, in the order of their ids: are they too many for one change, or was the last who
+/// administered the org among them? Asked after the change; `administered`: somebody did before it. Answers whom
+/// the hold names: of very many the first.
 pub async fn asks_of_roles(
     tx: &mut TenantTx,
     scope: &OrgScope<ScimClient>,
     losers: &[UserId],
-) -> Result<Option<(UserId, Held)>, FlowError> {
-    let (directory, reason) = (scope.door().directory, HoldReason::LastAdministrator);
-    let facts = tx.guard_facts(directory, None).await?;
-    tx.stand_in_the_administrators_line().await?;
-    if facts.percent.is_none() || tx.others_have_role(&ADMINISTRATORS, None).await? {
+    administered: bool,
+) -> Result<Option<(Vec<UserId>, Held)>, FlowError> {
+    // One who leaves a group is no blast, and costs no line.
+    if losers.is_empty() || (losers.len() == 1 && !administered) {
+        return Ok(None);
+    }
+    let directory = scope.door().directory;
+    let mut facts = tx.guard_facts(directory, None).await?;
+    let Some(percent) = facts.percent else { return Ok(None) };
+    let held = |reason, most| Held { reason, most, active: facts.active };
+    let count = u32::try_from(losers.len()).unwrap_or(u32::MAX);
+    let is_open = facts.open_until.is_some_and(|until| until > tx.now());
+    if count > facts.at_least && !is_open {
+        facts.made = tx.made_lately(directory).await?;
+        let most = most(&facts, percent);
+        let named: Vec<UserId> = losers.iter().copied().take(NAMED_MAX).collect();
+        if count > most && !tx.is_approved(directory, HoldReason::Group, &named).await? {
+            return Ok(Some((named, held(HoldReason::Group, most))));
+        }
+    }
+    if administered {
+        tx.stand_in_the_administrators_line().await?;
+    }
+    if !administered || tx.others_have_role(&ADMINISTRATORS, None).await? {
         return Ok(None);
     }
     for user in losers {
-        if !tx.is_approved(directory, reason, *user).await? {
-            return Ok(Some((*user, Held { reason, most: 0, active: facts.active })));
+        if !tx.is_approved(directory, HoldReason::LastAdministrator, &[*user]).await? {
+            return Ok(Some((vec![*user], held(HoldReason::LastAdministrator, 0))));
         }
     }
     Ok(None)
@@ -204,7 +226,7 @@ pub async fn held(
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
     held: Held,
-    user: UserId,
+    people: &[UserId],
 ) -> Result<FlowError, FlowError> {
     let directory = scope.door().directory;
     if scope.door().dry_run {
@@ -212,8 +234,9 @@ pub async fn held(
     }
     let mut tx = gw.db.write(scope, "directory.hold").await?;
     // Before the line, as whoever takes the person away: what names the person locks their row.
-    tx.share_user(user).await?.ok_or(FlowError::Missing)?;
-    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), user).await?;
+    let here = tx.lock_users(people).await?;
+    let first = *here.first().ok_or(FlowError::Missing)?;
+    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), &here).await?;
     let detail = told(&held, Some(&hold));
     if opened {
         let event = AuditEvent::refused(Act::DirectoryHeld)
@@ -222,7 +245,7 @@ pub async fn held(
             .value("reason", held.reason.as_str())
             .value("most", held.most)
             .value("active", held.active)
-            .value("user", user.to_string());
+            .value("user", first.to_string());
         tx.commit(Record::of(event)).await?;
     } else {
         tx.commit_housekeeping().await?;
@@ -236,6 +259,10 @@ fn told(held: &Held, hold: Option<&Hold>) -> String {
         HoldReason::Share => format!(
             "this directory may take away or rename {} people within an hour (the org has {} active), and this is \
              one more",
+            held.most, held.active
+        ),
+        HoldReason::Group => format!(
+            "this takes teams or roles from more than {} people at once (the org has {} active)",
             held.most, held.active
         ),
         HoldReason::LastAdministrator => "this is the last active person who administers the org".to_owned(),

@@ -243,8 +243,8 @@ fn known(people: &[UserId], here: &HashSet<UserId>) -> Result<(), FlowError> {
 }
 
 /// Brings teams and roles in line. Whoever lost one keeps the session and fetches access tokens anew;
-/// Redis, which keeps what ends sessions, is not told. When nobody is left who administers the org, it is
-/// rolled back and held.
+/// Redis, which keeps what ends sessions, is not told. When too many lose something at once, or nobody is left
+/// who administers the org, it is rolled back and held.
 async fn regroup(
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
@@ -256,13 +256,11 @@ async fn regroup(
     }
     let people: Vec<UserId> = moved.added.union(&moved.removed).copied().collect();
     let administered = !moved.removed.is_empty() && tx.others_have_role(&ADMINISTRATORS, None).await?;
-    let lost = tx.regroup(&people).await?;
-    if administered
-        && !lost.is_empty()
-        && let Some((last, held)) = blast_guard::asks_of_roles(&mut tx, scope, &lost).await?
-    {
+    let mut lost = tx.regroup(&people).await?;
+    lost.sort_unstable();
+    if let Some((named, held)) = blast_guard::asks_of_roles(&mut tx, scope, &lost, administered).await? {
         drop(tx);
-        return Err(blast_guard::held(gw, scope, held, last).await?);
+        return Err(blast_guard::held(gw, scope, held, &named).await?);
     }
     if lost.len() > ONE_BY_ONE_MAX {
         tx.revoke(Scope::Org, Action::Reassert, "group_changed").await?;

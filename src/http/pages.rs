@@ -3,7 +3,11 @@
 
 use super::guard::facts;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
-use broker::{FlowError, accounts::Account, arrive::Arrival};
+use broker::{
+    FlowError,
+    accounts::Account,
+    arrive::{Arrival, StartingPoint},
+};
 use model::{ids::ConnectionId, quota::Quota};
 use std::collections::BTreeMap;
 
@@ -246,6 +250,11 @@ pub fn signed_out() -> HttpResponse {
 
 /// Refused, with a reference: the org's administrator finds the cause under it.
 pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
+    not_signed_in(req, error, None)
+}
+
+/// The same with the way back to the app, where it is known.
+pub fn not_signed_in(req: &HttpRequest, error: &FlowError, back: Option<&StartingPoint>) -> HttpResponse {
     let reference = facts(req).call.request_id;
     let (status, what) = match error {
         FlowError::Fault(_) | FlowError::Rehearsed(_) => {
@@ -284,8 +293,14 @@ pub fn refused(req: &HttpRequest, error: &FlowError) -> HttpResponse {
         ),
     };
     tracing::info!(%reference, code = error.code(), "page: refused");
+    let back = match back {
+        Some(StartingPoint { name, url }) => {
+            format!("<a class=\"button\" href=\"{}\">Back to {}</a>", escape(url), escape(name))
+        }
+        None => "To begin again, go back to the app.".to_owned(),
+    };
     let main = format!(
-        "<h1>You are not signed in</h1>\n<p>{}</p>\n<p>To begin again, go back to the app.</p>\n\
+        "<h1>You are not signed in</h1>\n<p>{}</p>\n<p>{back}</p>\n\
          <dl><dt>Reference</dt><dd><code>{}</code></dd></dl>",
         escape(what),
         escape(&reference)

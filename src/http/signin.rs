@@ -16,7 +16,7 @@ use actix_web::{
 };
 use broker::{
     FlowError, Gateway, arrive,
-    attempt::AppRequest,
+    attempt::{self, AppRequest},
     begin::{self, Begun, Wishes},
     finish_oidc::{self, CallbackAnswer},
     finish_saml::{self, Finished, PostedAnswer},
@@ -24,9 +24,9 @@ use broker::{
 };
 use model::{
     Refusal,
-    ids::{AppId, ConnectionId},
+    ids::{AppId, AttemptId, ConnectionId},
 };
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 use store::App;
 use token::code::Challenge;
 
@@ -263,7 +263,21 @@ async fn authorize_verified(
     })
 }
 
+/// The page of a sign-in that failed. Where this browser began it, the page leads back to the app it was for.
+async fn failed(
+    req: &HttpRequest,
+    gw: &Data<Gateway>,
+    attempt: Option<AttemptId>,
+    error: &FlowError,
+) -> HttpResponse {
+    let Some(id) = attempt else { return pages::refused(req, error) };
+    let cookie = cookies(req, gw).remove(&attempt::cookie_name(id));
+    let back = arrive::way_back(gw, id, cookie.as_deref(), &facts(req).call).await;
+    pages::not_signed_in(req, error, back.as_ref())
+}
+
 async fn acs(req: HttpRequest, path: Path<String>, body: Body, gw: Data<Gateway>) -> HttpResponse {
+    let asked = Cell::new(None);
     let finished = async {
         let connection: ConnectionId = path.parse().map_err(|_| FlowError::Missing)?;
         let form = super::token::form(&req, &body)?;
@@ -271,6 +285,7 @@ async fn acs(req: HttpRequest, path: Path<String>, body: Body, gw: Data<Gateway>
             FlowError::invalid("saml.response_missing", "SAMLResponse", "the form has no SAMLResponse")
         })?;
         let relay_state = form.get("RelayState").cloned();
+        asked.set(relay_state.as_deref().and_then(|text| text.parse().ok()));
         let (Facts { call, host_org }, jar) = (facts(&req), cookies(&req, &gw));
         let story = gw.get_ref().clone();
         shielded(async move {
@@ -289,7 +304,7 @@ async fn acs(req: HttpRequest, path: Path<String>, body: Body, gw: Data<Gateway>
     match finished.await {
         Ok(Finished::Judged(outcome)) => ended(&req, &gw, outcome),
         Ok(Finished::Arrived(arrival)) => pages::arrived(&arrival),
-        Err(error) => pages::refused(&req, &error),
+        Err(error) => failed(&req, &gw, asked.get(), &error).await,
     }
 }
 
@@ -329,7 +344,11 @@ async fn callback(req: HttpRequest, path: Path<String>, gw: Data<Gateway>) -> Ht
     };
     match finished.await {
         Ok(outcome) => ended(&req, &gw, outcome),
-        Err(error) => pages::refused(&req, &error),
+        Err(error) => {
+            let said = pairs(req.query_string().as_bytes()).unwrap_or_default();
+            let id = said.get("state").and_then(|state| state.split_once('.'));
+            failed(&req, &gw, id.and_then(|(id, _)| id.parse().ok()), &error).await
+        }
     }
 }
 

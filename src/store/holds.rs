@@ -1,7 +1,7 @@
 //! What the blast guard knows: how many people a directory took away lately, how many there are, and whom it
 //! holds. Counted under one lock a directory, so that of many requests at once no two are the last that may.
 
-use crate::{Result, TenantRead, TenantTx};
+use crate::{Result, TenantRead, TenantTx, provisioning::uuids};
 use model::{
     Timestamp,
     ids::{DirectoryId, HoldId, UserId},
@@ -38,6 +38,8 @@ pub enum HoldReason {
     LastAdministrator,
     /// Somebody who was given a role by hand would have another name or address, and so might be another.
     RoleByHand,
+    /// One change of a group would take teams or roles from more people than the directory's share.
+    Group,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -52,12 +54,13 @@ pub enum HoldState {
 }
 
 impl HoldReason {
-    pub const ALL: [Self; 3] = [Self::Share, Self::LastAdministrator, Self::RoleByHand];
+    pub const ALL: [Self; 4] = [Self::Share, Self::LastAdministrator, Self::RoleByHand, Self::Group];
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Share => "share",
             Self::LastAdministrator => "last_administrator",
             Self::RoleByHand => "role_by_hand",
+            Self::Group => "group",
         }
     }
 }
@@ -210,7 +213,7 @@ impl TenantRead {
 
 impl TenantTx {
     /// Waits for whoever of this directory takes somebody away, or is held, just now.
-    async fn stand_in_line(&mut self, directory: DirectoryId) -> Result<()> {
+    pub(crate) async fn stand_in_line(&mut self, directory: DirectoryId) -> Result<()> {
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('blast guard ' || $1::text, 0))")
             .bind(directory.uuid())
             .execute(self.sql())
@@ -218,27 +221,37 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Did an administrator approve that this directory takes away this very person?
+    /// Did an administrator approve that this directory does so to each of these very people?
     pub async fn is_approved(
         &mut self,
         directory: DirectoryId,
         reason: HoldReason,
-        user: UserId,
+        people: &[UserId],
     ) -> Result<bool> {
         let now = OffsetDateTime::from(self.now());
         Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1
-                              FROM holds h
-                              JOIN held_people p USING (org_id, hold_id)
-                             WHERE h.dir_id = $1 AND h.reason = $2 AND h.state = 'approved' AND h.until > $3
-                               AND p.user_id = $4)",
+            "SELECT count(DISTINCT p.user_id) = cardinality($4)
+               FROM holds h
+               JOIN held_people p USING (org_id, hold_id)
+              WHERE h.dir_id = $1 AND h.reason = $2 AND h.state = 'approved' AND h.until > $3
+                AND p.user_id = ANY ($4)",
         )
         .bind(directory.uuid())
         .bind(reason.as_str())
         .bind(now)
-        .bind(user.uuid())
+        .bind(uuids(people))
         .fetch_one(self.sql())
         .await?)
+    }
+
+    /// Active people whom the directory made itself within the window: they are no part of its share.
+    pub async fn made_lately(&mut self, directory: DirectoryId) -> Result<i64> {
+        let since = OffsetDateTime::from(self.now().minus_secs(GUARDED_SECS));
+        Ok(sqlx::query_scalar("SELECT count(*) FROM users WHERE dir_id = $1 AND created_at > $2 AND active")
+            .bind(directory.uuid())
+            .bind(since)
+            .fetch_one(self.sql())
+            .await?)
     }
 
     /// Counts, one request of the directory after another. Whom it is about counts not among those before.
@@ -276,115 +289,5 @@ impl TenantTx {
         .fetch_one(self.sql())
         .await?;
         Ok(stored.into())
-    }
-
-    /// The hold that stands in the directory's way now: one that was refused for this person and is not over,
-    /// or one that is open. True when it was opened by this very call.
-    pub async fn hold(
-        &mut self,
-        directory: DirectoryId,
-        reason: HoldReason,
-        (most, active): (u32, i64),
-        user: UserId,
-    ) -> Result<(Hold, bool)> {
-        let (org, now) = (self.org().uuid(), OffsetDateTime::from(self.now()));
-        let id = HoldId::new(self.now(), self.chance().as_ref());
-        self.stand_in_line(directory).await?;
-        let standing: Option<Uuid> = sqlx::query_scalar(
-            "SELECT hold_id FROM holds h
-              WHERE dir_id = $1 AND reason = $2
-                AND (state = 'open'
-                     OR state = 'refused' AND until > $3
-                        AND EXISTS (SELECT 1 FROM held_people p
-                                     WHERE p.org_id = h.org_id AND p.hold_id = h.hold_id AND p.user_id = $4))
-              ORDER BY state DESC, hold_id DESC
-              LIMIT 1",
-        )
-        .bind(directory.uuid())
-        .bind(reason.as_str())
-        .bind(now)
-        .bind(user.uuid())
-        .fetch_optional(self.sql())
-        .await?;
-        let opened = standing.is_none();
-        if opened {
-            sqlx::query(
-                "INSERT INTO holds (org_id, hold_id, dir_id, reason, state, most, active, opened_at)
-                 VALUES ($1, $2, $3, $4, 'open', $5, $6, $7)",
-            )
-            .bind(org)
-            .bind(id.uuid())
-            .bind(directory.uuid())
-            .bind(reason.as_str())
-            .bind(i32::try_from(most).unwrap_or(i32::MAX))
-            .bind(active)
-            .bind(now)
-            .execute(self.sql())
-            .await?;
-        }
-        let standing = standing.unwrap_or(id.uuid());
-        sqlx::query(
-            "INSERT INTO held_people AS p (org_id, hold_id, user_id, first_at, last_at)
-             VALUES ($1, $2, $3, $4, $4)
-             ON CONFLICT (org_id, hold_id, user_id) DO UPDATE SET last_at = EXCLUDED.last_at",
-        )
-        .bind(org)
-        .bind(standing)
-        .bind(user.uuid())
-        .bind(now)
-        .execute(self.sql())
-        .await?;
-        let hold = self.holds(Some(directory)).await?.into_iter().find(|hold| hold.id.uuid() == standing);
-        Ok((hold.ok_or(crate::Error::Corrupt("hold"))?, opened))
-    }
-
-    /// Decides a hold, or decides it otherwise: about those whom it names. An approval of `everybody` lets the
-    /// directory take away whomever it likes until then. False when it stands so already.
-    pub async fn decide_hold(
-        &mut self,
-        hold: HoldId,
-        (state, everybody): (HoldState, bool),
-        by: &str,
-        until: Timestamp,
-    ) -> Result<bool> {
-        let now = OffsetDateTime::from(self.now());
-        let directory: Option<Option<Uuid>> = sqlx::query_scalar(
-            "UPDATE holds SET state = $2, decided_at = $3, decided_by = $4, until = $5
-              WHERE hold_id = $1 AND (state <> $2 OR $6)
-          RETURNING CASE WHEN reason = 'share' THEN dir_id END",
-        )
-        .bind(hold.uuid())
-        .bind(state.as_str())
-        .bind(now)
-        .bind(by)
-        .bind(OffsetDateTime::from(until))
-        .bind(everybody)
-        .fetch_optional(self.sql())
-        .await?;
-        let open = state == HoldState::Approved && everybody;
-        if let Some(Some(directory)) = directory {
-            sqlx::query("UPDATE directories SET guard_open_until = $2 WHERE dir_id = $1")
-                .bind(directory)
-                .bind(open.then_some(OffsetDateTime::from(until)))
-                .execute(self.sql())
-                .await?;
-        }
-        Ok(directory.is_some())
-    }
-
-    /// Sets the guard of a directory; `percent` none switches it off.
-    pub async fn set_guard(
-        &mut self,
-        directory: DirectoryId,
-        percent: Option<u32>,
-        at_least: u32,
-    ) -> Result<()> {
-        sqlx::query("UPDATE directories SET guard_percent = $2, guard_at_least = $3 WHERE dir_id = $1")
-            .bind(directory.uuid())
-            .bind(percent.and_then(|percent| i32::try_from(percent).ok()))
-            .bind(i32::try_from(at_least).unwrap_or(i32::MAX))
-            .execute(self.sql())
-            .await?;
-        Ok(())
     }
 }

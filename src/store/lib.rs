@@ -18,6 +18,7 @@ mod gate;
 mod glance;
 mod groups;
 mod holds;
+mod holds_write;
 mod idempotency;
 mod keys;
 mod known;

@@ -19,7 +19,7 @@ pub struct Membership {
     pub display: Option<String>,
 }
 
-fn uuids(people: &[UserId]) -> Vec<Uuid> {
+pub(crate) fn uuids(people: &[UserId]) -> Vec<Uuid> {
     people.iter().map(|id| id.uuid()).collect()
 }
 
