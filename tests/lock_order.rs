@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{NewCode, NewSession, OrgRef};
+use store::{NewCode, NewSession, OrgRef, SignIn};
 use token::{
     code,
     credential::{OrgBoundKind, org_bearer},
@@ -63,6 +63,7 @@ async fn open(house: &'static House, tenant: Arc<Tenant>, user: UserId) -> Opene
             nonce: None,
             scope: "openid offline_access",
             resource: None,
+            said: SignIn { acr: None, amr: Vec::new(), auth_time: now() },
             rs,
             expires_at,
         };

@@ -7,6 +7,7 @@ use crate::{
     },
     login::futures_join,
 };
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::collections::BTreeSet;
 
 #[tokio::test]
@@ -22,6 +23,34 @@ async fn a_refresh_rotates_and_a_replay_kills_family_and_session() {
     assert_eq!((status, said["error"].as_str()), (400, Some("invalid_grant")));
     assert!(!is_active(house, &tenant, text(&second, "access_token")).await, "the session died with it");
     assert_eq!(refresh(house, &tenant, text(&second, "refresh_token")).await.0, 400);
+}
+
+/// An instant without a fraction is one: providers say when their sessions end in whole seconds.
+#[tokio::test]
+async fn what_ends_at_a_whole_second_is_redeemed_refreshed_and_given_back() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let org = tenant.org.uuid();
+    let whole = async |change: &str| {
+        let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+        let change = format!(
+            "BEGIN; SET LOCAL ROLE vst_app; SELECT set_config('app.org_id', '{org}', true), set_config('app.reach', 'org', true);
+             UPDATE vst.{change}; COMMIT"
+        );
+        sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut sql).await.unwrap();
+    };
+    let mut door = to_the_acs(house, &tenant).await;
+    let code = param(&door.post().await, "code");
+    whole("codes SET expires_at = date_trunc('minute', expires_at) + interval '1 minute'").await;
+    let (status, first) = redeem(house, &tenant, &code).await;
+    assert_eq!(status, 200, "{first}");
+    whole("refresh_families SET rotated_at = date_trunc('second', rotated_at), expires_at = date_trunc('day', expires_at)").await;
+    let (status, second) = refresh(house, &tenant, text(&first, "refresh_token")).await;
+    assert_eq!(status, 200, "{second}");
+    whole("refresh_families SET rotated_at = date_trunc('second', rotated_at)").await;
+    let token = text(&second, "refresh_token");
+    assert_eq!(house.as_app(&tenant.app, "/oauth2/revoke", &[("token", token)]).await.0, 200);
+    assert_eq!(refresh(house, &tenant, token).await.0, 400);
 }
 
 #[tokio::test]

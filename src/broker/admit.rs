@@ -281,6 +281,7 @@ fn code_of<'a>(
         nonce: asked.nonce.as_deref(),
         scope: &asked.scope,
         resource: asked.resource.as_deref(),
+        said: session.sign_in(),
         rs: session.rs,
         expires_at: now.plus_secs(gw.lifetimes.code_secs),
     }

@@ -166,8 +166,7 @@ async fn asks(
         {
             return Ok(Some(held(HoldReason::Share, most)));
         }
-        (Taking::Out, _) => return Ok(None),
-        (Taking::Away, _) => {}
+        (Taking::Away | Taking::Out, _) => {}
     }
     if !tx.has_role(user, &ADMINISTRATORS).await? {
         return Ok(None);

@@ -88,18 +88,27 @@ pub(crate) fn may_be_another((before, next): (&UserDocument, &UserDocument), ado
         || next.emails().any(|email| !known.contains(&normalised(email.value)))
 }
 
-/// Does this keep somebody out? Their user name is no name of theirs any more, or an address in a domain that the
-/// org proved: sign-ins ask for no other.
+/// Does this keep somebody out? Their user name is no name of theirs any more, or only an address in a domain that
+/// the org has not proved, or an address in one that it has is lost: sign-ins ask for no other.
 pub(crate) async fn keeps_out(
     tx: &mut TenantTx,
     (before, next): (&UserDocument, &UserDocument),
 ) -> Result<bool, FlowError> {
     let lost = without(&keys_of(before), &keys_of(next));
-    if lost.contains(&normalised(&before.user_name)) {
+    let name = normalised(&before.user_name);
+    let is_renamed = name != normalised(&next.user_name);
+    if is_renamed && (lost.contains(&name) || !owns_domain_of(tx, &name).await?) {
         return Ok(true);
     }
     let domains: Vec<String> = lost.iter().filter_map(|name| domain_of(name)).collect();
     Ok(!domains.is_empty() && tx.owns_one_of(&domains).await?)
+}
+
+async fn owns_domain_of(tx: &mut TenantTx, name: &str) -> Result<bool, FlowError> {
+    match domain_of(name) {
+        Some(domain) => Ok(tx.owns_one_of(&[domain]).await?),
+        None => Ok(false),
+    }
 }
 
 /// A name that was a person's key at a connection is theirs no more: whoever gets it next must not sign

@@ -84,6 +84,7 @@ pub async fn redeem(
         app: app.id,
         scope: code.scope.clone(),
         resource: code.resource.clone(),
+        said: code.said.clone(),
         rs: row.head,
         generation: 0,
         successor_used: false,
@@ -154,7 +155,11 @@ pub(crate) fn mint(
     nonce: Option<String>,
 ) -> Result<Tokens, FlowError> {
     let now = scope.now();
-    let snapshot = snapshot(gw, (scope.org(), app.id), row, (&family.scope, target), nonce);
+    let mut snapshot = snapshot(gw, (scope.org(), app.id), row, (&family.scope, target), nonce);
+    // A later sign-in raised the session, and not what was asked for before it (OIDC Core 12.2).
+    if let Some(said) = family.said.clone() {
+        (snapshot.acr, snapshot.amr, snapshot.auth_time) = (said.acr, said.amr, said.auth_time);
+    }
     let jti = EventId::new(now, gw.chance.as_ref()).to_string();
     let fault = |e: token::mint::MintFault| FlowError::Fault(e.to_string());
     let ring = gw.keys.now();

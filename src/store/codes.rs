@@ -1,11 +1,12 @@
 //! One-time codes: what a sign-in leaves for the app that sent the browser here. The session is another
 //! room's (`sessions`), which makes the first code of a session with it.
 
-use crate::{AppClient, Db, OrgScope, Result, TenantTx};
+use crate::{AppClient, Db, OrgScope, Result, SignIn, TenantTx};
 use model::{
     Timestamp, TokenDigest,
     ids::{AppId, ConnectionId, FamilyId, SessionId, UserId},
 };
+use sqlx::types::Json;
 use std::fmt::Write;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -21,6 +22,8 @@ pub struct NewCode<'a> {
     pub scope: &'a str,
     /// What the app's access tokens are for, where not for itself.
     pub resource: Option<&'a str>,
+    /// The sign-in that it comes from.
+    pub said: SignIn,
     pub rs: i64,
     pub expires_at: Timestamp,
 }
@@ -37,6 +40,8 @@ pub struct CodeRow {
     pub nonce: Option<String>,
     pub scope: String,
     pub resource: Option<String>,
+    /// The sign-in that it comes from; none in codes from before this was kept.
+    pub said: Option<SignIn>,
     pub rs: i64,
     pub expires_at: Timestamp,
     pub redeemed_at: Option<Timestamp>,
@@ -54,10 +59,11 @@ struct StoredCode {
     nonce: Option<String>,
     scope: String,
     rs: i64,
-    expires_at: OffsetDateTime,
-    redeemed_at: Option<OffsetDateTime>,
+    expires_micros: i64,
+    redeemed_micros: Option<i64>,
     fam_id: Option<Uuid>,
     resource: Option<String>,
+    said: Option<Json<SignIn>>,
 }
 
 impl StoredCode {
@@ -72,9 +78,10 @@ impl StoredCode {
             nonce: self.nonce,
             scope: self.scope,
             resource: self.resource,
+            said: self.said.map(|said| said.0),
             rs: self.rs,
-            expires_at: self.expires_at.into(),
-            redeemed_at: self.redeemed_at.map(Timestamp::from),
+            expires_at: Timestamp::from_micros(self.expires_micros),
+            redeemed_at: self.redeemed_micros.map(Timestamp::from_micros),
             family: self.fam_id.map(FamilyId::from_uuid),
         }
     }
@@ -93,7 +100,10 @@ impl Db {
         for byte in digest.bytes() {
             let _ = write!(hex, "{byte:02x}");
         }
-        let question = format!("SELECT * FROM lock_code('\\x{hex}')");
+        let question = format!(
+            "SELECT *, micros(expires_at) AS expires_micros, micros(redeemed_at) AS redeemed_micros
+               FROM lock_code('\\x{hex}')"
+        );
         let (tx, row) = self.write_asking::<_, StoredCode>(scope, name, &question).await?;
         Ok((tx, row.map(StoredCode::code)))
     }
@@ -104,8 +114,8 @@ impl TenantTx {
         let org = self.org().uuid();
         sqlx::query(
             "INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
-                                rs, expires_at, resource)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                                rs, expires_at, resource, said)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(org)
         .bind(new.digest.bytes().as_slice())
@@ -119,6 +129,7 @@ impl TenantTx {
         .bind(new.rs)
         .bind(OffsetDateTime::from(new.expires_at))
         .bind(new.resource)
+        .bind(Json(&new.said))
         .execute(self.sql())
         .await?;
         Ok(())

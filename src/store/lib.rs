@@ -102,7 +102,7 @@ pub use scope::{
 };
 pub use seats::{Identity, departed_external_id, departed_identity};
 pub use service_accounts::{NewServiceAccount, ServiceAccount, ServiceChange, ServiceGrant, ServiceRow};
-pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, scopes_of};
+pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, SignIn, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};
 pub use stream_events::{

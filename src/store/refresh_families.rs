@@ -3,7 +3,7 @@
 //! forgets no rotation.
 
 use crate::{
-    AppClient, Db, Error, MintRow, OrgScope, Result, TenantTx,
+    AppClient, Db, Error, MintRow, OrgScope, Result, SignIn, TenantTx,
     sessions::{minted, minting},
 };
 use model::{
@@ -11,6 +11,7 @@ use model::{
     claims::ExtraClaim,
     ids::{AppId, ConnectionId, FamilyId, SessionId, UserId},
 };
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub struct FamilyRow {
     pub scope: String,
     /// What its access tokens are for, where not for the app itself.
     pub resource: Option<String>,
+    /// The sign-in that it comes from; none in families from before this was kept.
+    pub said: Option<SignIn>,
     pub rs: i64,
     pub generation: u32,
     pub successor_used: bool,
@@ -42,10 +45,11 @@ struct StoredFamily {
     rs: i64,
     generation: i64,
     successor_used: bool,
-    rotated_at: OffsetDateTime,
-    expires_at: OffsetDateTime,
-    ended_at: Option<OffsetDateTime>,
+    rotated_micros: i64,
+    expires_micros: i64,
+    ended_micros: Option<i64>,
     resource: Option<String>,
+    said: Option<Json<SignIn>>,
 }
 
 impl StoredFamily {
@@ -60,9 +64,10 @@ impl StoredFamily {
             rs: self.rs,
             generation: u32::try_from(self.generation).map_err(|_| Error::Corrupt("generation"))?,
             successor_used: self.successor_used,
-            rotated_at: self.rotated_at.into(),
-            expires_at: self.expires_at.into(),
-            ended_at: self.ended_at.map(Timestamp::from),
+            said: self.said.map(|said| said.0),
+            rotated_at: Timestamp::from_micros(self.rotated_micros),
+            expires_at: Timestamp::from_micros(self.expires_micros),
+            ended_at: self.ended_micros.map(Timestamp::from_micros),
         };
         Ok((family, ConnectionId::from_uuid(self.con_id)))
     }
@@ -77,7 +82,12 @@ impl Db {
         name: &'static str,
         id: FamilyId,
     ) -> Result<(TenantTx, Option<(FamilyRow, ConnectionId)>)> {
-        let question = format!("SELECT * FROM lock_family('{}')", id.uuid());
+        let question = format!(
+            "SELECT *, micros(rotated_at) AS rotated_micros, micros(expires_at) AS expires_micros,
+                    micros(ended_at) AS ended_micros
+               FROM lock_family('{}')",
+            id.uuid()
+        );
         let (tx, row) = self.write_asking::<_, StoredFamily>(scope, name, &question).await?;
         Ok((tx, row.map(StoredFamily::family).transpose()?))
     }
@@ -92,8 +102,8 @@ impl TenantTx {
                  UPDATE codes SET redeemed_at = $11, fam_id = $2 WHERE digest = $12
              )
              INSERT INTO refresh_families (org_id, fam_id, ses_id, user_id, app_id, scope, rs, generation,
-                                           rotated_at, expires_at, resource)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13)",
+                                           rotated_at, expires_at, resource, said)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $14)",
         )
         .bind(org)
         .bind(family.id.uuid())
@@ -108,6 +118,7 @@ impl TenantTx {
         .bind(now)
         .bind(code.bytes().as_slice())
         .bind(&family.resource)
+        .bind(family.said.as_ref().map(Json))
         .execute(self.sql())
         .await?;
         Ok(())

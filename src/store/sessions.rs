@@ -8,10 +8,32 @@ use model::{
     ids::{AppId, ConnectionId, SessionId, TeamId, UserId},
     revocation::Scope,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// What a sign-in said of itself: when, how, and in which context (OIDC Core 2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    pub acr: Option<String>,
+    pub amr: Vec<String>,
+    #[serde(with = "as_micros")]
+    pub auth_time: Timestamp,
+}
+
+mod as_micros {
+    use model::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(at.micros())
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        i64::deserialize(from).map(Timestamp::from_micros)
+    }
+}
 
 pub struct NewSession<'a> {
     pub id: SessionId,
@@ -51,6 +73,13 @@ pub struct SessionRow {
     pub seen_at: Timestamp,
     pub expires_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+}
+
+impl SessionRow {
+    /// The latest sign-in of it.
+    pub fn sign_in(&self) -> SignIn {
+        SignIn { acr: self.acr.clone(), amr: self.amr.clone(), auth_time: self.auth_time }
+    }
 }
 
 /// Everything a token says, and everything that may forbid it, of one instant.
@@ -285,8 +314,8 @@ impl TenantTx {
                  VALUES ($1, $2, $3, $4, $5, $11, $6, $7, $8, $9, $9, $10, $19)
              )
              INSERT INTO codes (org_id, digest, ses_id, user_id, app_id, redirect_uri, code_challenge, nonce, scope,
-                                rs, expires_at, resource)
-             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18, $20)",
+                                rs, expires_at, resource, said)
+             VALUES ($1, $12, $2, $3, $13, $14, $15, $16, $17, $11, $18, $20, $21)",
         )
         .bind(org)
         .bind(new.id.uuid())
@@ -308,6 +337,7 @@ impl TenantTx {
         .bind(OffsetDateTime::from(code.expires_at))
         .bind(new.upstream)
         .bind(code.resource)
+        .bind(Json(&code.said))
         .execute(self.sql())
         .await?;
         Ok(())

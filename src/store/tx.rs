@@ -91,7 +91,8 @@ impl Db {
     }
 
     /// A writing transaction by no credential of the org's, and what it asks first, in one trip: `question` is a
-    /// call of a function with typed values alone, because the message that opens binds none.
+    /// call of a function with typed values alone, because the message that opens binds none. Its row comes as text,
+    /// of which sqlx does not read every instant: those are asked for as `micros`.
     pub(crate) async fn write_asking<D: Door, R>(
         &self,
         scope: &OrgScope<D>,
