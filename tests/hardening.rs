@@ -275,6 +275,19 @@ async fn a_directory_leaves_a_sign_ins_seat_alone_unless_the_org_lets_it_take_on
     }
     assert_eq!(names(house, &tenant).await, [format!("ada@{}", tenant.domain)]);
     ok(house, "PATCH", &of(&tenant), Some(json!({"scim_adopts": true}))).await;
+    // Consent is about people of the org's own domains.
+    let proven = async |state: &str| {
+        let mut sql = crate::operations::inside(house, tenant.org).await;
+        sqlx::query("UPDATE domains SET state = $1").bind(state).execute(&mut sql).await.unwrap();
+    };
+    proven("pending").await;
+    for (method, body) in [("PATCH", patch(rename.clone())), ("DELETE", None)] {
+        let (status, said) = house.scim(method, token, &path, body).await;
+        assert_eq!(status, 403, "{method} {said}");
+    }
+    let again = json!({"userName": format!("ada@{}", tenant.domain)});
+    assert_eq!(house.scim("POST", token, "/scim/v2/Users", Some(again)).await.0, 409);
+    proven("verified").await;
     let title = json!([{"op": "replace", "path": "title", "value": "Dr"}]);
     let (status, said) = house.scim("PATCH", token, &path, patch(title)).await;
     assert_eq!(status, 200, "{said}");

@@ -7,7 +7,7 @@ use scim::{
     Problem,
     user::{UserDocument, UserDraft},
 };
-use store::{TenantTx, User};
+use store::{TenantRead, TenantTx, User};
 
 /// The seat that stands in the way of a new one: of this name, or a sign-in's that has one of these names. Beside
 /// that one the directory's seat would be another person, and its word about its own would not end the other.
@@ -102,6 +102,13 @@ pub(crate) async fn keeps_out(
     }
     let domains: Vec<String> = lost.iter().filter_map(|name| domain_of(name)).collect();
     Ok(!domains.is_empty() && tx.owns_one_of(&domains).await?)
+}
+
+/// May a directory take over this seat, which a sign-in made? Where the org consents, and has proven a domain of the
+/// seat's: elsewhere a directory could name whom it likes.
+pub(crate) async fn may_be_adopted(tx: &mut TenantRead, seat: &UserDocument) -> Result<bool, FlowError> {
+    let domains: Vec<String> = keys_of(seat).iter().filter_map(|name| domain_of(name)).collect();
+    Ok(tx.own_org().await?.scim_adopts && tx.owns_one_of(&domains).await?)
 }
 
 async fn owns_domain_of(tx: &mut TenantTx, name: &str) -> Result<bool, FlowError> {

@@ -110,7 +110,8 @@ async fn take_over(
     draft: UserDraft,
     asked: &Asked,
 ) -> Result<Seat, FlowError> {
-    if present.directory.is_some() || !tx.own_org().await?.scim_adopts {
+    let before = document_of(&present)?;
+    if present.directory.is_some() || !provision_names::may_be_adopted(&mut tx, &before).await? {
         let detail = if normalised(&present.user_name) == normalised(&draft.user_name) {
             format!("userName is taken by {}; received \"{}\"", present.id, draft.user_name)
         } else {
@@ -119,7 +120,6 @@ async fn take_over(
         return Err(refused(Problem::Taken, &detail));
     }
     tx.forget_departed(&provision_names::given_back(&draft)).await?;
-    let before = document_of(&present)?;
     // A seat that an administrator closed stays closed unless the directory says otherwise.
     let (next, outcome) = draft.replace(&before)?;
     write(gw, scope, tx, Change { present, before, next, outcome, adopts: true }, asked).await
@@ -340,10 +340,11 @@ async fn takes_over(
             Problem::OtherDirectory,
             "this person is provisioned by another directory of the org",
         )),
-        None if tx.own_org().await?.scim_adopts => Ok(true),
+        None if provision_names::may_be_adopted(tx, &document_of(user)?).await? => Ok(true),
         None => Err(refused(
             Problem::NotAdopted,
-            "a sign-in made this person's seat, and the org lets no directory take one over",
+            "a sign-in made this person's seat; a directory takes one over where the org has scim_adopts and has \
+             proven a domain of the person's",
         )),
     }
 }
