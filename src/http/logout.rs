@@ -101,7 +101,7 @@ async fn try_leave(req: &HttpRequest, body: &Body, gw: &Data<Gateway>) -> Result
         client_id: get("client_id"),
         post_logout_redirect_uri: get("post_logout_redirect_uri"),
         confirmed: *req.method() == Method::POST && get(pages::CONFIRMED).is_some() && own,
-        brings_cookies: *req.method() == Method::GET || own,
+        brings_cookies: brings_lax_cookies(req),
     };
     let (story, call, cookies) = (gw.get_ref().clone(), facts(req).call, sessions(req, gw));
     let held: Vec<OrgId> = cookies.iter().map(|cookie| cookie.org).collect();
@@ -120,6 +120,16 @@ async fn try_leave(req: &HttpRequest, body: &Body, gw: &Data<Gateway>) -> Result
             response
         }
     })
+}
+
+/// Would this browser have brought a session that it has? Lax cookies come with a page's own requests and with
+/// navigations by GET, not with what another site's page frames, fetches or posts.
+fn brings_lax_cookies(req: &HttpRequest) -> bool {
+    let said = |name| req.headers().get(name).and_then(|value| value.to_str().ok());
+    match *req.method() {
+        Method::GET => said("sec-fetch-dest").is_none_or(|dest| dest == "document"),
+        _ => said("sec-fetch-site").is_some() && is_own(req),
+    }
 }
 
 /// The app's `state`, given back as it came.
