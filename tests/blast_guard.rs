@@ -235,6 +235,28 @@ async fn taking_peoples_names_counts_as_taking_them_away() {
     }
 }
 
+/// An address in no domain of the org's is no way to sign in: who keeps their old user name as such a one has lost it.
+#[tokio::test]
+async fn a_name_kept_where_nobody_signs_in_by_it_is_taken_away() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let mut people = Vec::new();
+    for n in 0..12 {
+        let body = json!({"userName": format!("p{n}@home.example")});
+        let (status, user) = house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(body)).await;
+        assert_eq!(status, 201, "{user}");
+        people.push(text(&user, "id").to_owned());
+    }
+    grown_old(house, &tenant).await;
+    let mut answers = Vec::new();
+    for (n, id) in people.iter().enumerate() {
+        let kept = json!([{"value": format!("p{n}@home.example"), "type": "home"}]);
+        let value = json!({"userName": format!("q{n}@{}", tenant.domain), "emails": kept});
+        answers.push(change(house, &tenant, id, value).await.0);
+    }
+    assert_eq!((&answers[..10], &answers[10..]), (&[200; 10][..], &[429; 2][..]));
+}
+
 /// A seat with a role that was given by hand is handed to no other name or address without an administrator.
 #[tokio::test]
 async fn a_role_given_by_hand_goes_to_no_other_name() {
@@ -377,12 +399,18 @@ async fn the_last_who_administers_by_a_group_is_held_in_it() {
     let mappings = json!([{"group_id": group["id"], "roles": ["owner"]}]);
     let place = format!("/orgs/{}/group-mappings", tenant.slug);
     assert_eq!(house.api("PUT", &tenant.org_key, &place, Some(mappings)).await.0, 200);
+    grown_old(house, &tenant).await;
     let leave = async |id: &str| {
         let value = json!([{"op": "remove", "path": format!("members[value eq \"{id}\"]")}]);
         let body = json!({"schemas": [PATCH], "Operations": value});
         house.scim("PATCH", &tenant.scim_token, &path, Some(body)).await.0
     };
+    let rename = async |id: &str, name: &str| {
+        change(house, &tenant, id, json!({"userName": format!("{name}@{}", tenant.domain)})).await.0
+    };
+    assert_eq!(rename(&people[0], "q0").await, 200, "the other still gets in");
     assert_eq!(leave(&people[0]).await, 204);
+    assert_eq!(rename(&people[1], "q1").await, 429, "under another name nobody knows who that is");
     assert_eq!(leave(&people[1]).await, 429);
     assert_eq!(house.scim("DELETE", &tenant.scim_token, &path, None).await.0, 429);
     assert_eq!(holds(house, &tenant).await[0]["reason"], "last_administrator");

@@ -259,7 +259,7 @@ async fn a_purged_org_is_taken_off_the_jobs_list() {
     sqlx::query(
         "INSERT INTO vst.pending (kind, org_id, item_id, due_at)
          SELECT kind, $1, gen_random_uuid(), now() - interval '1 minute'
-           FROM UNNEST('{delivery,logout,logouts,stream,revocation,sweep}'::text[]) AS kind, generate_series(1, 3)",
+           FROM UNNEST('{delivery,logout,logouts,stream,revocation,sweep,app_left}'::text[]) AS kind, generate_series(1, 3)",
     )
     .bind(tenant.org.uuid())
     .execute(&mut sql)

@@ -178,9 +178,9 @@ async fn asks(
     Ok(holds.then(|| held(last, 0)))
 }
 
-/// Whom a change of groups left without a team or role, in the order of their ids: are they too many for one change, or was the last who
-/// administered the org among them? Asked after the change; `administered`: somebody did before it. Answers whom
-/// the hold names: of very many the first.
+/// Whom a change of groups left without a team or role, in the order of their ids: are they too many for one change,
+/// or was the last who administered the org among them? Asked after the change; `administered`: somebody did before
+/// it. Answers whom the hold names: of very many the first.
 pub async fn asks_of_roles(
     tx: &mut TenantTx,
     scope: &OrgScope<ScimClient>,

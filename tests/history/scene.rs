@@ -164,7 +164,8 @@ impl Scene {
     }
 
     async fn is_whole(&self) -> bool {
-        if self.verifiers.iter().any(|one| one.health().is_stale) {
+        let is_fresh = |one: &Verifier| one.health().staleness.is_some_and(|age| age <= crate::BOUNDS.strict);
+        if !self.verifiers.iter().all(is_fresh) {
             return false;
         }
         let Some(family) = self.login(PROBE).await else { return false };
