@@ -11,8 +11,8 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --profile dist --package vestibule --bin vestibule --no-default-features --features second-opinion,otlp \
- && cp target/dist/vestibule /vestibule
+    cargo build --locked --release --package vestibule --bin vestibule --no-default-features --features second-opinion,otlp \
+ && cp target/release/vestibule /vestibule
 
 FROM debian:bookworm-slim
 RUN apt-get update \
