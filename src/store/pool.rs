@@ -92,6 +92,8 @@ impl Shared {
             }
             return;
         }
+        // One large message would keep its size for as long as the connection lives.
+        wire.sql.shrink_buffers();
         wire.used = Some(now);
         self.idle().push(wire);
     }
