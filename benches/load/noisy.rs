@@ -23,7 +23,7 @@ use tokio::{sync::Semaphore, task::JoinHandle, time::interval};
 const SHARE_PER_SEC: u64 = 25;
 const NOISE_PER_SEC: u64 = 50 * SHARE_PER_SEC;
 /// Noise that is under way at once; what does not find a place is not sent.
-const UNDER_WAY_MAX: usize = 128;
+const UNDER_WAY_MAX: usize = 1_024;
 const LOGINS_PER_SEC: u64 = 20;
 const PATCHES_PER_SEC: u64 = 20;
 /// Each round is quiet, noisy and beside it; the machine's moods fall on all three.
@@ -41,6 +41,7 @@ struct Told {
     sent: AtomicU64,
     served: AtomicU64,
     limited: AtomicU64,
+    put_off: AtomicU64,
     other: AtomicU64,
 }
 
@@ -105,10 +106,11 @@ pub async fn run(secs: u64) {
     }
     let each = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / noisy_secs;
     let ours = format!(
-        "{:.0} /s sent, {:.0} served, {:.0} told 429, {:.0} other",
+        "{:.0} /s sent, {:.0} served, {:.0} told 429, {:.0} told 503, {:.0} other",
         each(&told.sent),
         each(&told.served),
         each(&told.limited),
+        each(&told.put_off),
         each(&told.other)
     );
     row("the loud org", &ours, "", "", "25 /s served");
@@ -171,6 +173,7 @@ fn make(noise: Noise, loud: &Org, base: &str, told: &Arc<Told>) -> Option<JoinHa
                     let count = match status {
                         200..=299 => &told.served,
                         429 => &told.limited,
+                        503 => &told.put_off,
                         _ => &told.other,
                     };
                     count.fetch_add(1, Ordering::Relaxed);

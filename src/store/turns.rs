@@ -1,8 +1,8 @@
 //! How many of the pool's connections one org may have: a quarter, and two at least. The others of that
 //! org wait here and not in the pool's own line, where everybody else's requests would stand behind
-//! them. A directory leaves one of its org's to others, and has a sixteenth only while another org is here: what
-//! it does in a row nobody waits for, and what others do somebody does. Remembers an org only while it has
-//! somebody here.
+//! them. A directory leaves one of its org's to others, and has a sixteenth only while another org is here, each turn
+//! of a length: what it does in a row nobody waits for, and what others do somebody does. Remembers an org only while
+//! it has somebody here.
 
 use crate::{Error, Result};
 use model::ids::OrgId;
@@ -12,8 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// One org's share of the pool: one in so many, and never fewer than two, because a story that ends what
@@ -22,6 +23,9 @@ const SHARE: u32 = 4;
 const LEAST: u32 = 2;
 /// Of an org's share a directory has one in so many while another org is here.
 const NARROW: usize = 4;
+/// So long such a turn lasts at least, however soon it is done with: a burst is spread out, and leaves the processor to
+/// others in between. Of the usual pool's two turns that makes a hundred a second.
+const NARROW_LASTS: Duration = Duration::from_millis(20);
 /// For so long an org is taken to be here after it came.
 const HERE: Duration = Duration::from_secs(1);
 /// Requests of one org that wait: each holds its body in memory.
@@ -68,6 +72,8 @@ pub(crate) struct Turn {
     org: OrgId,
     permit: Option<OwnedSemaphorePermit>,
     below: Option<Box<Self>>,
+    /// Not given back before.
+    lasts_until: Option<Instant>,
 }
 
 impl Directories {
@@ -90,7 +96,9 @@ impl Turns {
         let Some(directories) = &self.directories else { return self.take(org).await };
         let mut below = directories.wide.take(org).await?;
         if directories.last().has_others(org, Instant::now()) {
-            below.below = Some(Box::new(directories.narrow.take(org).await?));
+            let mut narrow = directories.narrow.take(org).await?;
+            narrow.lasts_until = Instant::now().checked_add(NARROW_LASTS);
+            below.below = Some(Box::new(narrow));
         }
         let mut turn = self.take(org).await?;
         turn.below = Some(Box::new(below));
@@ -117,7 +125,7 @@ impl Turns {
             semaphore.clone()
         };
         // Made before the wait: whoever hangs up is forgotten as well.
-        let mut turn = Turn { turns: self.clone(), org, permit: None, below: None };
+        let mut turn = Turn { turns: self.clone(), org, permit: None, below: None, lasts_until: None };
         let permit = timeout(self.patience, semaphore.acquire_owned()).await;
         turn.permit = Some(permit.map_err(|_| Error::Crowded)?.map_err(|_| Error::Crowded)?);
         Ok(turn)
@@ -126,6 +134,16 @@ impl Turns {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        let rest = self.lasts_until.take().and_then(|until| until.checked_duration_since(Instant::now()));
+        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
+            let (turns, org, permit) = (self.turns.clone(), self.org, self.permit.take());
+            let resting = Self { turns, org, permit, below: None, lasts_until: None };
+            runtime.spawn(async move {
+                sleep(rest).await;
+                drop(resting);
+            });
+            return;
+        }
         drop(self.permit.take());
         let mut orgs = self.turns.orgs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(entry) = orgs.entry(self.org)
@@ -190,6 +208,23 @@ mod tests {
         assert!(turns.take(org(1)).await.is_ok(), "its people do not");
         held.pop();
         assert!(turns.take_for_directory(org(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_a_directorys_is_spread_out_while_another_org_is_here() {
+        let turns = Turns::new(32, Duration::from_secs(5));
+        let burst = async || {
+            let began = Instant::now();
+            for _ in 0..8 {
+                drop(turns.take_for_directory(org(1)).await.unwrap());
+            }
+            began.elapsed()
+        };
+        turns.note(org(2));
+        assert!(burst().await >= NARROW_LASTS * 3, "two at a time");
+        sleep(NARROW_LASTS * 2).await;
+        let directories = turns.directories.as_ref().unwrap();
+        assert!(directories.narrow.orgs.lock().unwrap().is_empty());
     }
 
     #[test]
