@@ -464,6 +464,72 @@ async fn a_group_that_loses_too_many_at_once_is_held() {
     assert_eq!(house.scim("DELETE", &tenant.scim_token, &path, None).await.0, 204);
 }
 
+/// The operations of a bulk request are one change: a group is not emptied by many small ones.
+#[tokio::test]
+async fn a_bulk_request_takes_roles_from_no_more_than_one_change() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 12).await;
+    let members: Vec<Value> = people.iter().map(|id| json!({"value": id})).collect();
+    let body = json!({"displayName": "Staff", "members": members});
+    let (_, group) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(body)).await;
+    let place = format!("/orgs/{}/group-mappings", tenant.slug);
+    let mappings = json!([{"group_id": group["id"], "roles": ["viewer"]}]);
+    assert_eq!(house.api("PUT", &tenant.org_key, &place, Some(mappings)).await.0, 200);
+    let leave = |some: &[Value]| {
+        let data =
+            json!({"schemas": [PATCH], "Operations": [{"op": "remove", "path": "members", "value": some}]});
+        json!({"method": "PATCH", "path": format!("/Groups/{}", text(&group, "id")), "data": data})
+    };
+    let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+                      "Operations": members.chunks(4).map(leave).collect::<Vec<_>>()});
+    let (_, said) = house.scim("POST", &tenant.scim_token, "/scim/v2/Bulk", Some(body)).await;
+    let statuses: Vec<&str> =
+        said["Operations"].as_array().unwrap().iter().map(|one| text(one, "status")).collect();
+    assert_eq!(statuses, ["200", "200", "429"], "{said}");
+    let hold = &holds(house, &tenant).await[0];
+    assert_eq!((&hold["reason"], &hold["people"]), (&json!("group"), &json!(12)), "{hold}");
+}
+
+/// A hold names a thousand. Who approves those has not approved more.
+#[tokio::test]
+async fn a_change_of_more_people_than_a_hold_names_takes_an_approval_for_everybody() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let mut sql = crate::operations::inside(house, tenant.org).await;
+    sqlx::query(
+        "INSERT INTO users (org_id, user_id, user_name, user_name_norm, active, attributes, dir_id, version,
+                            created_at, modified_at)
+         SELECT $1, ('00000004-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'n' || n, 'n' || n, true,
+                jsonb_build_object('userName', 'n' || n), $2, 1, now(), now()
+           FROM generate_series(1, 1001) AS n",
+    )
+    .bind(tenant.org.uuid())
+    .bind(tenant.directory.uuid())
+    .execute(&mut sql)
+    .await
+    .unwrap();
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT user_id FROM users ORDER BY 1").fetch_all(&mut sql).await.unwrap();
+    let members: Vec<Value> =
+        ids.iter().map(|id| json!({"value": model::ids::UserId::from_uuid(*id)})).collect();
+    let body = json!({"displayName": "Staff", "members": members});
+    let (status, group) = house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(body)).await;
+    assert_eq!(status, 201, "{group}");
+    let place = format!("/orgs/{}/group-mappings", tenant.slug);
+    let mappings = json!([{"group_id": group["id"], "roles": ["viewer"]}]);
+    assert_eq!(house.api("PUT", &tenant.org_key, &place, Some(mappings)).await.0, 200);
+    assert_eq!(guard(house, &tenant, json!({"percent": 1, "at_least": 10})).await.0, 200);
+    let path = format!("/scim/v2/Groups/{}", text(&group, "id"));
+    let delete = async || house.scim("DELETE", &tenant.scim_token, &path, None).await.0;
+    assert_eq!(delete().await, 429);
+    let hold = text(&holds(house, &tenant).await[0], "id").to_owned();
+    assert_eq!(decide(house, &tenant, &hold, "approve", json!({})).await.0, 200);
+    assert_eq!(delete().await, 429, "a thousand were approved, and these are one more");
+    assert_eq!(decide(house, &tenant, &hold, "approve", json!({"everybody": true})).await.0, 200);
+    assert_eq!(delete().await, 204);
+}
+
 /// A rehearsal says what would change, by the very judgement of the real thing, and changes nothing.
 #[tokio::test]
 async fn a_dry_run_tells_what_would_change_and_changes_nothing() {

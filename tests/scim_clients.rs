@@ -175,6 +175,23 @@ async fn scopes_hold_a_token_to_reading_and_to_people() {
             assert!(text(&said, "detail").contains("scim.scope_missing"), "{said}");
         }
     }
+    let (_, made) = house
+        .scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(json!({"userName": "c@scopes.example"})))
+        .await;
+    let body = json!({"displayName": "Layoffs", "members": [{"value": made["id"]}]});
+    assert_eq!(house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(body)).await.0, 201);
+    let path = format!("/scim/v2/Users/{}", text(&made, "id"));
+    let by_group = "/scim/v2/Users?filter=userName+pr+and+not+(groups.display+sw+%22X%22)";
+    for (token, sees) in [(&reader, false), (&people, false), (&tenant.scim_token, true)] {
+        let (_, seen) = house.scim("GET", token, &path, None).await;
+        assert_eq!(seen["groups"].is_array(), sees, "{seen}");
+        let (_, listed) = house.scim("GET", token, "/scim/v2/Users", None).await;
+        assert_eq!(listed.to_string().contains("Layoffs"), sees, "{listed}");
+        assert_eq!(house.scim("GET", token, by_group, None).await.0, if sees { 200 } else { 403 });
+    }
+    let none = Some(json!({"scopes": []}));
+    let (status, said) = house.api("POST", &tenant.org_key, &tokens, none).await;
+    assert_eq!((status, &said["code"]), (400, &json!("directory.scopes_empty")), "{said}");
     let unknown = Some(json!({"scopes": ["users:delete"]}));
     let (status, said) = house.api("POST", &tenant.org_key, &tokens, unknown).await;
     assert_eq!((status, &said["code"]), (400, &json!("directory.scope_unknown")), "{said}");

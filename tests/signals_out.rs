@@ -302,6 +302,37 @@ async fn a_stream_is_verified_paused_by_its_app_and_goes_on() {
     assert_eq!(ask(house, &tenant.app, "POST", "/ssf/status", Some(status("off"))).await.0, 400);
 }
 
+/// What waits on a stream is not told on the one that its app makes after it, and not after it was disabled.
+#[tokio::test]
+async fn a_stream_is_told_nothing_of_the_time_before_it() {
+    let house = house();
+    let tenant = house.tenant().await;
+    own_app(house, &tenant).await;
+    let ears = Served::start(|_| Reply::status(202)).await;
+    let user = person(house, &tenant).await;
+    let status = async |id: &str, word: &str| {
+        let body = json!({"stream_id": id, "status": word});
+        assert_eq!(ask(house, &tenant.app, "POST", "/ssf/status", Some(body)).await.0, 200);
+    };
+    let first = text(&stream(house, &tenant.app, &ears.url).await, "stream_id").to_owned();
+    status(&first, "paused").await;
+    set_active(house, &tenant, &user, false).await;
+    let path = format!("/ssf/streams?stream_id={first}");
+    assert_eq!(ask(house, &tenant.app, "DELETE", &path, None).await.0, 204);
+    let second = text(&stream(house, &tenant.app, &ears.url).await, "stream_id").to_owned();
+    status(&second, "paused").await;
+    set_active(house, &tenant, &user, true).await;
+    status(&second, "disabled").await;
+    status(&second, "enabled").await;
+    set_active(house, &tenant, &user, false).await;
+    let heard = ears.wait_for(2).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(ears.seen().len(), 2, "of one deactivation two events");
+    assert_eq!(uris(&all_heard(house, &tenant.app, &heard).await), BTreeSet::from([CAEP, DISABLED]));
+    let path = format!("/ssf/status?stream_id={second}");
+    assert_eq!(ask(house, &tenant.app, "GET", &path, None).await.1["status"], "enabled");
+}
+
 #[tokio::test]
 async fn a_stream_whose_receiver_acknowledges_nothing_is_paused_and_told_so() {
     let house = house();

@@ -140,6 +140,10 @@ fn wanted(now: Timestamp, name: &str, body: NewToken, text: Secret<String>) -> R
         return Err(FlowError::invalid("directory.token_days", "expires_in_days", "from 1 to 3650"));
     }
     let name = name_of("name", body.name.as_deref().unwrap_or(name))?;
+    if body.scopes.as_ref().is_some_and(Vec::is_empty) {
+        let right = "one scope at least; left out, it may do everything";
+        return Err(FlowError::invalid("directory.scopes_empty", "scopes", right));
+    }
     let mut scopes = body.scopes.unwrap_or_default();
     scopes.sort();
     scopes.dedup();

@@ -199,9 +199,10 @@ pub async fn asks_of_roles(
     let is_open = facts.open_until.is_some_and(|until| until > tx.now());
     if count > facts.at_least && !is_open {
         facts.made = tx.made_lately(directory).await?;
-        let most = most(&facts, percent);
         let named: Vec<UserId> = losers.iter().copied().take(NAMED_MAX).collect();
-        if count > most && !tx.is_approved(directory, HoldReason::Group, &named).await? {
+        // More than a hold names are approved as everybody is.
+        let (most, all) = (most(&facts, percent), named.len() == losers.len());
+        if count > most && !(all && tx.is_approved(directory, HoldReason::Group, &named).await?) {
             return Ok(Some((named, held(HoldReason::Group, most))));
         }
     }

@@ -4,11 +4,15 @@
 use crate::{FlowError, Gateway};
 use model::{
     Refusal, Timestamp,
-    ids::EventId,
+    ids::{EventId, UserId},
     record::{AuditEvent, Record, Usage},
 };
 use scim::{Object, Problem, Projection, ScimError};
 use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What a request carries beside its body.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +20,24 @@ pub struct Asked {
     /// The `If-Match` header: change only this version.
     pub if_match: Option<String>,
     pub projection: Projection,
+    pub losers: Losers,
+}
+
+/// Whom a request has left without a team or a role so far. The operations of a bulk request share it: they are one
+/// request, whose answers nobody looks at in between.
+#[derive(Clone, Debug, Default)]
+pub struct Losers(Arc<Mutex<BTreeSet<UserId>>>);
+
+impl Losers {
+    /// These and those before them, in the order of their ids.
+    pub(crate) fn with(&self, more: &[UserId]) -> Vec<UserId> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(more);
+        all.into_iter().collect()
+    }
+    pub(crate) fn add(&self, more: &[UserId]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(more);
+    }
 }
 
 impl Asked {

@@ -4,7 +4,7 @@
 
 use crate::{
     FlowError, Gateway,
-    provision::{Asked, refused},
+    provision::{Asked, Losers, refused},
     provision_group, provision_user,
 };
 use model::Refusal;
@@ -33,11 +33,12 @@ pub struct Outcome {
 /// Does every operation that can be done, in the order of the request as far as references allow.
 pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Vec<Done> {
     let (mut line, mut done, mut errors) = (Line::new(bulk.operations), Vec::new(), 0_usize);
+    let losers = Losers::default();
     while let Some((operation, turn)) = line.advance() {
         let outcome = match turn {
             Turn::Circular(name) => Err(unresolved(Problem::Circular, &name)),
             Turn::Never(name) => Err(unresolved(Problem::Unresolved, &name)),
-            Turn::Ready { id, body } => perform(gw, scope, &operation, id, &body).await,
+            Turn::Ready { id, body } => perform(gw, scope, (&operation, &losers), id, &body).await,
         };
         line.done(&operation, outcome.as_ref().ok().map(|outcome| outcome.id.clone()));
         errors += usize::from(outcome.as_ref().is_err_and(|error| !matches!(error, FlowError::Rehearsed(_))));
@@ -63,7 +64,7 @@ fn unresolved(problem: Problem, name: &str) -> FlowError {
 async fn perform(
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
-    operation: &Operation,
+    (operation, losers): (&Operation, &Losers),
     id: Option<String>,
     body: &[u8],
 ) -> Result<Outcome, FlowError> {
@@ -75,7 +76,11 @@ async fn perform(
         return Err(Refusal::proven("scim.scope_missing").with("detail", needed).into());
     }
     // Nobody reads the resource: a group's members, above all, are not fetched for it.
-    let asked = Asked { if_match: operation.version.clone(), projection: Projection::Only(Vec::new()) };
+    let asked = Asked {
+        if_match: operation.version.clone(),
+        projection: Projection::Only(Vec::new()),
+        losers: losers.clone(),
+    };
     let id = id.unwrap_or_default();
     match operation.kind {
         Kind::User => {

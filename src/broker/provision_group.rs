@@ -68,7 +68,7 @@ pub async fn create(
     };
     tx.create_group(&group).await.map_err(|error| or_taken(error, "displayName", &group.display_name))?;
     let moved = move_members(&mut tx, group.id, &[MemberChange::Add(draft.members)]).await?;
-    tx = regroup(gw, scope, tx, &moved).await?;
+    tx = regroup(gw, scope, tx, (&moved, asked)).await?;
     let event = AuditEvent::done(Act::GroupCreated).on("group", group.id).value("after", labels(&group));
     let kept = record(gw, now, moved.told(event));
     let view = view(&mut tx, &asked.projection, group).await?;
@@ -127,7 +127,7 @@ pub async fn delete(
     let group = locked(&mut tx, scope, id, asked).await?;
     let moved = move_members(&mut tx, id, &[MemberChange::RemoveAll]).await?;
     tx.remove_group(id).await?;
-    tx = regroup(gw, scope, tx, &moved).await?;
+    tx = regroup(gw, scope, tx, (&moved, asked)).await?;
     let event = AuditEvent::done(Act::GroupDeleted).on("group", id).value("before", labels(&group));
     let kept = record(gw, tx.now(), moved.told(event));
     Ok(tx.commit(kept).await?)
@@ -153,7 +153,7 @@ async fn change(
     tx.touch_group(id, name.map(String::as_str), external_id.map(Option::as_deref))
         .await
         .map_err(|error| or_taken(error, "displayName", name.map_or("", String::as_str)))?;
-    tx = regroup(gw, scope, tx, &moved).await?;
+    tx = regroup(gw, scope, tx, (&moved, asked)).await?;
     if let Some(name) = name {
         group.display_name.clone_from(name);
     }
@@ -249,7 +249,7 @@ async fn regroup(
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
     mut tx: TenantTx,
-    moved: &Moved,
+    (moved, asked): (&Moved, &Asked),
 ) -> Result<TenantTx, FlowError> {
     if moved.is_nobody() {
         return Ok(tx);
@@ -257,11 +257,16 @@ async fn regroup(
     let people: Vec<UserId> = moved.added.union(&moved.removed).copied().collect();
     let administered = !moved.removed.is_empty() && tx.others_have_role(&ADMINISTRATORS, None).await?;
     let mut lost = tx.regroup(&people).await?;
+    if lost.is_empty() {
+        return Ok(tx);
+    }
     lost.sort_unstable();
-    if let Some((named, held)) = blast_guard::asks_of_roles(&mut tx, scope, &lost, administered).await? {
+    let losers = asked.losers.with(&lost);
+    if let Some((named, held)) = blast_guard::asks_of_roles(&mut tx, scope, &losers, administered).await? {
         drop(tx);
         return Err(blast_guard::held(gw, scope, held, &named).await?);
     }
+    asked.losers.add(&lost);
     if lost.len() > ONE_BY_ONE_MAX {
         tx.revoke(Scope::Org, Action::Reassert, "group_changed").await?;
         return Ok(tx);

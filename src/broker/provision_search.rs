@@ -11,7 +11,10 @@ use crate::{
     provision_user::{Seat, memberships},
     provision_walk::{Footing, Walk},
 };
-use model::ids::{GroupId, UserId};
+use model::{
+    Refusal,
+    ids::{GroupId, UserId},
+};
 use scim::{
     Condition, Kind, ListQuery, Paging, Problem, Projection,
     list::Told,
@@ -107,7 +110,8 @@ impl Asked {
 /// GET of a list, or POST to `.search`. A page ends early when its documents are large: a service may
 /// return fewer than were asked for (RFC 7644 3.4.2.4). `base` is the service's address as the caller
 /// writes it. Errors: `invalidFilter` for a comparison that an attribute does not admit, `tooMany` for
-/// what costs more than a request may, those of a cursor, and `scim.too_many_members`.
+/// what costs more than a request may, those of a cursor, `scim.too_many_members`, and `scim.scope_missing` for
+/// a filter by groups with a credential that may not see them.
 pub async fn search(
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
@@ -116,6 +120,9 @@ pub async fn search(
     base: &str,
 ) -> Result<Page, FlowError> {
     let asked = Asked::of(among, query)?;
+    if asked.users.asks_of_groups() && !scope.door().may("groups:read") {
+        return Err(Refusal::proven("scim.scope_missing").with("detail", "groups:read").into());
+    }
     let walk = Walk::of(gw, scope, among.endpoint(), query);
     let footing = match &query.paging {
         Paging::Index(start) if *start > 1 && query.count > 0 => walk.footing(*start).await,

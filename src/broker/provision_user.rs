@@ -359,15 +359,15 @@ async fn seat(
     Ok(Seat { user, document, groups })
 }
 
-/// The asking directory's groups of these people; none when they are not asked for. Errors:
-/// `scim.too_many_members`.
+/// The asking directory's groups of these people; none when they are not asked for, or not for this credential to
+/// see. Errors: `scim.too_many_members`.
 pub(crate) async fn memberships(
     tx: &mut TenantRead,
     scope: &OrgScope<ScimClient>,
     projection: &Projection,
     people: &[UserId],
 ) -> Result<Vec<Membership>, FlowError> {
-    if people.is_empty() || !projection.wants("groups") {
+    if people.is_empty() || !projection.wants("groups") || !scope.door().may("groups:read") {
         return Ok(Vec::new());
     }
     let most = MEMBERS_SHOWN_MAX.saturating_add(1);

@@ -173,7 +173,8 @@ pub const OPERATIONS: &[Operation] = &[
     .conflicting(&["directory.hold_decided"]),
 ];
 
-const CREDENTIAL_FIELDS: &[&str] = &["api.name_malformed", "directory.scope_unknown", "directory.token_days"];
+const CREDENTIAL_FIELDS: &[&str] =
+    &["api.name_malformed", "directory.scope_unknown", "directory.scopes_empty", "directory.token_days"];
 
 /// A directory's token at its birth.
 #[derive(Serialize, JsonSchema)]

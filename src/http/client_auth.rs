@@ -46,7 +46,7 @@ fn two_ways(field: &'static str) -> FlowError {
 }
 
 /// RFC 6749 2.3, RFC 7521 4.2. Errors: `oauth.invalid_request` for two ways at once or another kind of
-/// assertion, `oauth.invalid_client` for one that cannot be read.
+/// assertion, `oauth.invalid_client` for one that cannot be read, or that names another client beside it.
 pub(super) fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> {
     let basic = req
         .headers()
@@ -66,7 +66,11 @@ pub(super) fn shown(req: &HttpRequest, form: &Form) -> Result<Shown, FlowError> 
             let pair = STANDARD.decode(value.trim()).ok().and_then(|b| String::from_utf8(b).ok());
             let pair = pair.ok_or_else(wrong)?;
             let (own, secret) = pair.split_once(':').ok_or_else(wrong)?;
-            Ok(Shown { id: decoded(own), by: By::Secret(decoded(secret)) })
+            let own = decoded(own);
+            if id.is_some_and(|id| id != own) {
+                return Err(wrong());
+            }
+            Ok(Shown { id: own, by: By::Secret(decoded(secret)) })
         }
         (None, Some(secret), None) => Ok(Shown { id: id.ok_or_else(wrong)?, by: By::Secret(secret.clone()) }),
         (None, None, Some(jwt)) => {

@@ -158,7 +158,7 @@ fn header_of(req: &HttpRequest, name: header::HeaderName) -> Option<String> {
 
 fn asked(req: &HttpRequest) -> Result<Asked, FlowError> {
     let projection = search::query(req, &["attributes", "excludedAttributes"])?.projection;
-    Ok(Asked { if_match: header_of(req, header::IF_MATCH), projection })
+    Ok(Asked { if_match: header_of(req, header::IF_MATCH), projection, ..Asked::default() })
 }
 
 /// The body, bounded here and again by the judge.

@@ -198,6 +198,9 @@ async fn authorize_verified(
     if asked.contains_key("request_uri") {
         return Err(Refusal::stranger("oauth.request_uri_not_supported").into());
     }
+    if get("response_mode").is_some_and(|mode| mode != "query" && mode != "form_post") {
+        return Err(invalid("response_mode", "query or form_post"));
+    }
     if get("code_challenge_method").as_deref() != Some("S256") {
         return Err(invalid("code_challenge_method", "PKCE with S256 is required"));
     }

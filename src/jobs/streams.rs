@@ -60,13 +60,16 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
     };
     each(claimed, |due, sockets| {
         let (gw, scope, connections, key) = (gw.clone(), scope.clone(), connections.clone(), key.clone());
-        let stream = streams.get(&due.app).cloned().flatten();
+        let is_for = |stream: &Stream| due.kind == STREAM_UPDATED || due.created_at >= stream.since;
+        let stream = streams.get(&due.app).cloned().flatten().filter(is_for);
         async move {
             let socket = sockets.acquire().await;
             let done = match &stream {
                 Some(stream) if stream.status == StreamStatus::Paused && due.kind != STREAM_UPDATED => None,
                 Some(stream) => Some(attempt(&gw, &key, stream, &due).await),
-                None => Some(Attempt::never("the app has no stream, or serves the org no more")),
+                None => {
+                    Some(Attempt::never("the app has no stream that this is for, or serves the org no more"))
+                }
             };
             drop(socket);
             note(&gw, &scope, (&due, stream.as_ref()), done, &connections).await

@@ -217,7 +217,8 @@ impl Said {
         if self.session_expiry.is_some_and(|end| end <= now || end > now + SESSION_SECS_MAX) {
             return Err(Refusal::proven("oidc.session_expiry"));
         }
-        let printable = self.sub.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let printable = self.sub.trim() == self.sub
+            && self.sub.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         if self.sub.is_empty() || self.sub.len() > SUBJECT_CHARS_MAX || !printable {
             return Err(Refusal::proven("oidc.subject"));
         }

@@ -243,7 +243,9 @@ fn issuer_audience_and_nonce_are_held() {
     assert_eq!(code(without("aud")), Err("oidc.audience"));
     assert_eq!(code(with("nonce", json!("n2"))), Err("oidc.nonce"));
     assert_eq!(code(without("nonce")), Err("oidc.nonce"));
-    for bad in ["".to_owned(), "a".repeat(256), "ü".to_owned(), "a\nb".to_owned()] {
+    for bad in
+        ["".to_owned(), " ".to_owned(), "a ".to_owned(), "a".repeat(256), "ü".to_owned(), "a\nb".to_owned()]
+    {
         assert_eq!(code(with("sub", json!(bad))), Err("oidc.subject"), "{bad}");
     }
     assert_eq!(code(with("sub", json!("a".repeat(255)))), Ok(()));

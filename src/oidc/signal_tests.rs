@@ -1,5 +1,5 @@
 use super::*;
-use crate::strict::encode;
+use crate::{signed::KEYS_TRIED_MAX, strict::encode};
 use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
@@ -131,6 +131,24 @@ fn cve_2026_18569_no_header_opens_a_signal_that_no_key_has_signed() {
         }
         let twice = claims.replacen('{', r#"{"iss":"https://evil.example","#, 1);
         assert_eq!(code(read(&idp.sign(&good, &twice), &idp.jwks())), "signals.malformed", "a member twice");
+    }
+}
+
+/// Each key is a check that a stranger may ask for: of many, a token that names none has a few tried.
+#[test]
+fn of_many_keys_a_token_names_its_own() {
+    let idp = Idp::new();
+    let mut keys: Vec<Value> =
+        (0..KEYS_TRIED_MAX).map(|n| changed(&Idp::new().jwk(), "kid", json!(format!("o{n}")))).collect();
+    keys.push(idp.jwk());
+    let jwks = |keys: &[Value]| Jwks::parse(json!({"keys": keys}).to_string().as_bytes()).unwrap();
+    for Reader { typ, honest, read } in readers() {
+        let claims = honest.to_string();
+        let named = idp.sign(&json!({"alg": "ES256", "typ": typ, "kid": "k1"}), &claims);
+        let nameless = idp.sign(&json!({"alg": "ES256", "typ": typ}), &claims);
+        assert_eq!(code(read(&named, &jwks(&keys))), "");
+        assert_eq!(code(read(&nameless, &jwks(&keys))), "signals.signature");
+        assert_eq!(code(read(&nameless, &jwks(&keys[1..]))), "");
     }
 }
 

@@ -196,6 +196,16 @@ impl Condition {
         }
     }
 
+    /// Does it ask in which groups somebody is?
+    pub fn asks_of_groups(&self) -> bool {
+        match self {
+            Self::Constant(_) | Self::Value { .. } => false,
+            Self::All(these) | Self::Any(these) => these.iter().any(Self::asks_of_groups),
+            Self::Not(inner) => inner.asks_of_groups(),
+            Self::Some { list, inner } => *list == List::Groups || inner.asks_of_groups(),
+        }
+    }
+
     /// Is this, or one of these that must all hold, an equality with this sub-attribute?
     fn equals_part(&self, name: &str) -> bool {
         match self {

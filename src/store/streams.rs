@@ -48,6 +48,8 @@ pub struct Stream {
     pub verified_at: Option<Timestamp>,
     /// Since when events were dropped that waited in its last pause.
     pub dropped_at: Option<Timestamp>,
+    /// What happened earlier is not told on it: it was made then, or enabled again.
+    pub since: Timestamp,
     sealed_header: Option<Vec<u8>>,
 }
 
@@ -84,6 +86,7 @@ pub(crate) struct StoredStream {
     description: Option<String>,
     verified_at: Option<OffsetDateTime>,
     dropped_at: Option<OffsetDateTime>,
+    since: OffsetDateTime,
 }
 
 impl StoredStream {
@@ -98,6 +101,7 @@ impl StoredStream {
             description: self.description,
             verified_at: self.verified_at.map(Timestamp::from),
             dropped_at: self.dropped_at.map(Timestamp::from),
+            since: self.since.into(),
             sealed_header: self.auth_header,
         })
     }
@@ -107,7 +111,7 @@ impl Db {
     pub async fn stream(&self, app: AppId) -> Result<Option<Stream>> {
         let row: Option<StoredStream> = sqlx::query_as(
             "SELECT app_id, str_id, endpoint_url, auth_header, events, status, reason, description, verified_at,
-                    dropped_at
+                    dropped_at, since
                FROM streams
               WHERE app_id = $1",
         )
@@ -136,8 +140,8 @@ impl Db {
         let sealed = self.sealed(app, set.authorization.flatten())?;
         let mut tx = self.begin("BEGIN".to_owned()).await?;
         let made = sqlx::query(
-            "INSERT INTO streams (app_id, str_id, endpoint_url, auth_header, events, description, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
+            "INSERT INTO streams (app_id, str_id, endpoint_url, auth_header, events, description, created_at, since)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
              ON CONFLICT DO NOTHING",
         )
         .bind(app.uuid())
@@ -194,12 +198,14 @@ impl Db {
         sqlx::query(
             "UPDATE streams
                 SET status = $2, reason = $3,
-                    dropped_at = CASE WHEN $2 = 'paused' AND status <> 'paused' THEN NULL ELSE dropped_at END
+                    dropped_at = CASE WHEN $2 = 'paused' AND status <> 'paused' THEN NULL ELSE dropped_at END,
+                    since = CASE WHEN status = 'disabled' AND $2 <> 'disabled' THEN $4 ELSE since END
               WHERE app_id = $1",
         )
         .bind(stream.app.uuid())
         .bind(status.as_str())
         .bind(reason)
+        .bind(OffsetDateTime::from(act.at))
         .execute(&mut *tx)
         .await?;
         let action = match status {
