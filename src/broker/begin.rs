@@ -12,7 +12,7 @@ use crate::{
 };
 use model::{
     Refusal,
-    ids::{AttemptId, ConnectionId, UserId, random32},
+    ids::{AttemptId, ConnectionId, OrgId, UserId, random32},
 };
 use saml::request::{AuthnRequestParams, build, post_form_value, redirect_url};
 use schemars::JsonSchema;
@@ -215,7 +215,12 @@ pub async fn begin(
     let expected = hinted(gw, app, &mut wishes).await?;
     let named = host_org.is_some() || wishes.organization.is_some() || wishes.connection.is_some();
     let (silent, choosing) = (wishes.prompts("none"), wishes.prompts("select_account"));
-    let mut found = find_org(gw, host_org, &wishes, call).await.map_err(as_unknown)?;
+    let sought = find_org(gw, host_org, &wishes, call).await.map_err(as_unknown);
+    if matches!(sought, Err(FlowError::Missing)) {
+        // Takes as long as to learn that the app does not serve an org that is there.
+        gw.db.app_serves(app, OrgId::from_uuid(uuid::Uuid::nil())).await?;
+    }
+    let mut found = sought?;
     if let Some(scope) = &found
         && !gw.db.app_serves(app, scope.org()).await?
     {
