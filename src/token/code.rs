@@ -37,6 +37,11 @@ impl Challenge {
         Ok(Self(text.to_owned()))
     }
 
+    /// The one that this verifier answers.
+    pub fn of(verifier: &str) -> Self {
+        Self(encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,8 +56,8 @@ impl Challenge {
         if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(unreserved) {
             return Err(refusal);
         }
-        let computed = encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
-        constant_time::verify_slices_are_equal(computed.as_bytes(), self.0.as_bytes()).map_err(|_| refusal)
+        let computed = Self::of(verifier);
+        constant_time::verify_slices_are_equal(computed.0.as_bytes(), self.0.as_bytes()).map_err(|_| refusal)
     }
 }
 
@@ -114,8 +119,7 @@ mod tests {
 
     #[test]
     fn a_verifiers_length_and_letters_are_held() {
-        let of =
-            |v: &str| Challenge(encode(digest::digest(&digest::SHA256, v.as_bytes()).as_ref())).verify(v);
+        let of = |v: &str| Challenge::of(v).verify(v);
         assert!(of(&"a".repeat(42)).is_err());
         assert!(of(&"a".repeat(43)).is_ok());
         assert!(of(&"a".repeat(128)).is_ok());
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn no_downgrade_in_either_direction() {
         let verifier = "a".repeat(43);
-        let challenge = Challenge(encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref()));
+        let challenge = Challenge::of(&verifier);
         assert_eq!(check_pkce(Some(&challenge), Some(&verifier)), Ok(()));
         assert_eq!(check_pkce(Some(&challenge), None).unwrap_err().code, "token.pkce_missing");
         assert_eq!(check_pkce(None, Some(&verifier)).unwrap_err().code, "token.pkce_unasked");

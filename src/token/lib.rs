@@ -15,6 +15,7 @@ pub mod key_life;
 pub mod key_ring;
 pub mod logout;
 pub mod mint;
+pub mod pass;
 pub mod refresh;
 pub mod seal;
 pub mod set;

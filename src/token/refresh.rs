@@ -84,6 +84,13 @@ pub struct Family {
     pub ended: Option<Timestamp>,
 }
 
+impl Family {
+    /// Ended, expired, or unused for too long.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.ended.is_some() || now >= self.expires_at || now >= self.idle_expires_at
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Hand out generation `next`; the presented one is spent.
@@ -110,7 +117,7 @@ pub fn judge(
     if family.client_id != client_id {
         return Verdict::Foreign;
     }
-    if family.ended.is_some() || now >= family.expires_at || now >= family.idle_expires_at {
+    if family.is_over(now) {
         return Verdict::Expired;
     }
     if presented_generation == family.generation {
