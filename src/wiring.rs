@@ -20,7 +20,7 @@ use store::{
     Db, DbOptions, PlatformAct, PlatformActor,
     live::{Live, Rates},
 };
-use token::{refresh::RefreshKey, seal::SealKeys};
+use token::{pass::PassKey, refresh::RefreshKey, seal::SealKeys};
 use tokio::sync::watch;
 
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +203,9 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         .as_slice()
         .try_into()
         .map_err(|_| StartError::Other("the refresh key is not 32 bytes".to_owned()))?;
+    let refresh = Secret::new(refresh);
+    let pass_key = PassKey::derived(&refresh)
+        .ok_or_else(|| StartError::Other("no key for passes could be derived".to_owned()))?;
     let live = stores
         .redis_url
         .as_deref()
@@ -226,7 +229,8 @@ pub async fn gateway(settings: &Settings, stores: &Stores) -> Result<Gateway, St
         db,
         live,
         keys: Arc::new(keys),
-        refresh_key: Arc::new(RefreshKey::new(Secret::new(refresh))),
+        refresh_key: Arc::new(RefreshKey::new(refresh)),
+        pass_key: Arc::new(pass_key),
         set_key: Arc::default(),
         chance: Arc::new(SystemChance),
         clock: || SystemClock.now(),

@@ -20,7 +20,7 @@ pub static REDIS_LOSSES: Series<1> = Series::new();
 pub static REDIS_EVICTS: Series<0> = Series::new();
 /// Batches of traces, by how their export ended.
 pub static EXPORTS: Series<1> = Series::new();
-/// Tokens minted, by grant.
+/// Tokens minted, by grant; passes given, as `pass`.
 pub static TOKENS: Series<1> = Series::new();
 /// From a revocation's request to the moment Redis had it.
 pub static REVOCATION_LAG: Durations<0> = Durations::new();

@@ -13,7 +13,7 @@ use store::{
     Call, Db,
     live::{Live, Rates},
 };
-use token::refresh::RefreshKey;
+use token::{pass::PassKey, refresh::RefreshKey};
 
 /// How long things live, in seconds.
 #[derive(Clone, Debug)]
@@ -146,6 +146,7 @@ pub struct Gateway {
     pub live: Option<Live>,
     pub keys: Arc<SigningKeys>,
     pub refresh_key: Arc<RefreshKey>,
+    pub pass_key: Arc<PassKey>,
     pub set_key: Arc<SetKeyCell>,
     pub chance: Arc<dyn Chance>,
     pub clock: fn() -> Timestamp,

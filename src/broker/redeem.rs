@@ -15,7 +15,7 @@ use model::{
     revocation::{Action, Scope},
 };
 use store::{
-    App, AppClient, Call, Client, CodeRow, FamilyRow, GateError, MintRow, OrgScope, TenantTx, scopes_of,
+    App, AppClient, Call, Client, CodeRow, Door, FamilyRow, GateError, MintRow, OrgScope, TenantTx, scopes_of,
 };
 use token::{
     code::{self, Challenge},
@@ -46,7 +46,12 @@ pub fn named_org(code: &str) -> Option<OrgId> {
 
 /// Opens the org that a code or refresh token names, for an app that serves it.
 pub(crate) fn open_org(client: &Client, org: OrgId, call: &Call) -> Result<OrgScope<AppClient>, FlowError> {
-    client.open(org, call).map_err(|error| match error {
+    as_grant(client.open(org, call))
+}
+
+/// An org that is closed or not served has given nothing that is good.
+pub(crate) fn as_grant<D: Door>(opened: Result<OrgScope<D>, GateError>) -> Result<OrgScope<D>, FlowError> {
+    opened.map_err(|error| match error {
         GateError::Unknown | GateError::Closed(_) => Refusal::stranger("oauth.invalid_grant").into(),
         GateError::Store(error) => error.into(),
     })
@@ -58,45 +63,67 @@ pub async fn redeem(
     grant: Redemption<'_>,
     call: &Call,
 ) -> Result<Tokens, FlowError> {
-    let (org, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
+    let org = named_org(grant.code).ok_or(Refusal::stranger("oauth.invalid_grant"))?;
     let (app, scope) = (&client.app, open_org(client, org, call)?);
     gw.keys.ready(&gw.db, app.signing_alg).await?;
+    let used = use_up(gw, app, &scope, &grant).await?;
+    let tokens = mint(gw, (app, &used.target), &scope, &used.row, &used.family, used.nonce)?;
+    used.tx.commit(issued(&used.row, app, "authorization_code")).await?;
+    counted::TOKENS.add(["authorization_code"], 1);
+    Ok(tokens)
+}
+
+/// A code that was good: used up, and its family made, by a transaction that is still to be committed.
+pub(crate) struct Used {
+    pub(crate) tx: TenantTx,
+    pub(crate) row: MintRow,
+    pub(crate) family: FamilyRow,
+    target: Target,
+    nonce: Option<String>,
+}
+
+/// All that is asked of a code, whatever is given for it. Errors: `oauth.invalid_grant`, `oauth.invalid_target`.
+pub(crate) async fn use_up(
+    gw: &Gateway,
+    app: &App,
+    scope: &OrgScope<AppClient>,
+    grant: &Redemption<'_>,
+) -> Result<Used, FlowError> {
+    let (_, digest) = code::parse(grant.code).map_err(|_| Refusal::stranger("oauth.invalid_grant"))?;
+    let now = scope.now();
     // Locks first; then a new statement reads person and stamp as of one instant.
-    let (mut tx, code) = gw.db.write_to_code(&scope, "token.redeem", &digest).await?;
+    let (mut tx, code) = gw.db.write_to_code(scope, "token.redeem", &digest).await?;
     let code = code.filter(|code| code.app == app.id).ok_or(Refusal::stranger("oauth.invalid_grant"))?;
     if code.redeemed_at.is_some() {
-        return Err(used_twice(gw, &scope, tx, &code).await?.into());
+        return Err(used_twice(gw, scope, tx, &code).await?.into());
     }
-    check(&code, &grant, call.at)?;
+    check(&code, grant, now)?;
     let named = scopes_of(code.session, code.user, code.connection, Some(app.id));
     let target = resource::target(&mut tx, app, code.resource.as_deref(), grant.resource).await?;
     let absolute_secs = gw.lifetimes.session_absolute_secs;
     let row = tx.mint_row(code.session, &named, absolute_secs, &target.chosen).await?;
     let row = row.ok_or(Refusal::proven("oauth.invalid_grant"))?;
-    if let Some(why) = over(&row, row.terminated, code.rs, call.at) {
+    if let Some(why) = over(&row, row.terminated, code.rs, now) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", why).into());
     }
-    let absolute = call.at.plus_secs(gw.lifetimes.refresh_absolute_secs).min(row.session.expires_at);
+    let absolute = now.plus_secs(gw.lifetimes.refresh_absolute_secs).min(row.session.expires_at);
     let family = FamilyRow {
-        id: FamilyId::new(call.at, gw.chance.as_ref()),
+        id: FamilyId::new(now, gw.chance.as_ref()),
         session: code.session,
         user: code.user,
         app: app.id,
-        scope: code.scope.clone(),
-        resource: code.resource.clone(),
-        said: code.said.clone(),
+        scope: code.scope,
+        resource: code.resource,
+        said: code.said,
         rs: row.head,
         generation: 0,
         successor_used: false,
-        rotated_at: call.at,
+        rotated_at: now,
         expires_at: absolute,
         ended_at: None,
     };
     tx.create_family(&family, &digest).await?;
-    let tokens = mint(gw, (app, &target), &scope, &row, &family, code.nonce.clone())?;
-    tx.commit(issued(&row, app, "authorization_code")).await?;
-    counted::TOKENS.add(["authorization_code"], 1);
-    Ok(tokens)
+    Ok(Used { tx, row, family, target, nonce: code.nonce })
 }
 
 fn check(code: &CodeRow, grant: &Redemption<'_>, now: Timestamp) -> Result<(), Refusal> {

@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 /// A session's cookie: this, and its org's id.
 const SESSION_COOKIE: &str = "vst_session_";
 
+/// Browsers take a cookie of such a name from its own host alone, over https.
+const HOST_BOUND: &str = "__Host-";
+
 /// The way back to the app.
 pub(super) struct Back {
     pub(super) redirect_uri: String,
@@ -77,13 +80,9 @@ pub(super) fn answered(req: &HttpRequest, gw: &Gateway, admitted: Admitted) -> H
         held.retain(|other| *other != org);
         let over = (held.len() + 1).saturating_sub(SESSIONS_MAX);
         held.iter().take(over).for_each(|other| drop_session(gw, &mut response, *other));
-        let cookie = Cookie::build(cookie_name(gw, &session_cookie(org)), value.reveal().clone())
-            .path("/")
-            .http_only(true)
-            .secure(gw.links.is_https())
-            .same_site(SameSite::Lax)
-            .max_age(Duration::seconds(lives_secs))
-            .finish();
+        let value = value.reveal().clone();
+        let mut cookie = lax(gw.links.is_https(), &session_cookie(org), value);
+        cookie.set_max_age(Duration::seconds(lives_secs));
         add_cookie(&mut response, &cookie);
     }
     response
@@ -107,24 +106,16 @@ pub(super) fn add_attempt(
     // A SAML answer is a cross-site POST: only None lets the cookie come along. On a loopback http
     // URL browsers refuse None without Secure, and every party there is on one site.
     let same_site = if gw.links.is_https() { SameSite::None } else { SameSite::Lax };
-    let cookie = Cookie::build(cookie_name(gw, &attempt.cookie_name), attempt.cookie_value)
-        .path("/")
-        .http_only(true)
-        .secure(gw.links.is_https())
-        .same_site(same_site)
-        .max_age(Duration::seconds(gw.lifetimes.attempt_secs))
-        .finish();
+    let mut cookie = lax(gw.links.is_https(), &attempt.cookie_name, attempt.cookie_value);
+    cookie.set_same_site(same_site);
+    cookie.set_max_age(Duration::seconds(gw.lifetimes.attempt_secs));
     add_cookie(response, &cookie);
 }
 
 /// Takes an attempt's cookie back.
 fn drop_attempt(gw: &Gateway, response: &mut HttpResponse, id: AttemptId) {
-    let mut gone = Cookie::build(cookie_name(gw, &attempt::cookie_name(id)), "")
-        .path("/")
-        .http_only(true)
-        .secure(gw.links.is_https())
-        .same_site(if gw.links.is_https() { SameSite::None } else { SameSite::Lax })
-        .finish();
+    let mut gone = lax(gw.links.is_https(), &attempt::cookie_name(id), String::new());
+    gone.set_same_site(if gw.links.is_https() { SameSite::None } else { SameSite::Lax });
     gone.make_removal();
     add_cookie(response, &gone);
 }
@@ -143,30 +134,37 @@ fn session_cookie(org: OrgId) -> String {
 
 /// Takes the cookie of the session in this org back.
 pub(super) fn drop_session(gw: &Gateway, response: &mut HttpResponse, org: OrgId) {
-    let mut gone = Cookie::build(cookie_name(gw, &session_cookie(org)), "")
-        .path("/")
-        .http_only(true)
-        .secure(gw.links.is_https())
-        .same_site(SameSite::Lax)
-        .finish();
+    drop_lax(gw.links.is_https(), response, &session_cookie(org));
+}
+
+/// A cookie of one host alone, for its whole origin; over https by a name that no sibling of the host can set.
+pub(super) fn lax(is_https: bool, name: &str, value: String) -> Cookie<'static> {
+    let name = if is_https { format!("{HOST_BOUND}{name}") } else { name.to_owned() };
+    Cookie::build(name, value).path("/").http_only(true).secure(is_https).same_site(SameSite::Lax).finish()
+}
+
+/// Takes it back.
+pub(super) fn drop_lax(is_https: bool, response: &mut HttpResponse, name: &str) {
+    let mut gone = lax(is_https, name, String::new());
     gone.make_removal();
     add_cookie(response, &gone);
 }
 
-fn add_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
+pub(super) fn add_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
     if response.add_cookie(cookie).is_err() {
         tracing::error!("a cookie could not be set");
     }
 }
 
-fn cookie_name(gw: &Gateway, name: &str) -> String {
-    if gw.links.is_https() { format!("__Host-{name}") } else { name.to_owned() }
+/// The request's cookies of ours, without the prefix.
+pub(super) fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, String> {
+    cookies_of(req, gw.links.is_https())
 }
 
-/// The request's cookies of ours, without the prefix, as they were sent: nothing is decoded (`%5F_Host-`
-/// is no `__Host-`), and a name that comes twice is nobody's: a browser sends ours once.
-pub(super) fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, String> {
-    let prefix = if gw.links.is_https() { "__Host-" } else { "" };
+/// Those of an origin with https or without, as they were sent: nothing is decoded (`%5F_Host-` is no `__Host-`),
+/// and a name that comes twice is nobody's: a browser sends ours once.
+pub(super) fn cookies_of(req: &HttpRequest, is_https: bool) -> BTreeMap<String, String> {
+    let prefix = if is_https { HOST_BOUND } else { "" };
     let mut seen: BTreeMap<String, Option<String>> = BTreeMap::new();
     let pairs = req.headers().get_all(header::COOKIE).flat_map(|line| line.as_bytes().split(|b| *b == b';'));
     for pair in pairs.filter_map(|pair| std::str::from_utf8(pair).ok()) {

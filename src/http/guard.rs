@@ -126,7 +126,12 @@ pub async fn guard(
                 req.uri().authority().map_or_else(|| host_header(&req), |authority| authority.as_str());
             let (name, span) = (host_name(host), span(&req, &call.request_id));
             let is_own = name == gw.links.host();
-            let org = if is_own { None } else { host_org(gw, &name, &call).instrument(span.clone()).await };
+            // What is answered for an app goes to the app's own host, which speaks for no org.
+            let org = if is_own || is_for_app(req.path()) {
+                None
+            } else {
+                host_org(gw, &name, &call).instrument(span.clone()).await
+            };
             (call, org, is_own, span)
         }
         None => {
@@ -158,7 +163,7 @@ pub async fn guard(
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if gw.is_some_and(|gw| gw.links.is_https()) {
+    if gw.is_some_and(|gw| gw.links.is_https()) && !pattern.as_deref().is_some_and(is_for_app) {
         let said = HeaderValue::from_static(transport_security(is_own));
         headers.insert(header::STRICT_TRANSPORT_SECURITY, said);
     }
@@ -191,6 +196,11 @@ fn host_header(req: &ServiceRequest) -> &str {
 /// The contract's form of a caller's own request id.
 fn is_request_id(id: &str) -> bool {
     (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// A proxy passes the answer on as the app's own: what of transport holds for that host is the app's to say.
+fn is_for_app(path: &str) -> bool {
+    path.starts_with("/proxy/") || path.starts_with("/forward-auth")
 }
 
 /// RFC 6797 6.1. What stands below the public URL's own host is the operator's; below an org's host are

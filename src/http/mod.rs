@@ -33,7 +33,9 @@ pub mod ops;
 mod paged;
 pub mod pages;
 mod pages_account;
+mod pages_proxy;
 pub mod problem;
+pub mod proxy;
 pub mod scim;
 pub mod scim_error;
 pub mod signals;
@@ -97,6 +99,7 @@ pub fn routes() -> impl Iterator<Item = &'static Entry> {
         logout::ROUTES,
         account::ROUTES,
         forward::ROUTES,
+        proxy::ROUTES,
         signals::ROUTES,
         ssf::ROUTES,
         token::ROUTES,

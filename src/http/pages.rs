@@ -32,17 +32,32 @@ pub fn escape(text: &str) -> String {
 }
 
 pub(super) fn page(title: &str, main: &str) -> String {
+    page_by("", title, main)
+}
+
+/// One whose stylesheet is below `base`: a page that is shown at another host than ours.
+pub(super) fn page_by(base: &str, title: &str, main: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n<link rel=\"stylesheet\" href=\"/assets/style.css\">\n</head>\n<body>\n\
+         <title>{}</title>\n<link rel=\"stylesheet\" href=\"{}/assets/style.css\">\n</head>\n<body>\n\
          <main>\n{main}\n</main>\n</body>\n</html>\n",
-        escape(title)
+        escape(title),
+        escape(base)
     )
 }
 
 /// A page of ours: nothing from elsewhere, no inline script; forms go to `form_action` alone.
 pub(super) fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuilder {
+    policed(status, ("'self'", "'self'"), form_action)
+}
+
+/// The same at another host, where our style is the only thing that is ours.
+pub(super) fn answered_by(base: &str, status: StatusCode, form_action: &str) -> HttpResponseBuilder {
+    policed(status, (&origin(base), "'none'"), form_action)
+}
+
+fn policed(status: StatusCode, (styles, own): (&str, &str), form_action: &str) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response
         .content_type("text/html; charset=utf-8")
@@ -50,7 +65,7 @@ pub(super) fn answer(status: StatusCode, form_action: &str) -> HttpResponseBuild
         .insert_header((
             "Content-Security-Policy",
             format!(
-                "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; \
+                "default-src 'none'; style-src {styles}; script-src {own}; img-src {own}; base-uri 'none'; \
                  frame-ancestors 'none'; form-action {form_action}"
             ),
         ));
@@ -68,7 +83,7 @@ pub fn nowhere(error: &FlowError) -> HttpResponse {
 }
 
 /// Scheme, host and port of a URL: what a policy may name.
-fn origin(url: &str) -> String {
+pub(super) fn origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "'none'".to_owned() };
     let host: String =
         rest.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(*c)).collect();

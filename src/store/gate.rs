@@ -97,9 +97,17 @@ impl Client {
     /// Opens the org: for whoever has authenticated the app. Another org than the request named is
     /// unknown.
     pub fn open(&self, org: OrgId, call: &Call) -> Opened<AppClient> {
+        self.open_as(self.app.auth_method == AuthMethod::None, org, call)
+    }
+
+    /// The same in the app's name, for a browser that has shown nothing of the app's.
+    pub fn open_unproven(&self, org: OrgId, call: &Call) -> Opened<AppClient> {
+        self.open_as(true, org, call)
+    }
+
+    fn open_as(&self, is_public: bool, org: OrgId, call: &Call) -> Opened<AppClient> {
         let facts = self.at.clone().filter(|facts| facts.id == org).ok_or(GateError::Unknown)?;
-        let (app, is_public) = (self.app.id, self.app.auth_method == AuthMethod::None);
-        admit_facts(facts, AppClient { app, is_public }, call)
+        admit_facts(facts, AppClient { app: self.app.id, is_public }, call)
     }
 
     /// Opens the org on the seat of a person whose token this app was given: for whoever has proven that

@@ -86,7 +86,7 @@ pub use pulse::{Connections, Waiting};
 pub use quotas::{Counted, Full, Room, counted};
 pub use receipts::{EndingTimes, FeedAck, Receipt};
 pub use record::{AuditFilter, EVENTS, EventRow};
-pub use refresh_families::FamilyRow;
+pub use refresh_families::{FamilyRow, PassRow, TOUCHED_SECS};
 pub use refusals::{NewRefusals, RefusalSample, Refusals};
 pub use request_log::{
     BulkSeen, FailureSeen, KeptBody, LoggedFilter, LoggedRequest, LoggedRequestWhole, NewLogged,

@@ -3,8 +3,10 @@
 //! forgets no rotation.
 
 use crate::{
-    AppClient, Db, Error, MintRow, OrgScope, Result, SignIn, TenantTx,
-    sessions::{minted, minting},
+    Db, Door, Error, MintRow, OrgScope, Result, SignIn, Subject, TenantTx,
+    glance::entering,
+    sessions::{StoredMint, minted, minting},
+    tx::Kept,
 };
 use model::{
     Timestamp, TokenDigest,
@@ -14,6 +16,9 @@ use model::{
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// How often the use of a pass is noted.
+pub const TOUCHED_SECS: i64 = 60;
 
 #[derive(Clone, Debug)]
 pub struct FamilyRow {
@@ -73,12 +78,71 @@ impl StoredFamily {
     }
 }
 
+/// What a pass is judged by, of one instant.
+#[derive(Clone, Debug)]
+pub struct PassRow {
+    pub app: AppId,
+    /// The family's own stamp.
+    pub rs: i64,
+    pub used_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub minted: MintRow,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredPass {
+    app_id: Uuid,
+    born: i64,
+    used_at: OffsetDateTime,
+    ends_at: OffsetDateTime,
+    over_at: Option<OffsetDateTime>,
+    #[sqlx(flatten)]
+    minted: StoredMint,
+}
+
+impl From<StoredPass> for PassRow {
+    fn from(row: StoredPass) -> Self {
+        Self {
+            app: AppId::from_uuid(row.app_id),
+            rs: row.born,
+            used_at: row.used_at.into(),
+            expires_at: row.ends_at.into(),
+            ended_at: row.over_at.map(Timestamp::from),
+            minted: row.minted.into(),
+        }
+    }
+}
+
 impl Db {
+    /// The family that a pass names, and its session's row as of `mint_row`, whose other values these are: in one
+    /// trip, without a lock.
+    pub async fn pass_row(
+        &self,
+        scope: &OrgScope<Subject>,
+        family: FamilyId,
+        named: &[String],
+        absolute_secs: i64,
+    ) -> Result<Option<PassRow>> {
+        let _turn = self.turn(scope, Kept::Nothing).await?;
+        let glance = sqlx::query_as(
+            "SELECT app_id, born, used_at, ends_at, over_at, (minted).*
+               FROM glance_pass($1, $2, $3, $4, $5, $6)",
+        );
+        let row: Option<StoredPass> = entering(glance, scope)
+            .bind(family.uuid())
+            .bind(named.to_vec())
+            .bind(absolute_secs)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(PassRow::from))
+    }
+
     /// A writing transaction and the family in it, locked after its person (FOR SHARE), with the connection its
     /// session came by: refreshes of one family happen one after another.
-    pub async fn write_to_family(
+    pub async fn write_to_family<D: Door>(
         &self,
-        scope: &OrgScope<AppClient>,
+        scope: &OrgScope<D>,
         name: &'static str,
         id: FamilyId,
     ) -> Result<(TenantTx, Option<(FamilyRow, ConnectionId)>)> {
@@ -149,6 +213,25 @@ impl TenantTx {
         );
         let row = row.bind(family.id.uuid()).bind(i64::from(next)).bind(now);
         Ok(row.fetch_optional(self.sql()).await?.map(MintRow::from))
+    }
+
+    /// Notes that a pass of it was used: its idle time begins anew. At most one write a minute, so it ends up to a
+    /// minute early.
+    pub async fn touch_family(&mut self, id: FamilyId) -> Result<()> {
+        let now = self.now();
+        sqlx::query(
+            "UPDATE refresh_families
+                SET rotated_at = $2
+              WHERE fam_id = $1
+                AND rotated_at < $3
+                AND ended_at IS NULL",
+        )
+        .bind(id.uuid())
+        .bind(OffsetDateTime::from(now))
+        .bind(OffsetDateTime::from(now.minus_secs(TOUCHED_SECS)))
+        .execute(self.sql())
+        .await?;
+        Ok(())
     }
 
     pub async fn end_family(&mut self, id: FamilyId) -> Result<()> {
