@@ -43,6 +43,7 @@ async fn caller(house: &'static House) -> Caller {
         ("org", tenant.slug.clone()),
         ("slug", tenant.slug.clone()),
         ("con", tenant.connection.to_string()),
+        ("app", tenant.app.id.to_string()),
         ("dir", tenant.directory.to_string()),
         ("usr", text(&user, "id").to_owned()),
         ("id", text(&user, "id").to_owned()),

@@ -64,6 +64,8 @@ mod pool;
 mod private_key_jwt;
 mod provision;
 mod provision_dialogues;
+mod proxy_ends;
+mod proxy_sign_in;
 mod raw_http;
 mod redis_guard;
 mod redis_lost;

@@ -3,7 +3,9 @@
 //! either is red until it stands here. Then what a suspension finds half done, and what a return revives.
 
 use crate::house::{
-    House, Tenant, authorize_url, call, house, now,
+    House, Tenant, authorize_url, call,
+    front::{Desk, desk},
+    house, now,
     walk::{AtTheDoor, is_active, param, redeem, refresh, text, to_the_acs},
 };
 use crate::states_table::{OF_NO_ORG, STATES, TABLE};
@@ -48,6 +50,9 @@ struct Kit {
     code: String,
     browser: Browser,
     door: AtTheDoor,
+    /// At an app behind a proxy: signed in, and with the answer to a second sign-in.
+    desk: Desk,
+    desk_answer: String,
 }
 
 async fn kit(house: &'static House, tenant: &Tenant) -> Kit {
@@ -56,6 +61,10 @@ async fn kit(house: &'static House, tenant: &Tenant) -> Kit {
     assert_eq!(status, 200, "{given}");
     let silent = authorize_url(house, tenant, &[("prompt", "none")]);
     let code = param(&door.browser.get_once(&silent).await.unwrap(), "code");
+    let mut desk = desk(house).await;
+    desk.sign_in(tenant, "/").await;
+    let url = desk.begin("to=/").await;
+    let answer = desk.issuer.get_once(&url).await.unwrap();
     let new = json!({"name": "service", "audience": tenant.app.id});
     let place = format!("/orgs/{}/service-accounts", tenant.org);
     let (status, made) = house.api("POST", &tenant.org_key, &place, Some(new)).await;
@@ -67,6 +76,8 @@ async fn kit(house: &'static House, tenant: &Tenant) -> Kit {
         code,
         browser: door.browser,
         door: to_the_acs(house, tenant).await,
+        desk,
+        desk_answer: answer.header("location").unwrap().split_once('?').unwrap().1.to_owned(),
     }
 }
 
@@ -135,6 +146,11 @@ fn landed(tenant: &Tenant, page: &Page) -> String {
         Some(error) => format!("{error} {}", query["error_description"]),
         None => query.contains_key("code").then(|| "code".to_owned()).unwrap(),
     }
+}
+
+/// Status and code, if there is one.
+fn refused((status, code): (u16, &str)) -> String {
+    format!("{status} {code}").trim_end().to_owned()
 }
 
 /// The browser's and the apps' routes, each by its own walk. A row or two for each; none for a route
@@ -214,7 +230,29 @@ async fn walked(
             let sent = asked.send().await.unwrap();
             let status = sent.status().as_u16();
             let code = sent.headers().get("x-vestibule-code").map(|code| code.to_str().unwrap().to_owned());
-            one("forward-auth", code.map_or_else(|| status.to_string(), |code| format!("{status} {code}")))
+            let mut rows = one(
+                "forward-auth",
+                code.map_or_else(|| status.to_string(), |code| format!("{status} {code}")),
+            );
+            rows.extend(one("forward-auth, by a pass", refused(kit.desk.forward(&[]).await.refusal())));
+            rows
+        }
+        "GET /proxy/{app}/callback" => {
+            // Another browser than the one whose pass the other rows are about.
+            let (mut other, path) = (kit.desk.other(), format!("callback?{}", kit.desk_answer));
+            other.jar = kit.desk.jar.clone();
+            let seen = other.ask("GET", &path, &[]).await;
+            one(
+                "proxy's callback",
+                if seen.status == 303 { "pass".to_owned() } else { refused(seen.refusal()) },
+            )
+        }
+        "POST /proxy/{app}/sign-out" => {
+            let mut other = kit.desk.other();
+            other.jar = kit.desk.jar.clone();
+            let left = other.ask("POST", "sign-out", &[]).await;
+            let is_over = left.status == 303 && kit.desk.forward(&[]).await.status == 401;
+            one("a pass given back", if is_over { "over" } else { "lives" }.to_owned())
         }
         "GET /oauth2/logout" => {
             one("leaving", page(kit.browser.get_once(&house.url("/oauth2/logout")).await.unwrap()))
@@ -314,8 +352,9 @@ async fn every_door_answers_in_every_state_as_the_table_says() {
         let mut note = |row: String, answer: String| {
             seen.entry(row).or_default().entry(state.as_str()).or_default().insert(answer);
         };
-        // The walk that ends the session comes after those that need it.
-        let (last, first): (Vec<_>, Vec<_>) = routes().partition(|e| label(e) == "POST /logout");
+        // The walks that end the session and the pass come after those that need them.
+        let ends = ["POST /logout", "POST /proxy/{app}/sign-out"];
+        let (last, first): (Vec<_>, Vec<_>) = routes().partition(|e| ends.contains(&label(e).as_str()));
         for entry in first.into_iter().chain(last) {
             for (row, answer) in driven(house, &tenant, entry, &mut kit).await {
                 note(row, answer);
@@ -377,6 +416,9 @@ async fn all_dead(house: &'static House, tenant: &Tenant, kit: &mut Kit, acs: &s
     assert!(!is_active(house, tenant, &kit.access).await, "the access token");
     let userinfo = house.http.get(house.url("/oauth2/userinfo")).bearer_auth(&kit.access);
     assert_eq!(userinfo.send().await.unwrap().status().as_u16(), 401, "the access token's own");
+    assert_eq!(kit.desk.forward(&[]).await.status, 401, "the pass");
+    let answer = kit.desk.ask("GET", &format!("callback?{}", kit.desk_answer), &[]).await;
+    assert_eq!(answer.status, 400, "the sign-in at a proxy that was under way");
     let again = authorize_url(house, tenant, &[("prompt", "none")]);
     let page = kit.browser.get_once(&again).await.unwrap();
     assert!(landed(tenant, &page).starts_with(silent), "the session: {}", landed(tenant, &page));

@@ -34,6 +34,9 @@ pub const TABLE: &[(&str, [&str; 6])] = &[
     ("leaving, confirmed",        ["200", "200", "200", "200", "200", "200"]),
     ("own sessions",              ["seen", "seen", "seen", "nobody", "nobody", "nobody"]),
     ("forward-auth",              ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
+    ("forward-auth, by a pass",   ["200", "200", "200", "401 forward.signed_out", "401 forward.signed_out", "401 forward.signed_out"]),
+    ("proxy's callback",          ["pass", "pass", "pass", "400 oauth.invalid_grant", "400 oauth.invalid_grant", "400 oauth.invalid_grant"]),
+    ("a pass given back",         ["over", "over", "over", "over", "over", "over"]),
     ("sign-out",                  ["200", "200", "200", "200", "200", "200"]),
 ];
 
@@ -55,6 +58,9 @@ pub const OF_NO_ORG: &[&str] = &[
     "POST /ssf/status",
     "POST /ssf/verify",
     "GET /logout",
+    // It asks no org, and ends what POST ends.
+    "GET /proxy/{app}/sign-in",
+    "GET /proxy/{app}/sign-out",
     // It ends what GET /account shows.
     "POST /account/end",
     "GET /assets/style.css",

@@ -3,7 +3,9 @@
 //! credential or a route that is not named here is red.
 
 use crate::house::{
-    House, Tenant, VERIFIER, authorize_url, house, now,
+    House, Tenant, VERIFIER, authorize_url,
+    front::{Desk, desk},
+    house, now,
     walk::{claims, is_active, param, redeem, refresh, text, to_the_acs},
 };
 use model::SigningAlg;
@@ -27,6 +29,8 @@ const OPENS: &[(&str, &[&str])] = &[
     ("refresh token",       &["token: refresh token", "revoke: token"]),
     ("session cookie",      &["authorize: session", "sign-out: session", "account: session"]),
     ("attempt cookie",      &["assertion consumer: attempt"]),
+    ("pass",                &["forward: pass", "proxy sign-out: pass"]),
+    ("proxy's attempt",     &["proxy callback: attempt"]),
     ("scim bearer",         &["scim: bearer"]),
     ("fetched scim token",  &["scim: bearer"]),
     ("platform key",        &["org api: bearer", "platform api: bearer"]),
@@ -59,6 +63,9 @@ const DOORS: &[&str] = &[
     "sign-out: session",
     "account: session",
     "forward: bearer",
+    "forward: pass",
+    "proxy callback: attempt",
+    "proxy sign-out: pass",
     "assertion consumer: attempt",
     "scim: bearer",
     "scim: cursor",
@@ -91,6 +98,9 @@ const TAKES: &[(&str, &str)] = &[
     ("PUT /forward-auth/{tail:.*}", "forward: bearer"),
     ("PATCH /forward-auth/{tail:.*}", "forward: bearer"),
     ("DELETE /forward-auth/{tail:.*}", "forward: bearer"),
+    ("GET /proxy/{app}/callback", "proxy callback: attempt"),
+    ("GET /proxy/{app}/sign-out", "proxy sign-out: pass"),
+    ("POST /proxy/{app}/sign-out", "proxy sign-out: pass"),
     ("POST /saml/{con}/acs", "assertion consumer: attempt"),
     ("GET /oidc/{con}/callback", "assertion consumer: attempt"),
     ("GET /api/v1/revocations", "feed: secret"),
@@ -120,6 +130,7 @@ const NOTHING: &[&str] = &[
     "GET /logout",
     "GET /saml/{con}/metadata",
     "GET /oidc/{con}/initiate",
+    "GET /proxy/{app}/sign-in",
     "GET /assets/style.css",
     "GET /assets/continue.js",
     "GET /api/openapi.json",
@@ -149,6 +160,10 @@ struct Kit {
     relay_state: String,
     directory_client: String,
     service: String,
+    /// At an app behind a proxy, signed in, and before a second sign-in: what leads to the callback, and the name
+    /// of its cookie.
+    desk: Desk,
+    desk_answer: (String, String),
 }
 
 /// What stays the same however often a person signs in.
@@ -229,8 +244,18 @@ async fn kit(
     };
     let ring = house.gw.keys.now();
     let logout = mint_logout(&told, ring.signer(SigningAlg::Es256).unwrap(), now()).unwrap();
+    let mut desk = desk(house).await;
+    desk.sign_in(tenant, "/").await;
+    let pass = desk.pass().to_owned();
+    let answer = desk.begin("to=/").await;
+    let answer = desk.issuer.get_once(&answer).await.unwrap();
+    let answer = answer.header("location").unwrap().split_once('?').unwrap().1.to_owned();
+    let attempt_of = |(name, _): &(&String, &String)| name.starts_with("__Host-vestibule-att_");
+    let (name, proxys) = desk.jar.iter().find(attempt_of).map(|(n, v)| (n.clone(), v.clone())).unwrap();
     let mut held = lasting.clone();
     held.extend([
+        ("pass", pass),
+        ("proxy's attempt", proxys),
         ("access token", text(&given, "access_token").to_owned()),
         ("id token", text(&given, "id_token").to_owned()),
         ("refresh token", text(&given, "refresh_token").to_owned()),
@@ -247,6 +272,8 @@ async fn kit(
         relay_state,
         directory_client: client.clone(),
         service: service.clone(),
+        desk,
+        desk_answer: (answer, name),
     }
 }
 
@@ -305,6 +332,14 @@ fn showing(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &str) -
         "sign-out: session" => posted(house, "/logout", &[]).header("cookie", cookie),
         "account: session" => get("/account").header("cookie", cookie),
         "forward: bearer" => get(&query("/forward-auth", &[("app", &app)])).bearer_auth(shown),
+        "forward: pass" => at_the_desk(house, kit, shown),
+        "proxy callback: attempt" => {
+            let (query, name) = &kit.desk_answer;
+            get(&format!("/proxy/{}/callback?{query}", kit.desk.app))
+                .header("cookie", format!("{name}={shown}"))
+        }
+        "proxy sign-out: pass" => posted(house, &format!("/proxy/{}/sign-out", kit.desk.app), &[])
+            .header("cookie", format!("__Host-vestibule-pass={shown}")),
         "streams: secret" => get("/ssf/streams").basic_auth(&app, Some(shown)),
         "assertion consumer: attempt" => {
             let fields = [("SAMLResponse", &*kit.saml_response), ("RelayState", &*kit.relay_state)];
@@ -326,6 +361,12 @@ fn showing(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &str) -
         }
         other => panic!("no request for {other}"),
     }
+}
+
+/// A request that the proxy before the app holds, with this as its pass.
+fn at_the_desk(house: &House, kit: &Kit, shown: &str) -> RequestBuilder {
+    let url = house.url(&query("/forward-auth", &[("app", &kit.desk.app)]));
+    house.http.get(url).header("cookie", format!("__Host-vestibule-pass={shown}"))
 }
 
 /// Whether the door opened. One that did not has to say so in its own dialect.
@@ -359,14 +400,19 @@ async fn knock(house: &House, tenant: &Tenant, kit: &Kit, door: &str, shown: &st
             }
         }
         ("account: session", 200) => Ok(!text.contains("You are not signed in")),
-        ("forward: bearer", 401) => refused(said["error"] == "invalid_token"),
+        ("proxy sign-out: pass", 303) => {
+            let own = at_the_desk(house, kit, &kit.held["pass"]).send().await.unwrap();
+            Ok(own.status().as_u16() == 401)
+        }
+        ("proxy callback: attempt", 400) => refused(page && !text.contains(shown)),
+        ("forward: bearer" | "forward: pass", 401) => refused(said["error"] == "invalid_token"),
         // It has no stream yet.
         ("streams: secret", 404) => Ok(true),
         // A position that is none of this database is told as a gap, with what there is.
         ("feed: cursor", 200) => Ok(said["gap"] == false),
         ("feed: cursor" | "org api: cursor", 400) => refused(said["code"].is_string()),
         ("scim: cursor", 400) => refused(said["scimType"].is_string()),
-        ("assertion consumer: attempt", 303) | (_, 200) => Ok(true),
+        ("assertion consumer: attempt" | "proxy callback: attempt", 303) | (_, 200) => Ok(true),
         ("leave: hint" | "assertion consumer: attempt", 400) => refused(page && !text.contains(shown)),
         ("token: code" | "token: refresh token", 400) => refused(said["error"] == "invalid_grant"),
         ("userinfo", 401) => refused(said["error"] == "invalid_token"),

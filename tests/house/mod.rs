@@ -2,6 +2,7 @@
 //! test. The org is the unit of isolation, so row level security is under test all the time.
 
 pub mod dns;
+pub mod front;
 pub mod line;
 pub mod openid;
 pub mod redis;
