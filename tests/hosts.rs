@@ -39,6 +39,12 @@ async fn transport_security_binds_no_other_name_of_a_customer() {
             assert_eq!(sent.headers()["strict-transport-security"], wanted, "{host}{path}");
         }
     }
+    // What is answered for an app goes to the app's own host, through its proxy, whatever host that names.
+    for path in ["/proxy/app_0/sign-in", "/proxy/app_0/callback", "/forward-auth", "/forward-auth/held"] {
+        let sent =
+            node.http.get(node.url(path)).header("host", "auth.operator.example").send().await.unwrap();
+        assert!(!sent.headers().contains_key("strict-transport-security"), "{path}");
+    }
     let plain = house();
     let sent = plain.http.get(plain.url("/oauth2/jwks")).send().await.unwrap();
     assert!(!sent.headers().contains_key("strict-transport-security"), "nothing of the kind without TLS");

@@ -4,7 +4,7 @@ const HELP: &str = "\
 cargo bench -p vestibule --bench load [-- options] [stages]
 
 Stages, all when none is named:
-  signin      sign-in, introspection, JWKS, client credentials, refresh, session check
+  signin      sign-in, introspection, /forward-auth by a pass, JWKS, client credentials, refresh, session check
   scim        creates and deactivations over 32 orgs and in one, and by pgbench
   sync        a first synchronisation: look up and create each person, then the groups
   members     one member more in a large group and in a small one

@@ -82,6 +82,16 @@ async fn sign_ins(gateway: &Gateway, key: &str, args: &Args) {
         async move { assert_eq!(s.as_app("/oauth2/introspect", &[("token", &token)]).await["active"], true) }
     });
     row("introspection", &asked.await.told(), "~12,000 /cpu-s", "oidc-provider 4,400", "8,000 /cpu-s");
+    let (s, pass) = (stage.clone(), stage.pass(0).await);
+    let url = format!("{}/forward-auth?app={}", stage.base, stage.app.0);
+    let let_on = gateway.cost("/forward-auth by a pass", CLIENTS, until, move |_| {
+        let (s, pass, url) = (s.clone(), pass.clone(), url.clone());
+        async move {
+            let answer = s.http.get(url).header("cookie", pass).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 200);
+        }
+    });
+    row("/forward-auth by a pass", &let_on.await.told(), "as introspection", "", "as introspection");
     let s = stage.clone();
     let keys = gateway.cost("JWKS", CLIENTS, until, move |_| {
         let s = s.clone();

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters-long";
 const CALLBACK: &str = "http://localhost:1/callback";
+/// Where a proxy before the same app leads browsers.
+const FRONT: &str = "http://localhost:1/_vestibule/callback";
 
 /// Orgs that people sign in at, and the people of each: as many together as there are clients, because
 /// the sign-ins of one person stand in line.
@@ -50,7 +52,7 @@ pub async fn set(gateway: &Gateway, key: &str, orgs: usize) -> Stage {
     for n in 0..TENANTS {
         tenants.push(tenant(&http, &gateway.base, key, slug(n)).await);
     }
-    let app = json!({"name": "load", "redirect_uris": [CALLBACK]});
+    let app = json!({"name": "load", "redirect_uris": [CALLBACK, FRONT]});
     let app = post(&http, api("/apps"), key, app).await;
     let service = json!({"name": "load", "roles": [], "audience": text(&app, "client_id")});
     let service = post(&http, api(&format!("/orgs/{}/service-accounts", slug(0))), key, service).await;
@@ -105,7 +107,6 @@ impl Stage {
     /// Authorize, ACS, token: the gateway's three requests of a SAML sign-in, by the `n`th person in turn.
     pub async fn login(&self, n: usize) -> Value {
         let tenant = &self.tenants[n % TENANTS];
-        let person = email(&tenant.slug, n / TENANTS % PEOPLE);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
         let challenge = URL_SAFE_NO_PAD.encode(digest.as_ref());
         let query = form_urlencoded::Serializer::new(String::new())
@@ -119,7 +120,38 @@ impl Stage {
                 ("organization", tenant.slug.as_str()),
             ])
             .finish();
-        let sent = self.http.get(format!("{}/oauth2/authorize?{query}", self.base)).send().await.unwrap();
+        let back = self.answered(n, &format!("{}/oauth2/authorize?{query}", self.base)).await;
+        let code = form_urlencoded::parse(back.split_once('?').unwrap().1.as_bytes())
+            .find(|(n, _)| n == "code")
+            .unwrap()
+            .1
+            .into_owned();
+        let form = [("grant_type", "authorization_code"), ("code", &code), ("code_verifier", VERIFIER)];
+        let tokens = self.as_app("/oauth2/token", &form).await;
+        assert!(tokens["access_token"].is_string(), "{tokens}");
+        tokens
+    }
+
+    /// The cookie of a browser that signed in at the proxy before the app.
+    pub async fn pass(&self, n: usize) -> String {
+        let (at, slug) = (format!("{}/proxy/{}", self.base, self.app.0), &self.tenants[n % TENANTS].slug);
+        let begun = self.http.get(format!("{at}/sign-in?organization={slug}&to=/")).send().await.unwrap();
+        let header = |name: &str| begun.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        let (location, cookie) = (header("location"), header("set-cookie"));
+        let back = self.answered(n, &location).await;
+        let callback = format!("{at}/callback?{}", back.split_once('?').unwrap().1);
+        let cookie = cookie.split(';').next().unwrap();
+        let given = self.http.get(callback).header("cookie", cookie).send().await.unwrap();
+        let set = given.headers().get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+        let pass = set.filter_map(|line| line.split(';').next()).find(|pair| pair.contains("=vst_pass_"));
+        pass.unwrap_or_else(|| panic!("no pass: {}", given.status())).to_owned()
+    }
+
+    /// From an address of the authorization endpoint to the way back to the app, with a code.
+    async fn answered(&self, n: usize, authorize: &str) -> String {
+        let tenant = &self.tenants[n % TENANTS];
+        let person = email(&tenant.slug, n / TENANTS % PEOPLE);
+        let sent = self.http.get(authorize).send().await.unwrap();
         let header = |name: &str| sent.headers().get(name).unwrap().to_str().unwrap().to_owned();
         let (location, cookie) = (header("location"), header("set-cookie"));
         let upstream: Vec<(String, String)> =
@@ -144,16 +176,7 @@ impl Stage {
         let Some(location) = sent.headers().get("location") else {
             panic!("refused: {} {:?}", sent.status(), sent.headers().get("x-vestibule-code"))
         };
-        let location = location.to_str().unwrap().to_owned();
-        let code = form_urlencoded::parse(location.split_once('?').unwrap().1.as_bytes())
-            .find(|(n, _)| n == "code")
-            .unwrap()
-            .1
-            .into_owned();
-        let form = [("grant_type", "authorization_code"), ("code", &code), ("code_verifier", VERIFIER)];
-        let tokens = self.as_app("/oauth2/token", &form).await;
-        assert!(tokens["access_token"].is_string(), "{tokens}");
-        tokens
+        location.to_str().unwrap().to_owned()
     }
 }
 

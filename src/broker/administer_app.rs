@@ -24,7 +24,8 @@ use token::credential::{UnboundKind, bearer};
 pub struct NewApp {
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: String,
-    /// Compared byte for byte, but for the port of a loopback address.
+    /// Compared byte for byte, but for the port of a loopback address. One of the path `/_vestibule/callback` has the
+    /// proxy before the app sign browsers in at that origin.
     #[schemars(length(min = 1, max = URIS_MAX), inner(url, length(max = 2048), regex(pattern = WEB_URL)))]
     pub redirect_uris: Vec<String>,
     #[serde(default)]

@@ -57,7 +57,7 @@ fn counted(page: &mut Page) {
         "Strangers' refusals not kept for their org",
         &REFUSALS_UNCOUNTED,
     );
-    page.counter("tokens_total", ["grant"], "Access tokens minted", &TOKENS);
+    page.counter("tokens_total", ["grant"], "Access tokens minted, and passes given", &TOKENS);
     page.gauge("signing_keys", ["alg", "state"], "Signing keys that are published", &SIGNING_KEYS);
     page.gauge("signing_key_age_seconds", ["alg"], "Since the key in use signs", &SIGNING_KEY_AGE);
     page.counter("audit_events_total", ["action", "outcome"], "Audit events committed", &EVENTS);
