@@ -43,7 +43,6 @@ async fn caller(house: &'static House) -> Caller {
         ("org", tenant.slug.clone()),
         ("slug", tenant.slug.clone()),
         ("con", tenant.connection.to_string()),
-        ("app", tenant.app.id.to_string()),
         ("dir", tenant.directory.to_string()),
         ("usr", text(&user, "id").to_owned()),
         ("id", text(&user, "id").to_owned()),
@@ -59,6 +58,7 @@ impl Caller {
         let real = |name: &str| self.ids.iter().find(|(n, _)| *n == name).map(|(_, id)| id.clone());
         let part = |part: &str| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
             Some(name @ ("org" | "slug")) => real(name).unwrap(),
+            Some("app") if entry.path.starts_with("/proxy/") => self.tenant.app.id.to_string(),
             Some(name) if !gone => real(name).unwrap_or_else(|| "nobody".to_owned()),
             Some(_) => "nobody".to_owned(),
             None => part.to_owned(),

@@ -42,7 +42,9 @@ async fn whatever_ends_a_person_session_app_or_org_ends_the_pass_at_the_next_req
         "app gone",
     ] {
         let (tenant, other) = (house.tenant().await, house.tenant().await);
-        let desk = at_the_desk(house, &tenant).await;
+        // Of these two orgs alone: what it leaves is written in each.
+        let mut desk = desk_with(house, json!({"orgs": [tenant.org, other.org]})).await;
+        desk.sign_in(&tenant, "/").await;
         let (user, session) =
             (says(&desk, "x-vestibule-user").await, says(&desk, "x-vestibule-session").await);
         let of = format!("/orgs/{}", tenant.org);

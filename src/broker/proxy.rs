@@ -43,7 +43,7 @@ impl Front {
     fn of(redirect_uri: &str) -> Option<Self> {
         let origin = redirect_uri.strip_suffix(CALLBACK)?;
         let canonical = Url::parse(origin).ok()?.origin().ascii_serialization();
-        (canonical == origin).then(|| Self { origin: canonical })
+        (canonical == origin).then_some(Self { origin: canonical })
     }
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https://")
