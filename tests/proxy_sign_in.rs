@@ -3,7 +3,7 @@
 
 use crate::{
     house::{
-        VERIFIER, authorize_url, challenge,
+        TestApp, VERIFIER, authorize_url, challenge,
         front::{Desk, FRONT, Seen, desk, desk_with},
         house, now,
         walk::{param, to_the_acs},
@@ -246,6 +246,19 @@ async fn a_code_is_redeemed_here_for_a_front_of_this_app_alone() {
     let ordinary_code = code(&mut desk, ordinary).await;
     let state = planted(&mut desk, &front, 60);
     assert_eq!(answer(&mut desk, &ordinary_code, &state).await.refusal(), (400, "oauth.invalid_grant"));
+    // Nor does it, once used, end there what it gave the app.
+    let own = TestApp {
+        id: desk.app.parse().unwrap(),
+        secret: desk.secret.clone(),
+        redirect_uri: ordinary.to_owned(),
+    };
+    let grant = [("grant_type", "authorization_code"), ("code", &ordinary_code), ("code_verifier", VERIFIER)];
+    let (status, given) = house.as_app(&own, "/oauth2/token", &grant).await;
+    assert_eq!(status, 200, "{given}");
+    assert_eq!(answer(&mut desk, &ordinary_code, &state).await.refusal(), (400, "oauth.invalid_grant"));
+    let refresh =
+        [("grant_type", "refresh_token"), ("refresh_token", given["refresh_token"].as_str().unwrap())];
+    assert_eq!(house.as_app(&own, "/oauth2/token", &refresh).await.0, 200);
     let state = planted(&mut desk, ordinary, 60);
     assert_eq!(answer(&mut desk, &ordinary_code, &state).await.refusal(), (400, "proxy.attempt_unknown"));
     let mut other = crate::house::front::desk(house).await;

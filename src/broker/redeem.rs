@@ -93,7 +93,10 @@ pub(crate) async fn use_up(
     let now = scope.now();
     // Locks first; then a new statement reads person and stamp as of one instant.
     let (mut tx, code) = gw.db.write_to_code(scope, "token.redeem", &digest).await?;
-    let code = code.filter(|code| code.app == app.id).ok_or(Refusal::stranger("oauth.invalid_grant"))?;
+    // Whoever has proven nothing of the app and names another redirect URI does not even end what a code gave.
+    let named = |code: &CodeRow| grant.redirect_uri.is_none_or(|uri| uri == code.redirect_uri);
+    let own = |code: &CodeRow| code.app == app.id && (!scope.door().is_public || named(code));
+    let code = code.filter(own).ok_or(Refusal::stranger("oauth.invalid_grant"))?;
     if code.redeemed_at.is_some() {
         return Err(used_twice(gw, scope, tx, &code).await?.into());
     }

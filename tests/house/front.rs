@@ -11,8 +11,9 @@ pub const FRONT: &str = "https://desk.example";
 
 pub struct Desk {
     house: &'static House,
-    /// The app's id.
+    /// The app's id, and its secret.
     pub app: String,
+    pub secret: String,
     /// As the proxy names it in `Host`.
     pub host: String,
     /// The cookies of the app's host.
@@ -53,7 +54,8 @@ pub async fn desk_with(house: &'static House, members: Value) -> Desk {
     let (status, made) = house.api("POST", &house.platform_key, "/apps", Some(app)).await;
     assert_eq!(status, 201, "{made}");
     let (app, host) = (made["client_id"].as_str().unwrap().to_owned(), FRONT["https://".len()..].to_owned());
-    Desk { house, app, host, jar: BTreeMap::new(), issuer: Browser::new().unwrap() }
+    let secret = made["client_secret"].as_str().unwrap().to_owned();
+    Desk { house, app, secret, host, jar: BTreeMap::new(), issuer: Browser::new().unwrap() }
 }
 
 pub async fn desk(house: &'static House) -> Desk {
@@ -63,8 +65,8 @@ pub async fn desk(house: &'static House) -> Desk {
 impl Desk {
     /// Another browser at the same app.
     pub fn other(&self) -> Self {
-        let (app, host) = (self.app.clone(), self.host.clone());
-        Self { house: self.house, app, host, jar: BTreeMap::new(), issuer: Browser::new().unwrap() }
+        let (app, secret, host) = (self.app.clone(), self.secret.clone(), self.host.clone());
+        Self { house: self.house, app, secret, host, jar: BTreeMap::new(), issuer: Browser::new().unwrap() }
     }
 
     pub fn cookies(&self) -> String {
