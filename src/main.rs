@@ -150,16 +150,17 @@ fn serve(settings: Settings) -> Result<(), Stopped> {
 
 #[cfg(feature = "demo")]
 fn demo(config: Option<&std::path::Path>, port: u16, reset: bool, check: bool) -> Result<(), Stopped> {
-    let given = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    let given: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
     let mut environment: Vec<(String, String)> = vestibule::demo::environment(port);
-    environment.extend(given.filter(|(name, _)| !environment_names(port).contains(name)));
+    // Where the demo is, it says itself; how much it tells, whoever starts it may.
+    environment.retain(|(name, _)| name != "VESTIBULE_LOG__LEVEL" || !is_given(name));
+    let own: Vec<String> = environment.iter().map(|(name, _)| name.clone()).collect();
+    environment.extend(given.into_iter().filter(|(name, _)| !own.contains(name)));
     let settings = Settings::load(config, environment)?;
     vestibule::demo::run(&settings, port, reset, check)
-}
-
-#[cfg(feature = "demo")]
-fn environment_names(port: u16) -> Vec<String> {
-    vestibule::demo::environment(port).into_iter().map(|(name, _)| name).collect()
 }
 
 #[cfg(not(feature = "demo"))]

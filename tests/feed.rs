@@ -414,7 +414,8 @@ async fn the_receipt_says_when_an_apps_verifiers_knew() {
     let mut bytes = URL_SAFE_NO_PAD.decode(&reached).unwrap();
     bytes[3] ^= 1;
     assert_eq!(ack(&app, json!({"cursor": URL_SAFE_NO_PAD.encode(&bytes)})).await.0, 204);
-    for wrong in [json!({"cursor": "x"}), json!({"cursor": reached, "verifier": "v".repeat(65)})] {
+    let by = |verifier: &str| json!({"cursor": reached, "verifier": verifier});
+    for wrong in [json!({"cursor": "x"}), by(&"v".repeat(65)), by(""), by("a\u{0}")] {
         let (status, said) = ack(&app, wrong).await;
         assert_eq!((status, &said["code"]), (400, &json!("feed.ack_malformed")));
     }

@@ -131,10 +131,13 @@ impl Acks {
 pub async fn note(gw: &Gateway, app: AppId, ack: Ack) -> Result<(), FlowError> {
     let malformed =
         |field: &'static str, right: &'static str| FlowError::invalid("feed.ack_malformed", field, right);
-    let verifier = ack.verifier.unwrap_or_default();
-    if verifier.chars().count() > VERIFIER_CHARS_MAX {
-        return Err(malformed("verifier", "at most 64 characters"));
+    let is_name = |name: &String| {
+        (1..=VERIFIER_CHARS_MAX).contains(&name.chars().count()) && !name.contains(char::is_control)
+    };
+    if !ack.verifier.as_ref().is_none_or(is_name) {
+        return Err(malformed("verifier", "1 to 64 characters"));
     }
+    let verifier = ack.verifier.unwrap_or_default();
     let audience = feed::audience(gw, app).await?;
     let place = feed::place(&ack.cursor).ok_or_else(|| malformed("cursor", "a cursor that the feed gave"))?;
     let now = gw.now();
