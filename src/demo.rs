@@ -2,12 +2,14 @@
 //! at an Okta look-alike, globex by OpenID Connect at an Entra look-alike. Real servers, real
 //! protocols; only the people are made up.
 
+mod app;
+
 use crate::{
     embedded::Embedded,
     platform_keys,
     seams::{Clock, SystemChance, SystemClock},
     settings::Settings,
-    wiring::{self, StartError},
+    wiring,
 };
 use broker::{
     Gateway,
@@ -15,19 +17,19 @@ use broker::{
     begin_oidc::OidcConfig,
 };
 use idp_fixtures::{
-    DeskOrg, DeskSettings, OidcClient, OidcIdp, OidcIdpSettings, Person, RelyingParty, RpSettings, SamlIdp,
+    DeskOrg, DeskSettings, OidcClient, OidcIdp, OidcIdpSettings, Person, RelyingParty, SamlIdp,
     SamlIdpSettings, ServiceProvider, Vendor, desk::Desk, walk::walk,
 };
 use model::{
     Secret, TokenDigest,
-    ids::{AppId, ConnectionId, DirectoryId, DomainId, KeyId, OrgId, TeamId},
+    ids::{ConnectionId, DirectoryId, DomainId, KeyId, OrgId, TeamId},
     org::OrgState,
     record::{Act, AuditEvent, Record},
 };
 use std::{collections::BTreeSet, error::Error, io, net::TcpListener, sync::Arc};
 use store::{
-    App, AuthMethod, Call, ConnectionKind, ConnectionState, GateError, GroupMapping, Holder, NewApp,
-    NewConnection, NewCredential, NewOrg, Operator, OrgFacts, OrgRef, PlatformAct,
+    Call, ConnectionKind, ConnectionState, GateError, GroupMapping, Holder, NewConnection, NewCredential,
+    NewOrg, Operator, OrgFacts, OrgRef,
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 
@@ -188,7 +190,7 @@ async fn set(gw: &Gateway, port: u16) -> Result<Stage, Stopped> {
         client_secret: client_secret.reveal().clone(),
         redirect_uris: vec![gw.links.oidc_callback(globex.connection)],
     });
-    let app = app(gw, operator, port.saturating_add(2)).await?;
+    let app = app::start(gw, operator, port.saturating_add(2)).await?;
     let desk = DeskSettings {
         port: port.saturating_add(1),
         gateway_url: gw.links.issuer().to_owned(),
@@ -347,40 +349,4 @@ async fn connect(tx: &mut store::TenantTx, seed: &Seed<'_>) -> Result<Connection
     tx.create_connection(room, &NewConnection { id, kind, name, config: &config, secret }).await?;
     tx.set_connection_state(id, ConnectionState::Enabled).await?;
     Ok(id)
-}
-
-/// The demo's app, a plain OpenID relying party.
-async fn app(gw: &Gateway, operator: Operator, port: u16) -> Result<RelyingParty, Stopped> {
-    let (id, secret) =
-        (AppId::new(SystemClock.now(), &SystemChance), bearer(UnboundKind::ClientSecret, &SystemChance));
-    let app = App {
-        id,
-        name: "Demo app".to_owned(),
-        audience: id.to_string(),
-        redirect_uris: vec![format!("http://localhost:{port}/callback")],
-        post_logout_redirect_uris: Vec::new(),
-        auth_method: AuthMethod::ClientSecretBasic,
-        secret: Some(TokenDigest::of(secret.reveal())),
-        old_secret: None,
-        all_orgs: true,
-        refresh_grace_secs: 0,
-        backchannel_logout_uri: None,
-        signing_alg: model::SigningAlg::Es256,
-        keys: None,
-        claims: Vec::new(),
-        resources: Vec::new(),
-        initiate_login_uri: Some(format!("http://localhost:{port}/sign-in")),
-    };
-    let new = NewApp { app: &app, orgs: &[] };
-    let act = PlatformAct { by: operator.into(), request_id: "demo-set-up", at: SystemClock.now() };
-    gw.db.create_app(act, &new).await.map_err(StartError::from)?;
-    let settings = RpSettings {
-        port,
-        issuer: gw.links.issuer().to_owned(),
-        client_id: id.to_string(),
-        client_secret: secret.reveal().clone(),
-        scopes: vec!["offline_access".to_owned()],
-        ..RpSettings::default()
-    };
-    Ok(RelyingParty::start(settings).await?)
 }

@@ -144,6 +144,13 @@ async fn a_pass_is_of_one_app_and_one_kind_of_address() {
     assert_eq!(plain.forward(&[]).await.status, 200);
     let twice = format!("{}; {}", own.cookies(), own.cookies());
     assert_eq!(own.other().forward(&[("cookie", &twice)]).await.refusal(), OUT, "a name that comes twice");
+    // What browsers take for the start of another name, which a sibling may set, stands before ours.
+    for (space, status) in
+        [("\u{2000}", 401), ("\u{a0}", 401), ("\u{85}", 401), ("\u{3000}", 401), (" \t", 200)]
+    {
+        let cookie = format!("a=b;{space}{}", own.cookies());
+        assert_eq!(own.other().forward(&[("cookie", &cookie)]).await.status, status, "{space:?}");
+    }
     let pass = own.pass().to_owned();
     for at in [0, 8, 9, 20, 80, 120, pass.len() - 1] {
         let letter = if pass.as_bytes()[at] == b'A' { "B" } else { "A" };
@@ -197,6 +204,7 @@ async fn a_person_gives_the_pass_back_and_nobody_else_does_it_for_them() {
             ("GET", vec![]),
             ("GET", vec![("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "document")]),
             ("GET", vec![("sec-fetch-site", "same-site"), ("sec-fetch-dest", "document")]),
+            ("GET", vec![("sec-fetch-site", "none"), ("sec-fetch-dest", "document")]),
             ("GET", vec![("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "image")]),
             ("GET", [link, &[("sec-purpose", "prefetch")]].concat()),
             ("POST", vec![("sec-fetch-site", "cross-site")]),

@@ -108,6 +108,14 @@ async fn what_the_issuer_knows_already_is_answered_without_a_page() {
     let asked = query_of(&url);
     assert_eq!((asked.get("prompt"), asked.get("x")), (None, None));
     assert_eq!(asked["login_hint"], "a@b.example");
+    // Whoever leads here from elsewhere does not choose whose pass it will be.
+    for (site, is_heard) in
+        [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)]
+    {
+        let seen = desk.ask("GET", "sign-in?organization=other&to=/", &[("sec-fetch-site", site)]).await;
+        let asked = query_of(seen.header("location"));
+        assert_eq!(asked.contains_key("organization"), is_heard, "{site}");
+    }
 }
 
 #[tokio::test]
@@ -272,6 +280,11 @@ async fn a_code_is_redeemed_here_for_a_front_of_this_app_alone() {
     let (jar, given) = (desk.jar.clone(), answer(&mut desk, &own, &state).await);
     assert_eq!(given.status, 303, "{}", given.body);
     assert_eq!(desk.forward(&[]).await.status, 200);
+    // Who has read the code somewhere and does not know its verifier ends nothing by it.
+    let mut stranger = desk.other();
+    let theirs = query_of(&stranger.begin("to=/").await)["state"].clone();
+    assert_eq!(answer(&mut stranger, &own, &theirs).await.refusal(), (400, "oauth.invalid_grant"));
+    assert_eq!(desk.forward(&[]).await.status, 200);
     // Used twice: somebody has a copy, so what came of the first use is over too.
     let held = std::mem::replace(&mut desk.jar, jar);
     assert_eq!(answer(&mut desk, &own, &state).await.refusal(), (400, "oauth.invalid_grant"));
@@ -286,6 +299,7 @@ async fn of_an_apps_fronts_the_one_that_the_browser_is_at() {
     let at = |origin: &str| format!("{origin}/_vestibule/callback");
     let uris = json!({"redirect_uris": [
         "https://desk.example/cb", at("https://a.example"), at("https://b.example:8443"), at("http://localhost:3999"),
+        at("http://127.0.0.1:3998"),
     ]});
     let mut desk = desk_with(house, uris).await;
     for (host, forwarded, origin) in [
@@ -295,6 +309,7 @@ async fn of_an_apps_fronts_the_one_that_the_browser_is_at() {
         ("b.example", "", "https://b.example:8443"),
         ("127.0.0.1:8080", "a.example", "https://a.example"),
         ("b.example:8443", "a.example", "https://b.example:8443"),
+        ("127.0.0.1:8080", "b.example", "https://b.example:8443"),
         ("localhost:3999", "", "http://localhost:3999"),
     ] {
         host.clone_into(&mut desk.host);
@@ -341,6 +356,15 @@ async fn attempts_are_few_and_short_and_a_pages_own_requests_make_none() {
     }
     let document = desk.ask("GET", "sign-in?to=/", &[("sec-fetch-dest", "document")]).await;
     assert_eq!(document.status, 303);
+    // A jar that somebody filled: some are taken back, and no more than fit in an answer's head.
+    let mut full = desk.other();
+    for n in 0..40 {
+        let id = model::ids::AttemptId::from_uuid(uuid::Uuid::from_u128(n));
+        full.jar.insert(format!("__Host-vestibule-{id}"), "x".to_owned());
+    }
+    assert_eq!(full.ask("GET", "sign-in?to=/", &[]).await.set_cookies().len(), 9);
+    let early = desk.ask("GET", "sign-in?to=/", &[("sec-purpose", "prefetch")]).await;
+    assert_eq!(early.refusal(), (401, "forward.signed_out"));
     let long = format!("login_hint={}&to=/", "x".repeat(2_100));
     let refused = desk.ask("GET", &format!("sign-in?{long}"), &[]).await;
     assert_eq!(refused.refusal(), (400, "oauth.invalid_request"));
@@ -402,4 +426,8 @@ async fn a_pass_that_is_not_used_ends_and_one_that_is_used_goes_on() {
     let path = format!("/orgs/{}", tenant.org);
     assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(limit)).await.0, 200);
     assert_eq!((older(540).await.0, older(601).await.0), (200, 401));
+    let limit = json!({"session_idle_secs": 60});
+    assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(limit)).await.0, 200);
+    assert_eq!(older(10).await, (200, false));
+    assert_eq!(older(30).await, (200, true), "of a short time it is noted in time");
 }

@@ -88,7 +88,12 @@ impl Links {
 
 /// A host without its port, lower-cased.
 pub fn host_name(host: &str) -> String {
-    host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
+    // The colons of an IPv6 address stand in brackets.
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    name.to_ascii_lowercase()
 }
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

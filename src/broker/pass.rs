@@ -61,26 +61,32 @@ pub(crate) async fn living(
     let Some(row) = row.filter(|row| is_living(gw, row, (pass, client.app.id), call.at)) else {
         return Ok(None);
     };
-    if call.at >= row.used_at.plus_secs(TOUCHED_SECS)
-        && let Err(error) = note_use(gw, &scope, pass).await
+    // Of a short idle time a minute would be too much.
+    let grain = TOUCHED_SECS.min(idle_secs(gw, &row) / 4);
+    if call.at >= row.used_at.plus_secs(grain)
+        && let Err(error) = note_use(gw, &scope, pass, grain).await
     {
         tracing::warn!(?error, org = %pass.org, "the use of a pass was not noted");
     }
     Ok(Some(row.minted))
 }
 
-/// As for a refresh: a reassert only has roles and teams read anew, and they are. Where the org says how long a
-/// browser's session may go unused, the same holds for its pass.
+/// Where the org says how long a browser's session may go unused, the same holds for its pass.
+fn idle_secs(gw: &Gateway, row: &PassRow) -> i64 {
+    let usual = gw.lifetimes.refresh_idle_secs;
+    row.minted.idle_secs.map_or(usual, |secs| usual.min(secs.into()))
+}
+
+/// As for a refresh: a reassert only has roles and teams read anew, and they are.
 fn is_living(gw: &Gateway, row: &PassRow, (pass, app): (&Pass, AppId), now: Timestamp) -> bool {
-    let (session, idle_secs) = (&row.minted.session, gw.lifetimes.refresh_idle_secs);
-    let idle_secs = row.minted.idle_secs.map_or(idle_secs, |secs| idle_secs.min(secs.into()));
+    let session = &row.minted.session;
     let family = Family {
         client_id: row.app,
         generation: 0,
         rotated_at: row.used_at,
         successor_used: false,
         expires_at: row.expires_at,
-        idle_expires_at: row.used_at.plus_secs(idle_secs),
+        idle_expires_at: row.used_at.plus_secs(idle_secs(gw, row)),
         ended: row.ended_at,
     };
     let is_bound = (session.id, session.user, session.connection)
@@ -98,9 +104,14 @@ fn opened(client: &Client, pass: &Pass, call: &Call) -> Result<Option<OrgScope<S
     }
 }
 
-async fn note_use(gw: &Gateway, scope: &OrgScope<Subject>, pass: &Pass) -> Result<(), store::Error> {
+async fn note_use(
+    gw: &Gateway,
+    scope: &OrgScope<Subject>,
+    pass: &Pass,
+    grain: i64,
+) -> Result<(), store::Error> {
     let mut tx = gw.db.write_after(scope, "pass.used").await?;
-    tx.touch_family(pass.family).await?;
+    tx.touch_family(pass.family, grain).await?;
     tx.commit_housekeeping().await
 }
 

@@ -72,16 +72,21 @@ pub fn front(app: &App, hosts: &[String]) -> Option<Front> {
     if fronts.len() < 2 {
         return fronts.pop();
     }
-    hosts.iter().find_map(|host| {
-        let host = host.to_ascii_lowercase();
-        let usual = |front: &&Front| {
-            host == format!("{}:{}", front.authority(), if front.is_https() { 443 } else { 80 })
-        };
-        let exact = fronts.iter().find(|front| front.authority() == host);
-        let mut named = fronts.iter().filter(|front| host_name(front.authority()) == host_name(&host));
-        let alone = named.next().filter(|_| named.next().is_none());
-        exact.or_else(|| fronts.iter().find(usual)).or(alone).cloned()
-    })
+    let hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    let exact = |host: &String| fronts.iter().find(|front| front.authority() == host);
+    let usual = |host: &String| {
+        let of = |front: &Front| format!("{}:{}", front.authority(), if front.is_https() { 443 } else { 80 });
+        fronts.iter().find(|front| of(front) == *host)
+    };
+    // The only one of that name, whatever the port; by a name of this machine a proxy may mean us.
+    let alone = |host: &String| {
+        let name = host_name(host);
+        let mut named = fronts.iter().filter(|front| host_name(front.authority()) == name);
+        let is_here = name == "localhost" || name == "[::1]" || name.starts_with("127.");
+        named.next().filter(|_| named.next().is_none() && !is_here)
+    };
+    let found = hosts.iter().find_map(exact).or_else(|| hosts.iter().find_map(usual));
+    found.or_else(|| hosts.iter().find_map(alone)).cloned()
 }
 
 /// A path of the same origin with its query, as it stood in a request line; anything else is `/`. Taken as it is:
@@ -218,7 +223,8 @@ async fn judged(
     if answer.said.get("iss").map(String::as_str) != Some(gw.links.issuer()) {
         return Err(Refusal::stranger("proxy.issuer").into());
     }
-    let code = answer.said.get("code").ok_or(Refusal::stranger("proxy.denied"))?;
+    let code = answer.said.get("code").filter(|_| !answer.said.contains_key("error"));
+    let code = code.ok_or(Refusal::stranger("proxy.denied"))?;
     let grant = Redemption {
         code,
         redirect_uri: Some(&attempt.redirect_uri),

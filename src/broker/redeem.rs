@@ -98,6 +98,10 @@ pub(crate) async fn use_up(
     let own = |code: &CodeRow| code.app == app.id && (!scope.door().is_public || named(code));
     let code = code.filter(own).ok_or(Refusal::stranger("oauth.invalid_grant"))?;
     if code.redeemed_at.is_some() {
+        // Nor does somebody who has proven nothing and does not know the verifier.
+        if scope.door().is_public {
+            verified(&code, grant.code_verifier)?;
+        }
         return Err(used_twice(gw, scope, tx, &code).await?.into());
     }
     check(&code, grant, now)?;
@@ -137,8 +141,12 @@ fn check(code: &CodeRow, grant: &Redemption<'_>, now: Timestamp) -> Result<(), R
     if grant.redirect_uri.is_some_and(|uri| uri != code.redirect_uri) {
         return Err(Refusal::proven("oauth.invalid_grant").with("why", "redirect_uri"));
     }
+    verified(code, grant.code_verifier)
+}
+
+fn verified(code: &CodeRow, verifier: &str) -> Result<(), Refusal> {
     Challenge::parse(&code.code_challenge)
-        .and_then(|challenge| challenge.verify(grant.code_verifier))
+        .and_then(|challenge| challenge.verify(verifier))
         .map_err(|_| Refusal::proven("oauth.invalid_grant").with("why", "code_verifier"))
 }
 

@@ -91,6 +91,8 @@ pub(super) fn answered(req: &HttpRequest, gw: &Gateway, admitted: Admitted) -> H
 /// Attempts that one browser keeps at once: so many tabs. Older ones are taken away, lest their cookies
 /// outgrow what proxies let through.
 const ATTEMPTS_MAX: usize = 5;
+/// So many cookies one answer takes back: proxies bound the head of an answer.
+pub(super) const DROPPED_MAX: usize = 8;
 
 pub(super) fn add_attempt(
     req: &HttpRequest,
@@ -101,7 +103,7 @@ pub(super) fn add_attempt(
     // Ids sort by their birth.
     let mut held: Vec<AttemptId> = cookies(req, gw).keys().filter_map(|name| attempt::id_of(name)).collect();
     held.sort_by_key(|id| id.uuid());
-    let over = (held.len() + 1).saturating_sub(ATTEMPTS_MAX);
+    let over = (held.len() + 1).saturating_sub(ATTEMPTS_MAX).min(DROPPED_MAX);
     held.iter().take(over).for_each(|id| drop_attempt(gw, response, *id));
     // A SAML answer is a cross-site POST: only None lets the cookie come along. On a loopback http
     // URL browsers refuse None without Secure, and every party there is on one site.
@@ -162,13 +164,14 @@ pub(super) fn cookies(req: &HttpRequest, gw: &Gateway) -> BTreeMap<String, Strin
 }
 
 /// Those of an origin with https or without, as they were sent: nothing is decoded (`%5F_Host-` is no `__Host-`),
-/// and a name that comes twice is nobody's: a browser sends ours once.
+/// and a name that comes twice is nobody's: a browser sends ours once. Between pairs stand spaces (RFC 6265 4.2.1) and
+/// nothing else: behind another kind of white space a sibling host may set a name that only looks like ours.
 pub(super) fn cookies_of(req: &HttpRequest, is_https: bool) -> BTreeMap<String, String> {
     let prefix = if is_https { HOST_BOUND } else { "" };
     let mut seen: BTreeMap<String, Option<String>> = BTreeMap::new();
     let pairs = req.headers().get_all(header::COOKIE).flat_map(|line| line.as_bytes().split(|b| *b == b';'));
     for pair in pairs.filter_map(|pair| std::str::from_utf8(pair).ok()) {
-        let Some((name, value)) = pair.trim().split_once('=') else { continue };
+        let Some((name, value)) = pair.trim_matches([' ', '\t']).split_once('=') else { continue };
         if let Some(name) = name.strip_prefix(prefix) {
             let first = !seen.contains_key(name);
             seen.insert(name.to_owned(), first.then(|| value.to_owned()));

@@ -116,7 +116,7 @@ pub async fn scim(
     limited(req, gw, &scope, (scope.door().key, &credential.digest)).await?;
     gw.uses.note(scope.org(), scope.door().key, scope.now());
     if let Some(lacking) = needed.iter().find(|scope_needed| !scope.door().may(scope_needed)) {
-        let said = format!("this token is held to other scopes than {lacking}: use one that has it");
+        let said = format!("this token has not the scope {lacking}");
         return Err(Refusal::proven("scim.scope_missing").with("detail", said).into());
     }
     // Whoever misspells it would have done what was only to be tried.

@@ -4,7 +4,7 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    back::{add_cookie, cookies_of, drop_lax, is_own, lax, see_other},
+    back::{DROPPED_MAX, add_cookie, cookies_of, drop_lax, is_own, lax, see_other},
     guard::facts,
     pages_proxy::{self, Place},
     shielded,
@@ -74,10 +74,14 @@ async fn sign_in(req: HttpRequest, path: Path<String>, gw: Data<Gateway>) -> Htt
         if before.len() > ASKED_BYTES_MAX {
             return Err(FlowError::invalid("oauth.invalid_request", "query", "too long"));
         }
-        let asked = pairs(before.as_bytes())?;
+        let mut asked = pairs(before.as_bytes())?;
+        // Another site may lead here, and not to an org or person of its choice.
+        if !is_own(&req) {
+            asked.clear();
+        }
         let (app, front) = proxy::front_of(&gw, &path, &hosts(&req)).await?;
         // A picture or a call of a page's own: nobody is there to sign in, and each would leave its cookie.
-        if !is_navigation(&req) {
+        if !is_navigation(&req) || is_early(&req) {
             return Err(Refusal::stranger("forward.signed_out").into());
         }
         let (url, kept) = proxy::begin(&gw, (&app, &front), to, &asked, facts(&req).call.at)?;
@@ -97,7 +101,7 @@ fn keep(req: &HttpRequest, gw: &Gateway, front: &Front, response: &mut HttpRespo
     let mut held: Vec<AttemptId> = names.iter().filter_map(read).collect();
     // Ids sort by their birth.
     held.sort_by_key(|id| id.uuid());
-    let over = (held.len() + 1).saturating_sub(ATTEMPTS_MAX);
+    let over = (held.len() + 1).saturating_sub(ATTEMPTS_MAX).min(DROPPED_MAX);
     held.iter().take(over).for_each(|id| forget(front, response, *id));
     let mut cookie = lax(front.is_https(), &format!("{ATTEMPT_COOKIE}{}", kept.id), kept.sealed);
     cookie.set_max_age(Duration::seconds(gw.lifetimes.attempt_secs));
@@ -142,13 +146,17 @@ async fn try_callback(
     Ok(response)
 }
 
-/// A link of the app's own page ends the pass at once. What another site links to, fetches or posts, and what a
-/// browser fetches before it is asked for, ends nothing: the person is asked.
+/// Does a browser fetch it before anybody asks for it?
+fn is_early(req: &HttpRequest) -> bool {
+    ["sec-purpose", "purpose"].iter().any(|name| header(req, name).is_some())
+}
+
+/// A link of the app's own page ends the pass at once. What comes from elsewhere, a mail among it, and what a browser
+/// fetches before it is asked for, ends nothing: the person is asked.
 fn is_meant(req: &HttpRequest) -> bool {
-    let early = ["sec-purpose", "purpose"].iter().any(|name| header(req, name).is_some());
     match *req.method() {
         Method::POST => is_own(req),
-        _ => header(req, "sec-fetch-site").is_some() && is_own(req) && is_navigation(req) && !early,
+        _ => header(req, "sec-fetch-site") == Some("same-origin") && is_navigation(req) && !is_early(req),
     }
 }
 

@@ -66,7 +66,9 @@ impl StoredReceipt {
             committed_at: row.committed_at.map(Timestamp::from),
             reached_at: row.reached_at.map(Timestamp::from),
             no_token_lives_after: row.dead_after.into(),
-            total_ms: row.committed_at.map(|at| (at - row.received_at).as_seconds_f64() * 1_000.0),
+            total_ms: row
+                .committed_at
+                .map(|at| ((at - row.received_at).as_seconds_f64() * 1_000_000.0).round() / 1_000.0),
             apps,
         }
     }

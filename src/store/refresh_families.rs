@@ -17,7 +17,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// How often the use of a pass is noted.
+/// How often the use of a pass is noted at most, in seconds.
 pub const TOUCHED_SECS: i64 = 60;
 
 #[derive(Clone, Debug)]
@@ -215,9 +215,9 @@ impl TenantTx {
         Ok(row.fetch_optional(self.sql()).await?.map(MintRow::from))
     }
 
-    /// Notes that a pass of it was used: its idle time begins anew. At most one write a minute, so it ends up to a
-    /// minute early.
-    pub async fn touch_family(&mut self, id: FamilyId) -> Result<()> {
+    /// Notes that a pass of it was used: its idle time begins anew. At most one write in `grain` seconds, so it ends
+    /// up to so much early.
+    pub async fn touch_family(&mut self, id: FamilyId, grain: i64) -> Result<()> {
         let now = self.now();
         sqlx::query(
             "UPDATE refresh_families
@@ -228,7 +228,7 @@ impl TenantTx {
         )
         .bind(id.uuid())
         .bind(OffsetDateTime::from(now))
-        .bind(OffsetDateTime::from(now.minus_secs(TOUCHED_SECS)))
+        .bind(OffsetDateTime::from(now.minus_secs(grain)))
         .execute(self.sql())
         .await?;
         Ok(())

@@ -3,7 +3,10 @@
 
 use super::{House, Tenant};
 use idp_fixtures::{Browser, Page};
-use reqwest::{Response, header::HeaderMap};
+use reqwest::{
+    Response,
+    header::{HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -95,7 +98,7 @@ impl Desk {
             request = request.header("cookie", self.cookies());
         }
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         Seen::of(request.send().await.unwrap()).await
     }
