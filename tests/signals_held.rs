@@ -90,6 +90,12 @@ async fn what_waits_on_a_paused_stream_is_bounded_and_the_stream_says_what_becam
     };
     status("paused").await;
     let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    // What happened before it was made is not told on it.
+    sqlx::query("UPDATE vst.streams SET since = since - interval '30 days' WHERE app_id = $1")
+        .bind(tenant.app.id.uuid())
+        .execute(&mut sql)
+        .await
+        .unwrap();
     wait_on(&mut sql, &tenant, 2, "6 days 23 hours").await;
     wait_on(&mut sql, &tenant, 9_998, "1 minute").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
