@@ -12,7 +12,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --release --package vestibule --bin vestibule --no-default-features --features second-opinion,otlp \
- && cp target/release/vestibule /vestibule
+ && cp target/release/vestibule /vestibule && strip /vestibule
 
 FROM debian:bookworm-slim
 RUN apt-get update \
