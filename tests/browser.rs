@@ -97,3 +97,32 @@ async fn a_client_secret_is_taken_whole() {
         .body(body);
     assert_eq!(sent.send().await.unwrap().status().as_u16(), 401);
 }
+
+/// Who proves to be one client and says another's name is neither (RFC 6749 2.3).
+#[tokio::test]
+async fn a_client_says_one_name() {
+    let house = house();
+    let (tenant, other) = (house.tenant().await, house.tenant().await);
+    let [own, foreign] = [&tenant, &other].map(|tenant| tenant.app.id.to_string());
+    for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"] {
+        for (id, is_taken) in [(&own, true), (&foreign, false)] {
+            let form = [("client_id", id.as_str()), ("token", "x"), ("grant_type", "x")];
+            let (status, said) = house.as_app(&tenant.app, path, &form).await;
+            assert_eq!(said["error"] != "invalid_client", is_taken, "{path} {status} {said}");
+        }
+    }
+}
+
+/// An answer in a form that is not served is an error in one that is.
+#[tokio::test]
+async fn an_answer_goes_back_in_a_form_that_is_served() {
+    let house = house();
+    let tenant = house.tenant().await;
+    for (mode, error) in
+        [("fragment", Some("invalid_request")), ("jwt", Some("invalid_request")), ("query", None)]
+    {
+        let url = authorize_url(house, &tenant, &[("response_mode", mode), ("prompt", "none")]);
+        let said = silent(house, &url, b"").await;
+        assert_eq!(said.as_deref(), error.or(Some("login_required")), "{mode}");
+    }
+}
