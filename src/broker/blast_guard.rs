@@ -178,17 +178,17 @@ async fn asks(
     Ok(holds.then(|| held(last, 0)))
 }
 
-/// Whom a change of groups left without a team or role, in the order of their ids: are they too many for one change,
-/// or was the last who administered the org among them? Asked after the change; `administered`: somebody did before
-/// it. Answers whom the hold names: of very many the first.
+/// Whom a change of groups left without a team or role (`losers`: its request until now): are they too many for one
+/// change, or was the last who administered the org among them? Asked after the change; `administered`: somebody did
+/// before it. Answers whom the hold names: of very many the first.
 pub async fn asks_of_roles(
     tx: &mut TenantTx,
     scope: &OrgScope<ScimClient>,
-    losers: &[UserId],
+    (lost, losers): (&[UserId], &crate::provision::Losers),
     administered: bool,
 ) -> Result<Option<(Vec<UserId>, Held)>, FlowError> {
     // One who leaves a group is no blast, and costs no line.
-    if losers.is_empty() || (losers.len() == 1 && !administered) {
+    if lost.is_empty() || (losers.len() == 1 && !administered) {
         return Ok(None);
     }
     let directory = scope.door().directory;
@@ -199,7 +199,7 @@ pub async fn asks_of_roles(
     let is_open = facts.open_until.is_some_and(|until| until > tx.now());
     if count > facts.at_least && !is_open {
         facts.made = tx.made_lately(directory).await?;
-        let named: Vec<UserId> = losers.iter().copied().take(NAMED_MAX).collect();
+        let named = losers.first(NAMED_MAX);
         // More than a hold names are approved as everybody is.
         let (most, all) = (most(&facts, percent), named.len() == losers.len());
         if count > most && !(all && tx.is_approved(directory, HoldReason::Group, &named).await?) {
@@ -212,7 +212,7 @@ pub async fn asks_of_roles(
     if !administered || tx.others_have_role(&ADMINISTRATORS, None).await? {
         return Ok(None);
     }
-    for user in losers {
+    for user in lost {
         if !tx.is_approved(directory, HoldReason::LastAdministrator, &[*user]).await? {
             return Ok(Some((vec![*user], held(HoldReason::LastAdministrator, 0))));
         }

@@ -11,7 +11,7 @@ use scim::{Object, Problem, Projection, ScimError};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// What a request carries beside its body.
@@ -29,14 +29,27 @@ pub struct Asked {
 pub struct Losers(Arc<Mutex<BTreeSet<UserId>>>);
 
 impl Losers {
-    /// These and those before them, in the order of their ids.
-    pub(crate) fn with(&self, more: &[UserId]) -> Vec<UserId> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        all.extend(more);
-        all.into_iter().collect()
+    /// Those of them who are new among these.
+    pub(crate) fn add(&self, more: &[UserId]) -> Vec<UserId> {
+        let mut all = self.all();
+        more.iter().copied().filter(|id| all.insert(*id)).collect()
     }
-    pub(crate) fn add(&self, more: &[UserId]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(more);
+    /// They have lost nothing after all.
+    pub(crate) fn take_back(&self, these: &[UserId]) {
+        let mut all = self.all();
+        for id in these {
+            all.remove(id);
+        }
+    }
+    pub(crate) fn len(&self) -> usize {
+        self.all().len()
+    }
+    /// So many of them, in the order of their ids.
+    pub(crate) fn first(&self, most: usize) -> Vec<UserId> {
+        self.all().iter().copied().take(most).collect()
+    }
+    fn all(&self) -> MutexGuard<'_, BTreeSet<UserId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

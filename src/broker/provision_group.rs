@@ -261,12 +261,13 @@ async fn regroup(
         return Ok(tx);
     }
     lost.sort_unstable();
-    let losers = asked.losers.with(&lost);
-    if let Some((named, held)) = blast_guard::asks_of_roles(&mut tx, scope, &losers, administered).await? {
+    let (losers, added) = (&asked.losers, asked.losers.add(&lost));
+    let held = blast_guard::asks_of_roles(&mut tx, scope, (&lost, losers), administered).await?;
+    if let Some((named, held)) = held {
+        losers.take_back(&added);
         drop(tx);
         return Err(blast_guard::held(gw, scope, held, &named).await?);
     }
-    asked.losers.add(&lost);
     if lost.len() > ONE_BY_ONE_MAX {
         tx.revoke(Scope::Org, Action::Reassert, "group_changed").await?;
         return Ok(tx);
