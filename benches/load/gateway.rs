@@ -107,8 +107,8 @@ impl Gateway {
     where
         F: Future<Output = ()> + Send,
     {
-        let pid = self.pid();
-        let ((cpu, before), postgres) = (usage(pid), self.postgres_ticks());
+        let (pid, own) = (self.pid(), std::process::id());
+        let ((cpu, before), postgres, spent) = (usage(pid), self.postgres_ticks(), usage(own).0);
         let peak = Arc::new(AtomicU64::new(before));
         let seen = peak.clone();
         let looking = tokio::spawn(async move {
@@ -123,6 +123,7 @@ impl Gateway {
             ran,
             cpu: (usage(pid).0 - cpu) as f64 / 100.0,
             postgres: (self.postgres_ticks() - postgres) as f64 / 100.0,
+            clients: (usage(own).0 - spent) as f64 / 100.0,
             peak_mb: peak.load(Ordering::Relaxed) as f64 / 1_024.0,
         }
     }
@@ -142,11 +143,12 @@ pub struct Ran {
     pub micros: Vec<u64>,
 }
 
-/// The same with CPU-seconds of the gateway and of Postgres.
+/// The same with CPU-seconds of the gateway, of Postgres, and of the clients, which share the machine.
 pub struct Cost {
     pub ran: Ran,
     pub cpu: f64,
     pub postgres: f64,
+    pub clients: f64,
     pub peak_mb: f64,
 }
 

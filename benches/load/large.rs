@@ -7,7 +7,7 @@ use crate::{
     scim::Org,
     table::{head, row},
 };
-use reqwest::Method;
+use hyper::Method;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Instant;
 
@@ -63,8 +63,8 @@ pub async fn run(gateway: &Gateway, http: &reqwest::Client, key: &str, args: &Ar
         ("one person, and the total", "/Users?count=1".to_owned()),
     ] {
         let began = Instant::now();
-        let answer = large.asks(Method::GET, &path, None).send().await.unwrap();
-        let (status, size) = (answer.status(), answer.bytes().await.unwrap().len());
+        let (status, said) = large.asks(Method::GET, &path, None).await;
+        let size = said.len();
         let ours = format!("{:.0} ms ({status}, {size} bytes)", began.elapsed().as_secs_f64() * 1_000.0);
         row(what, &ours, "", "", "reported");
     }

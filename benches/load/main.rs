@@ -24,6 +24,7 @@ mod scim;
 mod stage;
 mod sync;
 mod table;
+mod wire;
 
 use args::Args;
 use gateway::{CLIENTS, Gateway, Limits, Until, start};

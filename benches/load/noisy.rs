@@ -9,7 +9,7 @@ use crate::{
     stage::{Stage, set},
     table::{head, row},
 };
-use reqwest::Method;
+use hyper::Method;
 use serde_json::json;
 use std::{
     sync::{
@@ -63,7 +63,7 @@ pub async fn run(secs: u64) {
     for round in 0..ROUNDS {
         for (n, noise) in [Noise::None, Noise::Scim, Noise::Nothing].into_iter().enumerate() {
             let began = Instant::now();
-            let noise_made = make(noise, &loud, &gateway.base, &told);
+            let noise_made = make(noise, &loud, &told);
             let (s, c, v) = (stage.clone(), calm.clone(), victim.clone());
             let at = Arc::new(AtomicU64::new(0));
             let signing = paced(LOGINS_PER_SEC, secs, {
@@ -150,24 +150,25 @@ async fn patch(org: Org, path: String, n: u64) {
 }
 
 /// The noise, until it is ended. Sent at an even pace as well.
-fn make(noise: Noise, loud: &Org, base: &str, told: &Arc<Told>) -> Option<JoinHandle<()>> {
+fn make(noise: Noise, loud: &Org, told: &Arc<Told>) -> Option<JoinHandle<()>> {
     if noise == Noise::None {
         return None;
     }
-    let (loud, told, health) = (loud.clone(), told.clone(), format!("{base}/healthz"));
+    let (loud, told) = (loud.clone(), told.clone());
     Some(tokio::spawn(async move {
         let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
         let mut tick = interval(Duration::from_micros(1_000_000 / NOISE_PER_SEC));
         for n in 0_u64.. {
             tick.tick().await;
             let Ok(place) = places.clone().try_acquire_owned() else { continue };
-            let asked = match noise {
-                Noise::Scim => loud_request(&loud, n),
-                Noise::None | Noise::Nothing => loud.http.get(&health),
-            };
-            let told = told.clone();
+            let (told, loud) = (told.clone(), loud.clone());
             tokio::spawn(async move {
-                let status = asked.send().await.map_or(0, |answer| answer.status().as_u16());
+                let status = match noise {
+                    Noise::Scim => loud_request(&loud, n).await,
+                    Noise::None | Noise::Nothing => {
+                        loud.wire.ask(Method::GET, "/healthz", &[], &[]).await.0.as_u16()
+                    }
+                };
                 drop(place);
                 if noise == Noise::Scim {
                     let count = match status {
@@ -184,13 +185,13 @@ fn make(noise: Noise, loud: &Org, base: &str, told: &Arc<Told>) -> Option<JoinHa
     }))
 }
 
-/// Look-ups and creations, as a first synchronisation has them.
-fn loud_request(loud: &Org, n: u64) -> reqwest::RequestBuilder {
+/// Look-ups and creations, as a first synchronisation has them; the status.
+async fn loud_request(loud: &Org, n: u64) -> u16 {
     if n.is_multiple_of(2) {
         let path = format!("/Users?filter=userName+eq+%22user{n}@loud.example%22&startIndex=1&count=100");
-        return loud.asks(Method::GET, &path, None);
+        return loud.asks(Method::GET, &path, None).await.0;
     }
     let name = format!("{}-{n}@loud.example", uuid::Uuid::now_v7());
     let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name});
-    loud.asks(Method::POST, "/Users", Some(&body))
+    loud.asks(Method::POST, "/Users", Some(&body)).await.0
 }

@@ -4,9 +4,10 @@ use crate::{
     gateway::{CLIENTS, Cost, Gateway, Until},
     stage::{post, text},
     table::{head, row},
+    wire::Wire,
 };
+use hyper::{Method, body::Bytes};
 use model::ids::{DirectoryId, OrgId};
-use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
     process::Command,
@@ -18,9 +19,7 @@ const ORGS: usize = 32;
 /// An org with one directory, whose guard is off.
 #[derive(Clone)]
 pub struct Org {
-    pub http: reqwest::Client,
-    /// The service's address.
-    pub base: String,
+    pub wire: Arc<Wire>,
     pub org: OrgId,
     pub directory: DirectoryId,
     pub token: String,
@@ -43,28 +42,28 @@ impl Org {
         let tokens = format!("{api}/{org}/directories/{directory}/tokens");
         let token = text(&post(http, tokens, key, json!({})).await, "token");
         Self {
-            http: http.clone(),
-            base: format!("{}/scim/v2", gateway.base),
+            wire: Arc::new(Wire::to(&gateway.base)),
             org: org.parse().unwrap(),
             directory: directory.parse().unwrap(),
             token,
         }
     }
 
-    pub fn asks(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        match body {
-            None => request,
-            Some(body) => request.header("content-type", "application/scim+json").body(body.to_string()),
-        }
+    /// The status and what is said. `path` is below the service's own.
+    pub async fn asks(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Bytes) {
+        let (bearer, path) = (format!("Bearer {}", self.token), format!("/scim/v2{path}"));
+        let said = [("authorization", bearer.as_str()), ("content-type", "application/scim+json")];
+        let body = body.map(ToString::to_string);
+        let headers = if body.is_some() { &said[..] } else { &said[..1] };
+        let answer = self.wire.ask(method, &path, headers, body.unwrap_or_default().as_bytes()).await;
+        (answer.0.as_u16(), answer.1)
     }
 
     /// What is answered, which has this status.
     pub async fn scim(&self, method: Method, path: &str, body: Option<&Value>, wanted: u16) -> Value {
-        let answer = self.asks(method, path, body).send().await.unwrap();
-        let (status, said) = (answer.status().as_u16(), answer.text().await.unwrap());
-        assert_eq!(status, wanted, "{path}: {said}");
-        if said.is_empty() { Value::Null } else { serde_json::from_str(&said).unwrap() }
+        let (status, said) = self.asks(method, path, body).await;
+        assert_eq!(status, wanted, "{path}: {said:?}");
+        if said.is_empty() { Value::Null } else { serde_json::from_slice(&said).unwrap() }
     }
 
     /// Whom `userName eq` finds.

@@ -8,7 +8,7 @@ use crate::{
     stage::text,
     table::{head, row},
 };
-use reqwest::Method;
+use hyper::Method;
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex},
@@ -57,11 +57,12 @@ async fn first(gateway: &Gateway, org: &Org, args: &Args) -> Vec<String> {
         .await;
     let finds = std::mem::take(&mut *finds.lock().unwrap());
     let ours = format!(
-        "{:.0} s ({:.0} /s), gateway {:.0} and Postgres {:.0} cpu-s; look-up p50 {:.1} p99 {:.1}, both p50 {:.1} p99 {:.1} ms",
+        "{:.0} s ({:.0} /s), gateway {:.0}, Postgres {:.0} and clients {:.0} cpu-s; look-up p50 {:.1} p99 {:.1}, both p50 {:.1} p99 {:.1} ms",
         cost.ran.wall,
         cost.ran.rate(),
         cost.cpu,
         cost.postgres,
+        cost.clients,
         percentile(&finds, 50.0),
         percentile(&finds, 99.0),
         cost.ran.at(50.0),
