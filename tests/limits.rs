@@ -107,6 +107,22 @@ async fn a_bucket_runs_dry_is_told_and_fills_again() {
     assert_eq!(get(node, &tenant.org_key, &teams(&tenant)).await.status, 200, "Retry-After keeps its word");
 }
 
+/// Requests that a node was granted together are told of one by one.
+#[tokio::test]
+async fn what_remains_falls_by_one_with_each_request() {
+    const ASKED: i64 = 40;
+    let node = strict();
+    let tenant = node.tenant().await;
+    let (first, began) = (counted(node, &tenant).await, std::time::Instant::now());
+    for _ in 1..ASKED {
+        assert_eq!(get(node, &tenant.org_key, &teams(&tenant)).await.status, 200);
+    }
+    let last = counted(node, &tenant).await;
+    let fell = first.number("x-ratelimit-remaining") - last.number("x-ratelimit-remaining");
+    let filled = i64::from(PER_SEC) * (began.elapsed().as_millis() as i64 + 999) / 1_000 + 1;
+    assert!((ASKED - filled..=ASKED + 4).contains(&fell), "{fell} of {ASKED}, and {filled} came back");
+}
+
 #[tokio::test]
 async fn an_orgs_credentials_share_its_bucket_and_no_other_org_feels_it() {
     let node = strict();

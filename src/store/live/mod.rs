@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(150);
 pub struct Live {
     redis: ConnectionManager,
     waiting: Arc<throttle::Waiting>,
+    advances: Arc<throttle::Advances>,
 }
 
 /// What Redis says of a session cookie.
@@ -67,7 +68,7 @@ impl Live {
             .set_response_timeout(Some(PATIENCE))
             .set_number_of_retries(1);
         let redis = ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)?;
-        Ok(Self { redis, waiting: Arc::default() })
+        Ok(Self { redis, waiting: Arc::default(), advances: Arc::default() })
     }
 
     pub async fn ping(&self) -> Result<(), redis::RedisError> {

@@ -1,7 +1,9 @@
 //! How many requests a credential and its org may make: two buckets that refill evenly (GCRA), asked
 //! and filled by one script call. Redis away, or slow, lets everything through: a limit protects the
 //! service, it decides nothing about who may do what. Who has to wait is remembered by the node that said
-//! so, and told again without a look at any store: a flood costs least who is not in it.
+//! so, and told again without a look at any store: a flood costs least who is not in it. Who asks often and is
+//! far from the limit is let through some requests at a time, so that each of a busy directory's does not cost a
+//! trip of its own.
 
 use super::Live;
 use crate::{Door, OrgScope, ServiceGrant};
@@ -50,8 +52,13 @@ const MICROS: i64 = 1_000_000;
 /// A request waits no longer than this for its limit.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Credentials that wait, at once: each has an entry of some hundred bytes.
-const WAITING_MAX: usize = 10_000;
+/// Credentials that wait, and those that are let through in advance, at once: each has an entry of some hundred
+/// bytes.
+const REMEMBERED_MAX: usize = 10_000;
+/// Requests that are let through in advance, at most, and for how long they are: after that the buckets have
+/// filled again.
+const ADVANCE_MAX: u32 = 32;
+const ADVANCE_LASTS: Duration = Duration::from_secs(1);
 
 /// Credentials that were told to wait, and until when: by digest, so that only whoever holds one asks.
 #[derive(Debug, Default)]
@@ -64,12 +71,65 @@ impl Waiting {
     }
     fn tell(&self, digest: TokenDigest, waiter: Waiter, now: Instant, wait: Duration) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= WAITING_MAX {
+        if waiting.len() >= REMEMBERED_MAX {
             waiting.retain(|_, (until, _)| now < *until);
         }
-        if let Some(until) = now.checked_add(wait).filter(|_| waiting.len() < WAITING_MAX) {
+        if let Some(until) = now.checked_add(wait).filter(|_| waiting.len() < REMEMBERED_MAX) {
             waiting.insert(*digest.bytes(), (until, waiter));
         }
+    }
+}
+
+/// What a credential was let through in advance on this node, by digest.
+#[derive(Debug, Default)]
+pub(super) struct Advances(Mutex<HashMap<[u8; 32], Advance>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Advance {
+    at: Instant,
+    /// As it was when the buckets were asked.
+    quota: Quota,
+    granted: u32,
+    left: u32,
+}
+
+impl Advances {
+    /// Lets one request through that was paid for, or says how many to ask for: twice as many as last time where
+    /// those were soon used up.
+    fn take(&self, digest: &TokenDigest, now: Instant) -> Result<Quota, u32> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(advance) = all.get_mut(digest.bytes()) else { return Err(1) };
+        if now.duration_since(advance.at) >= ADVANCE_LASTS {
+            all.remove(digest.bytes());
+            return Err(1);
+        }
+        let Some(left) = advance.left.checked_sub(1) else {
+            return Err(advance.granted.saturating_mul(2).min(ADVANCE_MAX));
+        };
+        advance.left = left;
+        Ok(advance.quota.with(left))
+    }
+
+    /// Keeps what was granted beside the request that asked. What others of the same credential were granted
+    /// meanwhile is kept as well.
+    fn keep(&self, digest: &TokenDigest, quota: Quota, granted: u32, now: Instant) -> Quota {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED_MAX {
+            all.retain(|_, advance| now.duration_since(advance.at) < ADVANCE_LASTS);
+        }
+        let present = all.get(digest.bytes()).filter(|one| now.duration_since(one.at) < ADVANCE_LASTS);
+        let left = present.map_or(0, |one| one.left).saturating_add(granted.saturating_sub(1));
+        if all.len() < REMEMBERED_MAX || all.contains_key(digest.bytes()) {
+            all.insert(*digest.bytes(), Advance { at: now, quota, granted, left });
+        }
+        quota.with(left)
+    }
+}
+
+impl Quota {
+    /// What was granted and is not used is still to be had.
+    fn with(self, left: u32) -> Self {
+        Self { remaining: self.remaining.saturating_add(i64::from(left)).min(self.limit), ..self }
     }
 }
 
@@ -108,6 +168,10 @@ impl Live {
         (credential, digest): (KeyId, &TokenDigest),
         rates: &Rates,
     ) -> Option<Quota> {
+        let wished = match self.advances.take(digest, Instant::now()) {
+            Ok(quota) => return Some(quota),
+            Err(wished) => wished,
+        };
         let mut redis = self.redis.clone();
         let takes = |per_sec: u32| MICROS / i64::from(per_sec.max(1));
         let mut call = TAKE.prepare_invoke();
@@ -115,8 +179,10 @@ impl Live {
         for per_sec in [rates.credential_per_sec, rates.org_per_sec] {
             call.arg(takes(per_sec)).arg(BURST_SECS * MICROS);
         }
-        let asked = tokio::time::timeout(PATIENCE, call.invoke_async::<(i64, i64, i64, i64)>(&mut redis));
-        let (limit, remaining, reset, wait) = asked.await.ok()?.ok()?;
+        call.arg(wished);
+        let asked =
+            tokio::time::timeout(PATIENCE, call.invoke_async::<(i64, i64, i64, i64, u32)>(&mut redis));
+        let (limit, remaining, reset, wait, granted) = asked.await.ok()?.ok()?;
         let secs = |micros: i64| micros.saturating_add(MICROS - 1) / MICROS;
         let quota = Quota {
             limit,
@@ -127,8 +193,9 @@ impl Live {
         if let Some(wait) = u64::try_from(wait).ok().filter(|wait| *wait > 0) {
             let waiter = Waiter { org, key: credential, directory, quota };
             self.waiting.tell(*digest, waiter, Instant::now(), Duration::from_micros(wait));
+            return Some(quota);
         }
-        Some(quota)
+        Some(self.advances.keep(digest, quota, granted, Instant::now()))
     }
 }
 
@@ -155,13 +222,37 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_often_is_let_through_some_at_a_time_and_no_more_than_was_granted() {
+        let (advances, now, one) = (Advances::default(), Instant::now(), TokenDigest::of("one"));
+        let quota = Quota { remaining: 100, retry_after_secs: None, ..TOLD.quota };
+        assert_eq!(advances.take(&one, now).unwrap_err(), 1);
+        assert_eq!(advances.keep(&one, quota, 1, now).remaining, 100);
+        assert_eq!(advances.take(&one, now).unwrap_err(), 2, "used up at once: twice as many");
+        assert_eq!(advances.keep(&one, quota, 2, now).remaining, 101, "one is paid for and not used");
+        assert_eq!(advances.keep(&one, quota, 4, now).remaining, 104, "and what somebody else was granted");
+        for left in (0..4).rev() {
+            assert_eq!(advances.take(&one, now).unwrap().remaining, 100 + left);
+        }
+        assert_eq!(advances.take(&one, now).unwrap_err(), 8);
+        advances.keep(&one, quota, ADVANCE_MAX, now);
+        assert_eq!(
+            advances.take(&one, now).unwrap().remaining,
+            TOLD.quota.limit,
+            "no more than there is room for"
+        );
+        assert_eq!(advances.take(&TokenDigest::of("other"), now).unwrap_err(), 1);
+        assert!(advances.take(&one, now + ADVANCE_LASTS).is_err(), "nothing is kept for long");
+        assert_eq!(advances.take(&one, now).unwrap_err(), 1);
+    }
+
+    #[test]
     fn so_many_are_remembered_and_those_that_are_over_make_room() {
         let (waiting, now) = (Waiting::default(), Instant::now());
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
-        for n in 0..=WAITING_MAX {
+        for n in 0..=REMEMBERED_MAX {
             waiting.tell(TokenDigest::of(&n.to_string()), TOLD, now, if n == 0 { short } else { long });
         }
-        let (last, late) = (TokenDigest::of(&WAITING_MAX.to_string()), TokenDigest::of("late"));
+        let (last, late) = (TokenDigest::of(&REMEMBERED_MAX.to_string()), TokenDigest::of("late"));
         assert_eq!(waiting.told(&last, now), None);
         waiting.tell(late, TOLD, now + short, long);
         assert_eq!(waiting.told(&late, now + short), Some(TOLD));
