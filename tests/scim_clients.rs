@@ -1,10 +1,12 @@
 //! A directory's OAuth client: it fetches tokens by a secret, uses them for SCIM alone, and loses them with the
 //! secret. And scopes, for either kind of credential.
 
-use crate::house::{House, Tenant, house, walk::text};
-use model::ids::KeyId;
+use crate::house::{House, Tenant, call, house, walk::text};
+use model::{TokenDigest, ids::KeyId};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::Duration;
+use store::ScimForm;
 
 pub async fn secret(house: &House, tenant: &Tenant, body: Value) -> (u16, Value) {
     let path = format!("/orgs/{}/directories/{}/clients", tenant.slug, tenant.directory);
@@ -64,6 +66,29 @@ async fn a_fetched_token_is_for_scim_and_ends_with_its_secret() {
     assert_eq!((users(house, token).await, fetch(house, id, key, &[]).await.0), (401, 401));
 }
 
+/// A hundred later a fetched token is replaced, and nobody waits for who is inside by it. The directory's end does.
+#[tokio::test]
+async fn a_directory_does_not_end_while_somebody_is_inside_by_a_token_that_was_replaced() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (_, made) = secret(house, &tenant, json!({"name": "Entra"})).await;
+    let (id, key) = (text(&made, "client_id"), text(&made, "client_secret"));
+    let (_, first) = fetch(house, id, key, &[]).await;
+    let digest = TokenDigest::of(text(&first, "access_token"));
+    let scope = house.gw.db.scim_client(&digest, ScimForm::Fetched, &call()).await.unwrap();
+    let inside = house.on(async move { house.gw.db.write(&scope, "test.inside").await.unwrap() }).await;
+    for _ in 0..100 {
+        assert_eq!(fetch(house, id, key, &[]).await.0, 200);
+    }
+    assert_eq!(users(house, text(&first, "access_token")).await, 401, "replaced");
+    let end = format!("/orgs/{}/directories/{}?release=true", tenant.slug, tenant.directory);
+    let ending = tokio::spawn(async move { house.api("DELETE", &tenant.org_key, &end, None).await.0 });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!ending.is_finished(), "somebody is inside");
+    house.on(async move { drop(inside) }).await;
+    assert_eq!(ending.await.unwrap(), 204);
+}
+
 /// What a credential was a moment ago opens nothing: not to read, not to search, not to write.
 #[tokio::test]
 async fn a_token_that_was_just_used_ends_with_its_revocation_and_with_its_org() {
@@ -87,11 +112,12 @@ async fn a_token_that_was_just_used_ends_with_its_revocation_and_with_its_org() 
         let bob = json!({"userName": "bob@late.example"});
         let answers = [
             ask("GET", "Users?filter=userName%20eq%20%22x%22", None).await,
+            ask("GET", "Users?filter=externalId%20eq%20%22x%22", None).await,
             ask("GET", "Groups", None).await,
             ask("POST", "Users/.search", Some(search)).await,
             ask("POST", "Users", Some(bob)).await,
         ];
-        assert_eq!(answers, [401; 4], "by its org: {by_org}");
+        assert_eq!(answers, [401; 5], "by its org: {by_org}");
     }
 }
 

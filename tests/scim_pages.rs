@@ -275,3 +275,48 @@ async fn a_search_at_the_root_finds_people_and_groups_alike() {
         assert_eq!(nobody["totalResults"], 1, "of a group's schema alone");
     }
 }
+
+/// One person by name is found in a trip of its own: as any other filter finds them, whatever else is asked.
+#[tokio::test]
+async fn who_is_asked_for_by_name_is_found_as_by_any_other_filter() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let ada = make(house, &tenant, "Ada@by-name.example").await;
+    make(house, &tenant, "bob@by-name.example").await;
+    let group = json!({"displayName": "Engineers", "members": [{"value": ada}]});
+    assert_eq!(house.scim("POST", &tenant.scim_token, "/scim/v2/Groups", Some(group)).await.0, 201);
+    let asked = [
+        "",
+        "&startIndex=1&count=100",
+        "&startIndex=2",
+        "&count=0",
+        "&cursor",
+        "&cursor=&count=1",
+        "&attributes=userName",
+        "&attributes=groups",
+        "&excludedAttributes=groups,meta",
+        "&sortBy=displayName&sortOrder=descending",
+        "&sortBy=nothing.of.ours",
+        "&cursor=forged",
+    ];
+    for name in ["ADA@by-name.example", "ada@by-name.example", "nobody@by-name.example", "", "%00"] {
+        for (n, rest) in asked.into_iter().enumerate() {
+            let by_name = format!("/Users?filter=userName%20eq%20%22{name}%22{rest}");
+            let narrowed = format!("/Users?filter=userName%20eq%20%22{name}%22%20and%20id%20pr{rest}");
+            let (one, other) = (get(house, &tenant, &by_name).await, get(house, &tenant, &narrowed).await);
+            assert_eq!(one, other, "{name:?} {rest}");
+            if n == 0 && one.0 == 200 {
+                let found = usize::from(name.to_lowercase() == "ada@by-name.example");
+                let groups = one.1["Resources"][0]["groups"].as_array().map_or(0, Vec::len);
+                assert_eq!(
+                    (one.1["totalResults"].as_u64(), groups),
+                    (u64::try_from(found).ok(), found),
+                    "{one:?}"
+                );
+            }
+        }
+    }
+    let stranger = house.tenant().await;
+    let (_, theirs) = get(house, &stranger, "/Users?filter=userName%20eq%20%22ada@by-name.example%22").await;
+    assert_eq!(theirs["totalResults"], 0);
+}

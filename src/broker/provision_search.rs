@@ -8,7 +8,7 @@ use crate::{
     provision::refused,
     provision_document::document_of,
     provision_group::{GroupView, shown},
-    provision_user::{Seat, memberships},
+    provision_user::{Seat, memberships, shows_groups},
     provision_walk::{Footing, Walk},
 };
 use model::{
@@ -97,6 +97,11 @@ impl Asked {
         Ok(Self { users: condition(Kind::User)?, groups: condition(Kind::Group)?, keys, descending })
     }
 
+    /// Is one person asked for, by name?
+    fn one_user_name(&self, among: Among) -> Option<&str> {
+        if among == Among::Users { self.users.user_name() } else { None }
+    }
+
     fn sorting(&self) -> Option<Sorting<'_>> {
         let [users, groups] = self.keys.each_ref().map(Option::as_ref);
         (users.is_some() || groups.is_some()).then_some(Sorting {
@@ -142,6 +147,18 @@ pub async fn search(
         );
         return Err(refused(Problem::TooCostly, &detail));
     }
+    // Most of whom a directory asks for so are about to be made.
+    if before == 0
+        && footing.is_none()
+        && query.count > 0
+        && let Some(name) = asked.one_user_name(among)
+    {
+        let found = named(gw, scope, name, &query.projection).await?;
+        let items: Vec<Resource> = found.map(person).into_iter().collect();
+        let total = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let start_index = matches!(query.paging, Paging::Index(_)).then_some(1);
+        return Ok(Page { told: Told { total, start_index, next_cursor: None }, items });
+    }
     let sorting = asked.sorting();
     let found = Search {
         users: &asked.users,
@@ -186,6 +203,23 @@ pub async fn search(
         }
     }
     Ok(Page { told, items })
+}
+
+/// Who has this user name, in the form that it is compared in.
+async fn named(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    name: &str,
+    projection: &Projection,
+) -> Result<Option<Seat>, FlowError> {
+    let Some((user, more)) = gw.db.user_named(scope, name).await? else { return Ok(None) };
+    let groups = if shows_groups(scope, projection) {
+        let mut tx = more.read("scim.user.groups").await?;
+        memberships(&mut tx, scope, projection, &[user.id]).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Some(Seat { document: document_of(&user)?, user, groups }))
 }
 
 fn person(seat: Seat) -> Resource {

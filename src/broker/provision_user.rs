@@ -359,6 +359,11 @@ async fn seat(
     Ok(Seat { user, document, groups })
 }
 
+/// Are they asked for, and this credential's to see?
+pub(crate) fn shows_groups(scope: &OrgScope<ScimClient>, projection: &Projection) -> bool {
+    projection.wants("groups") && scope.door().may("groups:read")
+}
+
 /// The asking directory's groups of these people; none when they are not asked for, or not for this credential to
 /// see. Errors: `scim.too_many_members`.
 pub(crate) async fn memberships(
@@ -367,7 +372,7 @@ pub(crate) async fn memberships(
     projection: &Projection,
     people: &[UserId],
 ) -> Result<Vec<Membership>, FlowError> {
-    if people.is_empty() || !projection.wants("groups") || !scope.door().may("groups:read") {
+    if people.is_empty() || !shows_groups(scope, projection) {
         return Ok(Vec::new());
     }
     let most = MEMBERS_SHOWN_MAX.saturating_add(1);

@@ -196,6 +196,17 @@ impl Condition {
         }
     }
 
+    /// The user name, in the form that it is compared in, where nothing is asked but who has it: one person or nobody.
+    pub fn user_name(&self) -> Option<&str> {
+        match self {
+            Self::Value {
+                place: Place::UserName,
+                test: Test::Text { how: How::Ordered(Order::Equal), wanted, case: Case::Folded },
+            } => Some(wanted),
+            _ => None,
+        }
+    }
+
     /// Does it ask in which groups somebody is?
     pub fn asks_of_groups(&self) -> bool {
         match self {

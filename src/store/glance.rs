@@ -2,11 +2,21 @@
 //! trip where a transaction takes three. The same role, the same policies.
 
 use crate::{
-    Connection, ConnectionState, Db, Door, MintRow, OrgScope, Result, connections::StoredWay,
-    record::optional, scope::Reach, sessions::StoredMint, tx::Kept,
+    Connection, ConnectionState, Db, Door, MintRow, OrgScope, Result, ScimClient, TenantRead, User,
+    connections::StoredWay,
+    record::optional,
+    scope::Reach,
+    sessions::StoredMint,
+    turns::Turn,
+    tx::{Kept, admitted},
+    users::StoredUser,
 };
 use model::ids::{ConnectionId, SessionId};
-use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
+use sqlx::{
+    FromRow, Postgres, Row,
+    postgres::{PgArguments, PgRow},
+    query::QueryAs,
+};
 use uuid::Uuid;
 
 /// Ways into one org that are offered.
@@ -23,7 +33,53 @@ pub(crate) fn entering<D: Door, T>(glance: Glance<T>, scope: &OrgScope<D>) -> Gl
     glance.bind(scope.org().uuid()).bind(reach).bind(seat)
 }
 
+/// The state of the org, while the credential is good, and who has the name.
+struct Named {
+    state: Option<String>,
+    user: Option<StoredUser>,
+}
+
+impl FromRow<'_, PgRow> for Named {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let is_there = row.try_get::<Option<Uuid>, _>("user_id")?.is_some();
+        let user = is_there.then(|| StoredUser::from_row(row)).transpose()?;
+        Ok(Self { state: row.try_get("state")?, user })
+    }
+}
+
+/// The turn that a glance was had in: what else is read of what it found waits for no other.
+pub struct ReadOn<'a> {
+    db: &'a Db,
+    scope: &'a OrgScope<ScimClient>,
+    turn: Option<Turn>,
+}
+
+impl ReadOn<'_> {
+    /// Errors as those of `Db::read`.
+    pub async fn read(self, name: &'static str) -> Result<TenantRead> {
+        self.db.read_in(self.turn, self.scope, name).await
+    }
+}
+
 impl Db {
+    /// Who has this user name, in the form that it is compared in, and how to read on about them. By a credential
+    /// that is good now: errors as those of `read`.
+    pub async fn user_named<'a>(
+        &'a self,
+        scope: &'a OrgScope<ScimClient>,
+        name: &str,
+    ) -> Result<Option<(User, ReadOn<'a>)>> {
+        let turn = self.turn(scope, Kept::Nothing).await?;
+        let glance = sqlx::query_as("SELECT * FROM glance_named($1, $2, $3, $4, $5)");
+        let Named { state, user } = entering(glance, scope)
+            .bind(scope.door().key.uuid())
+            .bind(name.to_owned())
+            .fetch_one(&self.pool)
+            .await?;
+        admitted::<ScimClient>(state.as_deref())?;
+        Ok(user.map(|user| (user.into(), ReadOn { db: self, scope, turn })))
+    }
+
     /// What a token of this session is judged by, of one instant: see `TenantRead::mint_row`.
     pub async fn mint_row<D: Door>(
         &self,

@@ -70,6 +70,7 @@ pub use directories::{Credential, Directory, Holder, NewCredential};
 pub use domains::{Domain, DomainState};
 pub use feed::{FEED_ROWS, FeedHead, FeedRow};
 pub use gate::{Client, GateError, OrgRef};
+pub use glance::ReadOn;
 pub use groups::{Group, ListedGroup, MemberEdit};
 pub use holds::{GUARDED_SECS, GuardFacts, HeldPerson, Hold, HoldReason, HoldState};
 pub use idempotency::Reserved;

@@ -1,8 +1,8 @@
 //! How many of the pool's connections one org may have: a quarter, and two at least. The others of that
 //! org wait here and not in the pool's own line, where everybody else's requests would stand behind
 //! them. A directory leaves one of its org's to others, and has a sixteenth only while another org is here, each turn
-//! of a length: what it does in a row nobody waits for, and what others do somebody does. Remembers an org only while
-//! it has somebody here.
+//! of a length and begun in a lull: what it does in a row nobody waits for, and what others do somebody does.
+//! Remembers an org only while it has somebody here.
 
 use crate::{Error, Result};
 use model::ids::OrgId;
@@ -21,11 +21,17 @@ use tokio::{
 /// it began (a receipt) would otherwise wait for itself.
 const SHARE: u32 = 4;
 const LEAST: u32 = 2;
-/// Of an org's share a directory has one in so many while another org is here.
+/// Of an org's share a directory has one in so many while another org is here, and never fewer than two.
 const NARROW: usize = 4;
+const NARROW_LEAST: usize = 2;
 /// So long such a turn lasts at least, however soon it is done with: a burst is spread out, and leaves the processor to
-/// others in between. Of the usual pool's two turns that makes a hundred a second.
-const NARROW_LASTS: Duration = Duration::from_millis(20);
+/// others in between. Two turns make 50 a second, and more than 25 where each stands back for as long as it may.
+const NARROW_LASTS: Duration = Duration::from_millis(40);
+/// Where a directory asks for more of them than it has, such a turn begins when for so long nobody has been here who
+/// signs in or shows a token: they come several times in a row.
+const LULL: Duration = Duration::from_millis(3);
+/// And after so long in any case.
+const STANDS_BACK: Duration = Duration::from_millis(35);
 /// For so long an org is taken to be here after it came.
 const HERE: Duration = Duration::from_secs(1);
 /// Requests of one org that wait: each holds its body in memory.
@@ -46,6 +52,26 @@ struct Directories {
     wide: Arc<Turns>,
     narrow: Arc<Turns>,
     last: Mutex<LastHere>,
+    people: Mutex<People>,
+}
+
+/// Those who sign in, or show what they got by it, of whatever org. Whoever administers is not among them: a slow page
+/// of theirs would keep every directory waiting.
+#[derive(Debug, Default)]
+struct People {
+    here: usize,
+    left: Option<Instant>,
+}
+
+impl People {
+    /// For how long there may be no lull yet. None: there is one.
+    fn lull_in(&self, now: Instant) -> Option<Duration> {
+        match (self.here, self.left) {
+            (0, None) => None,
+            (0, Some(left)) => LULL.checked_sub(now.duration_since(left)).filter(|rest| !rest.is_zero()),
+            _ => Some(LULL),
+        }
+    }
 }
 
 /// The org that came last, and the last one that was another.
@@ -74,11 +100,23 @@ pub(crate) struct Turn {
     below: Option<Box<Self>>,
     /// Not given back before.
     lasts_until: Option<Instant>,
+    is_persons: bool,
 }
 
 impl Directories {
     fn last(&self) -> MutexGuard<'_, LastHere> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn people(&self) -> MutexGuard<'_, People> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lull(&self) {
+        let began = Instant::now();
+        while let Some(rest) = STANDS_BACK.checked_sub(began.elapsed()) {
+            let Some(wait) = self.people().lull_in(Instant::now()) else { return };
+            sleep(wait.min(rest)).await;
+        }
     }
 }
 
@@ -87,8 +125,8 @@ impl Turns {
         let each = usize::try_from((pool_max / SHARE).max(LEAST)).unwrap_or(2);
         let of =
             |each: usize, directories| Arc::new(Self { each, patience, orgs: Mutex::default(), directories });
-        let (wide, narrow) = (of(each - 1, None), of((each / NARROW).max(1), None));
-        of(each, Some(Directories { wide, narrow, last: Mutex::default() }))
+        let (wide, narrow) = (of(each - 1, None), of((each / NARROW).max(NARROW_LEAST), None));
+        of(each, Some(Directories { wide, narrow, last: Mutex::default(), people: Mutex::default() }))
     }
 
     /// The same, for a directory: what it asks must not keep out whoever would stop it, nor slow down others.
@@ -96,7 +134,11 @@ impl Turns {
         let Some(directories) = &self.directories else { return self.take(org).await };
         let mut below = directories.wide.take(org).await?;
         if directories.last().has_others(org, Instant::now()) {
+            let asks_for_more = directories.narrow.has_none_left(org);
             let mut narrow = directories.narrow.take(org).await?;
+            if asks_for_more {
+                directories.lull().await;
+            }
             narrow.lasts_until = Instant::now().checked_add(NARROW_LASTS);
             below.below = Some(Box::new(narrow));
         }
@@ -105,11 +147,28 @@ impl Turns {
         Ok(turn)
     }
 
+    /// The same, for somebody who signs in and has shown something for it: directories that crowd stand back for them.
+    pub(crate) async fn take_for_sign_in(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+        if let Some(directories) = &self.directories {
+            directories.people().here += 1;
+        }
+        let mut person =
+            Turn { turns: self.clone(), org, permit: None, below: None, lasts_until: None, is_persons: true };
+        let turn = self.take(org).await?;
+        person.below = Some(Box::new(turn));
+        Ok(person)
+    }
+
     /// Somebody of this org is here, and has shown who: its directories' neighbours, not a stranger who names it.
     pub(crate) fn note(&self, org: OrgId) {
         if let Some(directories) = &self.directories {
             directories.last().note(org, Instant::now());
         }
+    }
+
+    fn has_none_left(&self, org: OrgId) -> bool {
+        let orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
+        orgs.get(&org).is_some_and(|one| one.available_permits() == 0)
     }
 
     /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
@@ -125,7 +184,14 @@ impl Turns {
             semaphore.clone()
         };
         // Made before the wait: whoever hangs up is forgotten as well.
-        let mut turn = Turn { turns: self.clone(), org, permit: None, below: None, lasts_until: None };
+        let mut turn = Turn {
+            turns: self.clone(),
+            org,
+            permit: None,
+            below: None,
+            lasts_until: None,
+            is_persons: false,
+        };
         let permit = timeout(self.patience, semaphore.acquire_owned()).await;
         turn.permit = Some(permit.map_err(|_| Error::Crowded)?.map_err(|_| Error::Crowded)?);
         Ok(turn)
@@ -137,12 +203,19 @@ impl Drop for Turn {
         let rest = self.lasts_until.take().and_then(|until| until.checked_duration_since(Instant::now()));
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
             let (turns, org, permit) = (self.turns.clone(), self.org, self.permit.take());
-            let resting = Self { turns, org, permit, below: None, lasts_until: None };
+            let resting = Self { turns, org, permit, below: None, lasts_until: None, is_persons: false };
             runtime.spawn(async move {
                 sleep(rest).await;
                 drop(resting);
             });
             return;
+        }
+        if self.is_persons
+            && let Some(directories) = &self.turns.directories
+        {
+            let mut people = directories.people();
+            people.here = people.here.saturating_sub(1);
+            people.left = Some(Instant::now());
         }
         drop(self.permit.take());
         let mut orgs = self.turns.orgs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,6 +298,36 @@ mod tests {
         sleep(NARROW_LASTS * 2).await;
         let directories = turns.directories.as_ref().unwrap();
         assert!(directories.narrow.orgs.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_crowds_waits_for_a_lull_and_one_that_does_not_does_not() {
+        let turns = Turns::new(16, Duration::from_secs(5));
+        let began = async || {
+            let began = Instant::now();
+            let turn = turns.take_for_directory(org(1)).await.unwrap();
+            (turn, began.elapsed())
+        };
+        turns.note(org(2));
+        let person = turns.take_for_sign_in(org(2)).await.unwrap();
+        for _ in 0..NARROW_LEAST {
+            let (turn, waited) = began().await;
+            assert!(waited < NARROW_LASTS, "{waited:?}");
+            drop(turn);
+        }
+        let (turn, waited) = began().await;
+        assert!(waited >= STANDS_BACK, "somebody signs in all the time, and it gets its turn all the same");
+        drop((turn, person));
+        assert_eq!(turns.directories.as_ref().unwrap().people().here, 0);
+    }
+
+    #[test]
+    fn a_lull_is_so_long_after_the_last_has_left() {
+        let now = Instant::now();
+        let lull_in = |here, left| People { here, left }.lull_in(now + LULL);
+        assert_eq!((lull_in(0, None), lull_in(0, Some(now))), (None, None));
+        assert_eq!(lull_in(0, Some(now + LULL / 3)), Some(LULL / 3));
+        assert_eq!((lull_in(1, None), lull_in(1, Some(now))), (Some(LULL), Some(LULL)));
     }
 
     #[test]

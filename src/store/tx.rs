@@ -57,8 +57,18 @@ pub(crate) enum Kept {
 impl Db {
     /// A reading transaction, by a credential that is good as it opens. Errors as those of `write`.
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
-        tracing::trace!(transaction = name, "read");
         let turn = self.turn(scope, Kept::Nothing).await?;
+        self.read_in(turn, scope, name).await
+    }
+
+    /// The same, in a turn that was had for what came before.
+    pub(crate) async fn read_in<D: Door>(
+        &self,
+        turn: Option<Turn>,
+        scope: &OrgScope<D>,
+        name: &'static str,
+    ) -> Result<TenantRead> {
+        tracing::trace!(transaction = name, "read");
         let lease = match scope.door().credential() {
             None => self.begin(scope.opening("BEGIN READ ONLY")).await?,
             Some(credential) => {
@@ -129,13 +139,15 @@ impl Db {
 
     /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>, kept: Kept) -> Result<Option<Turn>> {
-        if scope.door().is_known(kept == Kept::Something) && D::PASSAGE != Passage::Operate {
-            self.turns.note(scope.org());
+        let (org, is_known) = (scope.org(), scope.door().is_known(kept == Kept::Something));
+        if is_known && D::PASSAGE != Passage::Operate {
+            self.turns.note(org);
         }
         match D::PASSAGE {
             Passage::Operate => Ok(None),
-            Passage::Provision => Ok(Some(self.turns.take_for_directory(scope.org()).await?)),
-            Passage::SignIn | Passage::Administer => Ok(Some(self.turns.take(scope.org()).await?)),
+            Passage::Provision => Ok(Some(self.turns.take_for_directory(org).await?)),
+            Passage::SignIn if is_known => Ok(Some(self.turns.take_for_sign_in(org).await?)),
+            Passage::SignIn | Passage::Administer => Ok(Some(self.turns.take(org).await?)),
         }
     }
 }
@@ -148,7 +160,7 @@ fn opened(wished: Instant) {
 }
 
 /// Whether the org's state lets this door in; no state is that of a credential which is good no more.
-fn admitted<D: Door>(state: Option<&str>) -> Result<()> {
+pub(crate) fn admitted<D: Door>(state: Option<&str>) -> Result<()> {
     let state = OrgState::parse(state.ok_or(Error::CredentialGone)?).ok_or(Error::Corrupt("org state"))?;
     if state.admits(D::PASSAGE) { Ok(()) } else { Err(Error::OrgClosed(state)) }
 }
