@@ -9,6 +9,8 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -104,4 +106,42 @@ async fn a_directory_that_owns_active_people_goes_only_when_they_are_released() 
     let removed = of(&tenant, "/audit/events?action=directory.removed");
     let (_, events) = operate(house, "GET", &removed, None).await;
     assert_eq!(events["data"][0]["values"]["active_people_released"], json!(1), "{events}");
+}
+
+/// No key holds people to their directory: its removal waits at its tokens' doors for whoever is inside.
+#[tokio::test]
+async fn whoever_is_made_while_the_directory_goes_is_let_go_of_too() {
+    let house = house();
+    let tenant = Arc::new(house.tenant().await);
+    let (mut making, mut made) = (JoinSet::new(), Vec::new());
+    for n in 0..24 {
+        let tenant = tenant.clone();
+        making.spawn(async move {
+            let (mut made, mut turn) = (Vec::new(), 0);
+            loop {
+                let name = format!("p{n}-{turn}@{}", tenant.domain);
+                let body = json!({"schemas": [USER], "userName": name, "active": false});
+                let (status, said) =
+                    house.scim("POST", &tenant.scim_token, "/scim/v2/Users", Some(body)).await;
+                match status {
+                    201 => made.push(text(&said, "id").to_owned()),
+                    401 => return made,
+                    429 | 503 => {}
+                    other => panic!("{other} {said}"),
+                }
+                turn += 1;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let one = of(&tenant, &format!("/directories/{}", tenant.directory));
+    assert_eq!(operate(house, "DELETE", &one, None).await.0, 204);
+    while let Some(theirs) = making.join_next().await {
+        made.extend(theirs.unwrap());
+    }
+    assert!(!made.is_empty(), "somebody was made before");
+    for id in made {
+        let (status, seat) = operate(house, "GET", &of(&tenant, &format!("/users/{id}")), None).await;
+        assert_eq!((status, &seat["directory"]), (200, &Value::Null), "{seat}");
+    }
 }

@@ -18,9 +18,10 @@ impl TenantTx {
         Ok(named.rows_affected() == 1)
     }
 
-    /// Holds a directory that gets a token, so that it does not end meanwhile. False when there is none.
+    /// Holds a directory that gets a token, so that it does not end meanwhile, and gets one after the other: how many
+    /// it has is bounded, and its end ends them all. False when there is none.
     pub async fn hold_directory(&mut self, id: DirectoryId) -> Result<bool> {
-        let held = sqlx::query("SELECT 1 FROM directories WHERE dir_id = $1 FOR SHARE")
+        let held = sqlx::query("SELECT 1 FROM directories WHERE dir_id = $1 FOR NO KEY UPDATE")
             .bind(id.uuid())
             .execute(self.sql())
             .await?;
@@ -30,7 +31,7 @@ impl TenantTx {
     /// Revokes every token of a directory and waits for whoever is inside by one; from here to the commit
     /// it gets no other. False when there is no such directory.
     pub async fn shut_directory(&mut self, id: DirectoryId) -> Result<bool> {
-        // Not FOR UPDATE: whoever is inside makes people and groups that refer to this row.
+        // Not FOR UPDATE: whoever is inside makes groups that refer to this row.
         let found = sqlx::query("SELECT 1 FROM directories WHERE dir_id = $1 FOR NO KEY UPDATE")
             .bind(id.uuid())
             .execute(self.sql())
