@@ -110,12 +110,13 @@ fn listed(serves: &Serves) -> Option<Vec<Uuid>> {
 }
 
 impl Db {
-    /// Orgs of these that this app has left, where what it held is not ended yet: so many at most.
+    /// Orgs of these that this app has left, where what it held is not ended yet: so many at most, those that it left
+    /// last before others.
     pub async fn orgs_left(&self, _by: Operator, app: AppId, of: &Serves, limit: i64) -> Result<Vec<OrgId>> {
         let orgs: Vec<Uuid> = sqlx::query_scalar(
             "SELECT org_id FROM pending
               WHERE kind = $1 AND item_id = $2 AND ($3::uuid[] IS NULL OR org_id = ANY ($3))
-              ORDER BY org_id
+              ORDER BY due_at DESC, org_id
               LIMIT $4",
         )
         .bind(APP_LEFT)
