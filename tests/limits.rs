@@ -3,7 +3,10 @@
 
 use crate::house::{House, Site, Tenant, house, walk::text};
 use serde_json::{Value, json};
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 const PER_SEC: u32 = 25;
 /// Five seconds' worth.
@@ -20,6 +23,7 @@ pub fn strict() -> &'static House {
 
 pub struct Answer {
     status: u16,
+    took: Duration,
     headers: reqwest::header::HeaderMap,
     body: Value,
 }
@@ -32,10 +36,12 @@ impl Answer {
 }
 
 async fn get(node: &House, key: &str, path: &str) -> Answer {
+    let began = Instant::now();
     let sent = node.http.get(node.url(path)).bearer_auth(key).send().await.unwrap();
+    let took = began.elapsed();
     let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
     let text = sent.text().await.unwrap();
-    Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    Answer { status, took, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
 }
 
 fn teams(tenant: &Tenant) -> String {
@@ -107,13 +113,28 @@ async fn a_bucket_runs_dry_is_told_and_fills_again() {
     assert_eq!(get(node, &tenant.org_key, &teams(&tenant)).await.status, 200, "Retry-After keeps its word");
 }
 
+/// Who asks anew with each answer asks no more often than that.
+#[tokio::test]
+async fn who_asks_again_before_the_wait_is_over_is_held_for_a_moment() {
+    let node = strict();
+    let tenant = node.tenant().await;
+    for _ in 0..10 {
+        let answers = flood(node, &tenant.org_key, &teams(&tenant), 2 * BUCKET).await;
+        let held = |answer: &&Answer| answer.status == 429 && answer.took >= Duration::from_millis(100);
+        if answers.iter().filter(held).count() > BUCKET / 2 {
+            return;
+        }
+    }
+    panic!("nobody was held");
+}
+
 /// Requests that a node was granted together are told of one by one.
 #[tokio::test]
 async fn what_remains_falls_by_one_with_each_request() {
     const ASKED: i64 = 40;
     let node = strict();
     let tenant = node.tenant().await;
-    let (first, began) = (counted(node, &tenant).await, std::time::Instant::now());
+    let (first, began) = (counted(node, &tenant).await, Instant::now());
     for _ in 1..ASKED {
         assert_eq!(get(node, &tenant.org_key, &teams(&tenant)).await.status, 200);
     }
@@ -196,9 +217,10 @@ async fn a_service_account_fetches_as_often_as_its_secret_may() {
         let request = node.http.post(node.url("/oauth2/token")).basic_auth(id.clone(), Some(secret));
         let form = request.header("content-type", "application/x-www-form-urlencoded");
         async move {
+            let began = Instant::now();
             let sent = form.body("grant_type=client_credentials").send().await.unwrap();
             let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
-            Answer { status, headers, body: sent.json().await.unwrap() }
+            Answer { status, took: began.elapsed(), headers, body: sent.json().await.unwrap() }
         }
     };
     let mut forged = secret.clone();
@@ -241,7 +263,7 @@ async fn without_redis_nothing_is_limited_and_nobody_waits() {
     let redis_url = Some("redis://127.0.0.1:1".to_owned());
     let node = Site { requests_per_sec: PER_SEC, redis_url, public_url, ..Site::named("test") }.open();
     let tenant = node.tenant().await;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let one = get(node, &tenant.org_key, &teams(&tenant)).await;
     assert!(one.status == 200 && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(one.headers.get("x-ratelimit-limit").is_none());

@@ -26,7 +26,7 @@ const NOISE_PER_SEC: u64 = 50 * SHARE_PER_SEC;
 const UNDER_WAY_MAX: usize = 1_024;
 const LOGINS_PER_SEC: u64 = 20;
 const PATCHES_PER_SEC: u64 = 20;
-/// Each round is quiet, noisy and beside it; the machine's moods fall on all three.
+/// Each round is quiet, beside it and noisy; the machine's moods fall on all three.
 const ROUNDS: usize = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,9 +61,10 @@ pub async fn run(secs: u64) {
     let (before, mut peak, mut noisy_secs) = (gateway.rss_mb(), 0.0_f64, 0.0);
     let mut progress = Progress::new("noisy org, rounds");
     for round in 0..ROUNDS {
-        for (n, noise) in [Noise::None, Noise::Scim, Noise::Nothing].into_iter().enumerate() {
+        for (n, noise) in [Noise::None, Noise::Nothing, Noise::Scim].into_iter().enumerate() {
             let began = Instant::now();
-            let noise_made = make(noise, &loud, &told);
+            let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+            let noise_made = make(noise, &loud, &told, &places, Duration::from_secs(secs));
             let (s, c, v) = (stage.clone(), calm.clone(), victim.clone());
             let at = Arc::new(AtomicU64::new(0));
             let signing = paced(LOGINS_PER_SEC, secs, {
@@ -84,12 +85,13 @@ pub async fn run(secs: u64) {
             patches[n].extend(patched);
             peak = peak.max(gateway.rss_mb());
             progress.tell((round * 3 + n) as u64, Some(3 * ROUNDS as u64));
-            // What was asked for drains, and the buckets fill.
+            // What was asked for is answered before the next begins, and the buckets fill.
+            drop(places.acquire_many(UNDER_WAY_MAX as u32).await.unwrap());
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
     drop(progress);
-    for (what, [quiet, noisy, beside]) in [("others' sign-in", &logins), ("others' PATCH", &patches)] {
+    for (what, [quiet, beside, noisy]) in [("others' sign-in", &logins), ("others' PATCH", &patches)] {
         for percent in [50.0, 99.0] {
             let of = |micros: &[u64]| percentile(micros, percent);
             let (quiet, noisy, beside) = (of(quiet), of(noisy), of(beside));
@@ -149,14 +151,20 @@ async fn patch(org: Org, path: String, n: u64) {
     org.patch(&path, &title, 200).await;
 }
 
-/// The noise, until it is ended. Sent at an even pace as well.
-fn make(noise: Noise, loud: &Org, told: &Arc<Told>) -> Option<JoinHandle<()>> {
+/// The noise, until it is ended. Sent at an even pace as well; what is answered after `lasts` is not counted.
+fn make(
+    noise: Noise,
+    loud: &Org,
+    told: &Arc<Told>,
+    places: &Arc<Semaphore>,
+    lasts: Duration,
+) -> Option<JoinHandle<()>> {
     if noise == Noise::None {
         return None;
     }
-    let (loud, told) = (loud.clone(), told.clone());
+    let (loud, told, places) = (loud.clone(), told.clone(), places.clone());
+    let ends = Instant::now() + lasts;
     Some(tokio::spawn(async move {
-        let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
         let mut tick = interval(Duration::from_micros(1_000_000 / NOISE_PER_SEC));
         for n in 0_u64.. {
             tick.tick().await;
@@ -170,7 +178,7 @@ fn make(noise: Noise, loud: &Org, told: &Arc<Told>) -> Option<JoinHandle<()>> {
                     }
                 };
                 drop(place);
-                if noise == Noise::Scim {
+                if noise == Noise::Scim && Instant::now() < ends {
                     let count = match status {
                         200..=299 => &told.served,
                         429 => &told.limited,

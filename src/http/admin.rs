@@ -269,11 +269,12 @@ impl Ask {
     }
 
     /// Runs a story whose result needs its own rendering.
-    pub async fn told<T: Send + 'static>(
+    pub fn told<T: Send + 'static>(
         &self,
         story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
-    ) -> Result<T, Problem> {
-        shielded(story).await.map_err(|e| self.refuse(e))
+    ) -> impl Future<Output = Result<T, Problem>> {
+        let running = shielded(story);
+        async { running.await.map_err(|e| self.refuse(e)) }
     }
 }
 

@@ -51,7 +51,7 @@ async fn for_an_app(
         scope: form.get("scope").map(String::as_str),
     };
     let secret = CredentialText::parse(CredentialKind::ClientSecret, secret).map_err(|_| wrong())?.digest;
-    waited(req, gw, &secret)?;
+    waited(req, gw, &secret).await?;
     let call = facts(req).call;
     let grant = service_token::prove(gw, service, &secret, asked, &call).await?;
     limited_service(req, gw, &grant, &secret).await?;

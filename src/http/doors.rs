@@ -62,7 +62,7 @@ pub async fn scim_secret(
 ) -> Result<OrgScope<ScimClient>, FlowError> {
     let wrong = || FlowError::from(Refusal::stranger("oauth.invalid_client"));
     let credential = CredentialText::parse(CredentialKind::ClientSecret, secret).map_err(|_| wrong())?;
-    waited(req, gw, &credential.digest)?;
+    waited(req, gw, &credential.digest).await?;
     let opened = gw.db.scim_client(&credential.digest, ScimForm::Secret, &facts(req).call).await;
     let scope = opened.map_err(|error| match error {
         GateError::Unknown | GateError::Closed(_) => wrong(),
@@ -101,7 +101,7 @@ pub async fn scim(
     slug: Option<&str>,
 ) -> Result<OrgScope<ScimClient>, FlowError> {
     let (credential, form) = shown(req)?;
-    waited(req, gw, &credential.digest)?;
+    waited(req, gw, &credential.digest).await?;
     let (digest, call, needed) = (&credential.digest, &facts(req).call, needed(req));
     let opened = match needed {
         // Answered without a transaction, or by its own rules.
@@ -174,7 +174,7 @@ pub async fn administrator(
     let wanted = OrgRef::read(org);
     let scope = match credential.kind {
         CredentialKind::OrgKey => {
-            waited(req, gw, &credential.digest)?;
+            waited(req, gw, &credential.digest).await?;
             let scope = gw.db.org_key(&credential.digest, &call).await.map_err(shut)?;
             let same = match &wanted {
                 OrgRef::Id(id) => *id == scope.org(),

@@ -17,11 +17,16 @@ use model::{
     TokenDigest,
     ids::{EventId, KeyId},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{Call, Door, GateError, OrgRef, OrgScope, ServiceGrant, live::Quota};
+use tokio::{sync::Semaphore, time::sleep};
 use tracing::{Instrument, Span, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a request is held that comes before the wait is over; so many are at once, the others are answered at once.
+const HELD_FOR: Duration = Duration::from_millis(100);
+static HELD: Semaphore = Semaphore::const_new(1_024);
 
 /// What is known of a request before its handler runs.
 #[derive(Clone, Debug)]
@@ -70,10 +75,14 @@ pub async fn limited_service(
     told(req, quota)
 }
 
-/// Before any look-up: a credential that was proven and told to wait waits still. Errors: `rate_limited`.
-pub fn waited(req: &HttpRequest, gw: &Gateway, digest: &TokenDigest) -> Result<(), FlowError> {
+/// Before any look-up: a credential that was proven and told to wait waits still, and is told so again after a
+/// moment: who asks anew with each answer, on however many connections, costs little. Errors: `rate_limited`.
+pub async fn waited(req: &HttpRequest, gw: &Gateway, digest: &TokenDigest) -> Result<(), FlowError> {
     let Some(waiter) = gw.live.as_ref().and_then(|live| live.waits(digest)) else { return Ok(()) };
     super::witness::waits(req, &waiter);
+    if let Ok(_place) = HELD.try_acquire() {
+        sleep(HELD_FOR).await;
+    }
     told(req, waiter.quota)
 }
 

@@ -1,58 +1,113 @@
 //! A request's body has a deadline. A sender of one byte a second would otherwise keep a request, its
 //! memory and its place for as long as it likes. Whoever reads the body meets an error then; what was
 //! decided before the body came is decided again by the writing transaction.
+//!
+//! A small body that nobody read is read to its end before the answer goes: the server closes a connection on
+//! which something is left, and whoever is told to wait would pay for another handshake.
 
 use actix_web::{
     Error, HttpMessage,
     body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
+    http::{Version, header},
     middleware::Next,
     web::Bytes,
 };
 use futures_core::Stream;
 use std::{
+    cell::RefCell,
+    future::poll_fn,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    rc::Rc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// How long a body may take to arrive, from the request's head on.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyDeadline(pub Duration);
 
+/// The longest body that is read to its end for nobody, and how long an answer waits for that.
+const LEFT_BYTES_MAX: u64 = 64 * 1_024;
+const LEFT_PATIENCE: Duration = Duration::from_millis(200);
+
 struct Hurried {
     payload: Payload,
     end: Pin<Box<Sleep>>,
+    is_over: bool,
 }
 
-impl Stream for Hurried {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Hurried {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
         if self.end.as_mut().poll(cx).is_ready() {
+            self.is_over = true;
             return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
         }
-        Pin::new(&mut self.payload).poll_next(cx)
+        let chunk = ready!(Pin::new(&mut self.payload).poll_next(cx));
+        self.is_over = !matches!(chunk, Some(Ok(_)));
+        Poll::Ready(chunk)
     }
+}
+
+/// A body that the handler reads, and after it whoever finishes it.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<Hurried>>);
+
+impl Stream for Shared {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.borrow_mut().poll(cx)
+    }
+}
+
+impl Shared {
+    async fn finish(&self) {
+        let rest = poll_fn(|cx| {
+            let mut body = self.0.borrow_mut();
+            while !body.is_over {
+                ready!(body.poll(cx));
+            }
+            Poll::Ready(())
+        });
+        // What does not come is not waited for: the connection closes.
+        let _ = timeout(LEFT_PATIENCE, rest).await;
+    }
+}
+
+/// Is it short, and on its way? Whoever asks first whether to send it (`Expect`) may have been told no.
+fn is_small(req: &ServiceRequest) -> bool {
+    let headers = req.headers();
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    req.version() < Version::HTTP_2
+        && length.is_some_and(|length| length <= LEFT_BYTES_MAX)
+        && !headers.contains_key(header::EXPECT)
 }
 
 pub async fn hurry(
     mut req: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut left = None;
     if let Some(BodyDeadline(patience)) = req.app_data::<BodyDeadline>().copied() {
         match req.take_payload() {
             Payload::None => {}
             payload => {
-                let hurried = Hurried { payload, end: Box::pin(sleep(patience)) };
-                req.set_payload(Payload::Stream { payload: Box::pin(hurried) });
+                let hurried = Hurried { payload, end: Box::pin(sleep(patience)), is_over: false };
+                let body = Shared(Rc::new(RefCell::new(hurried)));
+                left = is_small(&req).then(|| body.clone());
+                req.set_payload(Payload::Stream { payload: Box::pin(body) });
             }
         }
     }
-    next.call(req).await
+    let response = next.call(req).await?;
+    if let Some(body) = left {
+        body.finish().await;
+    }
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -102,6 +157,55 @@ mod tests {
             assert_eq!(late.0, "HTTP/1.1 400");
             assert!(late.1 < Duration::from_secs(3), "{:?}", late.1);
             assert_eq!(whole.0, "HTTP/1.1 200");
+            handle.stop(false).await;
+            served.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn whoever_is_refused_before_a_small_body_was_read_keeps_the_connection() {
+        System::new().block_on(async {
+            let server = HttpServer::new(|| {
+                let refuse = || async { actix_web::HttpResponse::TooManyRequests() };
+                App::new()
+                    .app_data(BodyDeadline(Duration::from_secs(9)))
+                    .wrap(middleware::from_fn(hurry))
+                    .route("/", web::post().to(refuse))
+            });
+            let server = server.workers(1).bind("127.0.0.1:0").unwrap();
+            let at = server.addrs()[0];
+            let server = server.run();
+            let handle = server.handle();
+            let served = actix_web::rt::spawn(server);
+            // How many of these were answered on one connection, and how long that took.
+            let answered = |heads: Vec<(usize, usize)>| {
+                std::thread::spawn(move || {
+                    let mut socket = TcpStream::connect(at).unwrap();
+                    let start = Instant::now();
+                    let mut count = 0;
+                    for (length, sent) in heads {
+                        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+                        let _ = socket.write_all(head.as_bytes());
+                        // After its head, in a packet of its own.
+                        std::thread::sleep(Duration::from_millis(5));
+                        let _ = socket.write_all(&vec![b'x'; sent]);
+                        let mut answer = [0; 1_024];
+                        let read = io::Read::read(&mut socket, &mut answer).unwrap_or(0);
+                        count += usize::from(answer[..read].starts_with(b"HTTP/1.1 429"));
+                    }
+                    (count, start.elapsed())
+                })
+            };
+            let small = answered(vec![(5, 5), (9_000, 9_000), (0, 0), (5, 5)]);
+            let absent = answered(vec![(5, 0), (5, 5)]);
+            let large = answered(vec![(1_000_000, 9_000), (5, 5)]);
+            let [small, absent, large] =
+                actix_web::rt::task::spawn_blocking(|| [small, absent, large].map(|one| one.join().unwrap()))
+                    .await
+                    .unwrap();
+            assert_eq!(small.0, 4);
+            assert_eq!((absent.0, large.0), (1, 1), "what does not come, or is too much, closes it");
+            assert!(absent.1 < Duration::from_secs(3), "{:?}", absent.1);
             handle.stop(false).await;
             served.await.unwrap().unwrap();
         });

@@ -194,13 +194,17 @@ pub fn configure_ops(config: &mut ServiceConfig) {
 
 /// Runs a story to its end, whether or not its caller waits: a client that hangs up does not stop a
 /// transaction half-way. (A dropped `BEGIN` could otherwise leave an org's transaction to the next
-/// borrower of the connection.)
-pub async fn shielded<T: Send + 'static>(
+/// borrower of the connection.) It begins at once: a story is tens of kilobytes, and the request that waits for it,
+/// or is refused before, has none of them.
+pub fn shielded<T: Send + 'static>(
     story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
-) -> Result<T, FlowError> {
+) -> impl Future<Output = Result<T, FlowError>> + Send {
     use tracing::Instrument;
-    match tokio::spawn(story.in_current_span()).await {
-        Ok(done) => done,
-        Err(panicked) => Err(FlowError::Fault(panicked.to_string())),
+    let running = tokio::spawn(story.in_current_span());
+    async {
+        match running.await {
+            Ok(done) => done,
+            Err(panicked) => Err(FlowError::Fault(panicked.to_string())),
+        }
     }
 }

@@ -116,15 +116,18 @@ impl Caller {
         Ok(Self { gw, scope, base, rehearses, about: resource(req) })
     }
     /// Runs a story to its end, in the org's span. A rehearsal that comes back would have changed nothing.
-    async fn runs<T: Send + 'static>(
+    fn runs<T: Send + 'static>(
         &self,
         story: impl Future<Output = Result<T, FlowError>> + Send + 'static,
-    ) -> Result<T, scim_error::Refused> {
-        let done = match shielded(story).await {
-            Ok(_) if self.rehearses => Err(FlowError::Rehearsed(None)),
-            done => done,
-        };
-        done.map_err(|error| scim_error::Refused::about(error, &self.about))
+    ) -> impl Future<Output = Result<T, scim_error::Refused>> {
+        let running = shielded(story);
+        async {
+            let done = match running.await {
+                Ok(_) if self.rehearses => Err(FlowError::Rehearsed(None)),
+                done => done,
+            };
+            done.map_err(|error| scim_error::Refused::about(error, &self.about))
+        }
     }
     fn outside(&self) -> (Data<Gateway>, OrgScope<ScimClient>) {
         (self.gw.clone(), self.scope.clone())

@@ -1,7 +1,8 @@
 //! How many of the pool's connections one org may have: a quarter, and two at least. The others of that
 //! org wait here and not in the pool's own line, where everybody else's requests would stand behind
 //! them. A directory leaves one of its org's to others, and has a sixteenth only while another org is here, each turn
-//! of a length and begun in a lull: what it does in a row nobody waits for, and what others do somebody does.
+//! of a length, begun one after the other and in a lull: what it does in a row nobody waits for, and what others do
+//! somebody does.
 //! Remembers an org only while it has somebody here.
 
 use crate::{Error, Result};
@@ -25,13 +26,15 @@ const LEAST: u32 = 2;
 const NARROW: usize = 4;
 const NARROW_LEAST: usize = 2;
 /// So long such a turn lasts at least, however soon it is done with: a burst is spread out, and leaves the processor to
-/// others in between. Two turns make 50 a second, and more than 25 where each stands back for as long as it may.
-const NARROW_LASTS: Duration = Duration::from_millis(40);
-/// Where a directory asks for more of them than it has, such a turn begins when for so long nobody has been here who
-/// signs in or shows a token: they come several times in a row.
+/// others in between. Where a directory asks for more turns than it has, they begin evenly spread over it, because two
+/// that run at once leave one that comes meanwhile no processor. Two turns make 40 a second, and more than 25 where each
+/// stands back for as long as it may.
+const NARROW_LASTS: Duration = Duration::from_millis(50);
+/// Such a turn begins when for so long nobody has been here who signs in or shows a token: they come several times in a
+/// row.
 const LULL: Duration = Duration::from_millis(3);
 /// And after so long in any case.
-const STANDS_BACK: Duration = Duration::from_millis(35);
+const STANDS_BACK: Duration = Duration::from_millis(13);
 /// For so long an org is taken to be here after it came.
 const HERE: Duration = Duration::from_secs(1);
 /// Requests of one org that wait: each holds its body in memory.
@@ -51,6 +54,8 @@ struct Directories {
     /// All but one.
     wide: Arc<Turns>,
     narrow: Arc<Turns>,
+    /// The one that begins next, where more is asked for than `narrow` has.
+    next: Arc<Turns>,
     last: Mutex<LastHere>,
     people: Mutex<People>,
 }
@@ -104,6 +109,10 @@ pub(crate) struct Turn {
 }
 
 impl Directories {
+    /// From one that begins to the next.
+    fn apart(&self) -> Duration {
+        u32::try_from(self.narrow.each).map_or(NARROW_LASTS, |each| NARROW_LASTS / each)
+    }
     fn last(&self) -> MutexGuard<'_, LastHere> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,7 +135,8 @@ impl Turns {
         let of =
             |each: usize, directories| Arc::new(Self { each, patience, orgs: Mutex::default(), directories });
         let (wide, narrow) = (of(each - 1, None), of((each / NARROW).max(NARROW_LEAST), None));
-        of(each, Some(Directories { wide, narrow, last: Mutex::default(), people: Mutex::default() }))
+        let (next, last, people) = (of(1, None), Mutex::default(), Mutex::default());
+        of(each, Some(Directories { wide, narrow, next, last, people }))
     }
 
     /// The same, for a directory: what it asks must not keep out whoever would stop it, nor slow down others.
@@ -137,7 +147,9 @@ impl Turns {
             let asks_for_more = directories.narrow.has_none_left(org);
             let mut narrow = directories.narrow.take(org).await?;
             if asks_for_more {
+                let mut next = directories.next.take(org).await?;
                 directories.lull().await;
+                next.lasts_until = Instant::now().checked_add(directories.apart());
             }
             narrow.lasts_until = Instant::now().checked_add(NARROW_LASTS);
             below.below = Some(Box::new(narrow));
@@ -265,7 +277,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_directory_stands_back_while_another_org_is_here() {
-        let turns = Turns::new(32, Duration::from_millis(20));
+        let turns = Turns::new(32, Duration::from_millis(60));
         let alone = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
         assert!(alone.0.is_ok() && alone.1.is_ok());
         drop(turns.take(org(2)).await.unwrap());
@@ -298,6 +310,32 @@ mod tests {
         sleep(NARROW_LASTS * 2).await;
         let directories = turns.directories.as_ref().unwrap();
         assert!(directories.narrow.orgs.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_directory_crowds_with_begins_one_after_the_other() {
+        let turns = Turns::new(32, Duration::from_secs(5));
+        turns.note(org(2));
+        let begins = (0..6).map(|_| {
+            let turns = turns.clone();
+            tokio::spawn(async move {
+                let turn = turns.take_for_directory(org(1)).await.unwrap();
+                let began = Instant::now();
+                drop(turn);
+                began
+            })
+        });
+        let mut began = Vec::new();
+        for one in begins.collect::<Vec<_>>() {
+            began.push(one.await.unwrap());
+        }
+        began.sort();
+        let apart = turns.directories.as_ref().unwrap().apart();
+        assert_eq!(apart * 2, NARROW_LASTS);
+        let crowding = &began[NARROW_LEAST..];
+        for pair in crowding.windows(2) {
+            assert!(pair[1].duration_since(pair[0]) >= apart - Duration::from_millis(1), "{began:?}");
+        }
     }
 
     #[tokio::test]
