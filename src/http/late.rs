@@ -166,7 +166,7 @@ mod tests {
     fn whoever_is_refused_before_a_small_body_was_read_keeps_the_connection() {
         System::new().block_on(async {
             let server = HttpServer::new(|| {
-                let refuse = || async { actix_web::HttpResponse::TooManyRequests() };
+                let refuse = || async { actix_web::HttpResponse::TooManyRequests().finish() };
                 App::new()
                     .app_data(BodyDeadline(Duration::from_secs(9)))
                     .wrap(middleware::from_fn(hurry))
