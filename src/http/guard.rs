@@ -75,14 +75,15 @@ pub async fn limited_service(
     told(req, quota)
 }
 
-/// Before any look-up: a credential that was proven and told to wait waits still, and is told so again after a
-/// moment: who asks anew with each answer, on however many connections, costs little. Errors: `rate_limited`.
+/// Before any look-up: a credential that was proven and told to wait, and asks before that is over, is told so again
+/// after a moment: who asks anew with each answer, on however many connections, costs little. Errors: `rate_limited`.
 pub async fn waited(req: &HttpRequest, gw: &Gateway, digest: &TokenDigest) -> Result<(), FlowError> {
     let Some(waiter) = gw.live.as_ref().and_then(|live| live.waits(digest)) else { return Ok(()) };
-    super::witness::waits(req, &waiter);
     if let Ok(_place) = HELD.try_acquire() {
         sleep(HELD_FOR).await;
     }
+    // Whoever hung up meanwhile is no entry of the log, which would be one of its own.
+    super::witness::waits(req, &waiter);
     told(req, waiter.quota)
 }
 

@@ -10,7 +10,7 @@ use actix_web::{
     body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
-    http::{Version, header},
+    http::{Method, Version, header},
     middleware::Next,
     web::Bytes,
 };
@@ -78,13 +78,17 @@ impl Shared {
     }
 }
 
-/// Is it short, and on its way? Whoever asks first whether to send it (`Expect`) may have been told no.
+/// Is it short, and on its way? Whoever asks first whether to send it (`Expect`) may have been told no; what upgrades has
+/// no end; and a proxy asks about a request by GET with the length of a body that it keeps.
 fn is_small(req: &ServiceRequest) -> bool {
     let headers = req.headers();
+    let is_read = [Method::GET, Method::HEAD].contains(req.method());
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     req.version() < Version::HTTP_2
         && length.is_some_and(|length| length <= LEFT_BYTES_MAX)
+        && !is_read
         && !headers.contains_key(header::EXPECT)
+        && !headers.contains_key(header::UPGRADE)
 }
 
 pub async fn hurry(

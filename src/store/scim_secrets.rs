@@ -52,20 +52,12 @@ impl TenantTx {
         Ok(ends.into())
     }
 
-    /// Ends what this secret fetched, once nobody is inside by it: not by one either that another has replaced, for
-    /// which nobody waited. The secret's own door is shut before.
+    /// Ends what this secret fetched. The secret's door is shut before: whoever is inside by a token of its, one that
+    /// another has replaced too, holds that door.
     pub(crate) async fn end_fetched_with(&mut self, parent: KeyId) -> Result<()> {
-        let fetched: Vec<Uuid> =
-            sqlx::query_scalar("SELECT key_id FROM credentials WHERE parent_id = $1 ORDER BY key_id")
-                .bind(parent.uuid())
-                .fetch_all(self.sql())
-                .await?;
-        for key in &fetched {
-            self.shut_door(*key).await?;
-        }
         let now = OffsetDateTime::from(self.now());
-        sqlx::query("UPDATE credentials SET revoked_at = $2 WHERE key_id = ANY ($1) AND revoked_at IS NULL")
-            .bind(&fetched)
+        sqlx::query("UPDATE credentials SET revoked_at = $2 WHERE parent_id = $1 AND revoked_at IS NULL")
+            .bind(parent.uuid())
             .bind(now)
             .execute(self.sql())
             .await?;

@@ -191,6 +191,10 @@ impl Live {
             retry_after_secs: (wait > 0).then(|| u32::try_from(secs(wait)).unwrap_or(u32::MAX)),
         };
         if let Some(wait) = u64::try_from(wait).ok().filter(|wait| *wait > 0) {
+            // Others of the same credential may have been granted more meanwhile than they asked with.
+            if let Ok(quota) = self.advances.take(digest, Instant::now()) {
+                return Some(quota);
+            }
             let waiter = Waiter { org, key: credential, directory, quota };
             self.waiting.tell(*digest, waiter, Instant::now(), Duration::from_micros(wait));
             return Some(quota);
