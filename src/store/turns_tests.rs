@@ -1,0 +1,167 @@
+use super::*;
+use uuid::Uuid;
+
+fn org(n: u128) -> OrgId {
+    OrgId::from_uuid(Uuid::from_u128(n))
+}
+
+#[tokio::test]
+async fn one_org_has_its_share_and_no_more_and_another_has_its_own() {
+    let turns = Turns::new(16, Duration::from_millis(20));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(turns.take(org(1)).await.unwrap());
+    }
+    assert!(matches!(turns.take(org(1)).await, Err(Error::Crowded)));
+    assert!(turns.take(org(2)).await.is_ok());
+    held.pop();
+    assert!(turns.take(org(1)).await.is_ok());
+    assert_eq!(Turns::new(3, Duration::ZERO).each, 2);
+}
+
+#[tokio::test]
+async fn a_directory_leaves_one_turn_to_others() {
+    let turns = Turns::new(16, Duration::from_millis(20));
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(turns.take_for_directory(org(1)).await.unwrap());
+    }
+    assert!(matches!(turns.take_for_directory(org(1)).await, Err(Error::Crowded)));
+    assert!(turns.take(org(1)).await.is_ok());
+    held.pop();
+    assert!(turns.take_for_directory(org(1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_directory_stands_back_while_another_org_is_here() {
+    let turns = Turns::new(32, Duration::from_millis(60));
+    let alone = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
+    assert!(alone.0.is_ok() && alone.1.is_ok());
+    drop(turns.take(org(2)).await.unwrap());
+    let named = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
+    assert!(named.0.is_ok() && named.1.is_ok(), "whoever only names another org is a stranger");
+    let third = turns.take_for_directory(org(1)).await;
+    assert!(third.is_ok());
+    drop((named, third));
+    turns.note(org(2));
+    let mut held = vec![turns.take_for_directory(org(1)).await.unwrap()];
+    held.push(turns.take_for_directory(org(1)).await.unwrap());
+    assert!(matches!(turns.take_for_directory(org(1)).await, Err(Error::Crowded)));
+    assert!(turns.take(org(1)).await.is_ok(), "its people do not");
+    held.pop();
+    assert!(turns.take_for_directory(org(1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_burst_of_a_directorys_is_spread_out_while_another_org_is_here() {
+    let turns = Turns::new(32, Duration::from_secs(5));
+    let burst = async || {
+        let began = Instant::now();
+        for _ in 0..8 {
+            drop(turns.take_for_directory(org(1)).await.unwrap());
+        }
+        began.elapsed()
+    };
+    turns.note(org(2));
+    assert!(burst().await >= NARROW_LASTS * 3, "two at a time");
+    sleep(NARROW_LASTS * 2).await;
+    let directories = turns.directories.as_ref().unwrap();
+    assert!(directories.narrow.orgs.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_directory_crowds_with_begins_one_after_the_other() {
+    let turns = Turns::new(32, Duration::from_secs(5));
+    turns.note(org(2));
+    let begins = (0..6).map(|_| {
+        let turns = turns.clone();
+        tokio::spawn(async move {
+            let turn = turns.take_for_directory(org(1)).await.unwrap();
+            let began = Instant::now();
+            drop(turn);
+            began
+        })
+    });
+    let mut began = Vec::new();
+    for one in begins.collect::<Vec<_>>() {
+        began.push(one.await.unwrap());
+    }
+    began.sort();
+    let apart = turns.directories.as_ref().unwrap().apart();
+    assert_eq!(apart * 2, NARROW_LASTS);
+    let crowding = &began[NARROW_LEAST..];
+    for pair in crowding.windows(2) {
+        assert!(pair[1].duration_since(pair[0]) >= apart - Duration::from_millis(1), "{began:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_crowds_waits_for_a_lull_and_one_that_does_not_does_not() {
+    let turns = Turns::new(16, Duration::from_secs(5));
+    let began = async || {
+        let began = Instant::now();
+        let turn = turns.take_for_directory(org(1)).await.unwrap();
+        (turn, began.elapsed())
+    };
+    turns.note(org(2));
+    let person = turns.take_for_sign_in(org(2)).await.unwrap();
+    for _ in 0..NARROW_LEAST {
+        let (turn, waited) = began().await;
+        assert!(waited < NARROW_LASTS, "{waited:?}");
+        drop(turn);
+    }
+    let (turn, waited) = began().await;
+    assert!(waited >= STANDS_BACK, "somebody signs in all the time, and it gets its turn all the same");
+    drop((turn, person));
+    assert_eq!(turns.directories.as_ref().unwrap().people().here, 0);
+}
+
+#[test]
+fn a_lull_is_so_long_after_the_last_has_left() {
+    let now = Instant::now();
+    let lull_in = |here, left| People { here, left }.lull_in(now + LULL);
+    assert_eq!((lull_in(0, None), lull_in(0, Some(now))), (None, None));
+    assert_eq!(lull_in(0, Some(now + LULL / 3)), Some(LULL / 3));
+    assert_eq!((lull_in(1, None), lull_in(1, Some(now))), (Some(LULL), Some(LULL)));
+}
+
+#[test]
+fn another_org_is_here_for_a_while_whoever_came_last() {
+    let (mut last, now) = (LastHere::default(), Instant::now());
+    assert!(!last.has_others(org(1), now));
+    last.note(org(2), now);
+    last.note(org(1), now);
+    last.note(org(1), now);
+    assert!(last.has_others(org(1), now) && last.has_others(org(2), now) && last.has_others(org(3), now));
+    last.note(org(1), now + HERE);
+    assert!(!last.has_others(org(1), now + HERE));
+    assert!(last.has_others(org(2), now + HERE));
+}
+
+#[tokio::test]
+async fn nobody_is_remembered_who_is_not_here() {
+    let turns = Turns::new(8, Duration::from_millis(5));
+    let held = (turns.take(org(1)).await.unwrap(), turns.take(org(1)).await.unwrap());
+    assert!(turns.take(org(1)).await.is_err());
+    drop(Box::pin(turns.take(org(3))));
+    assert_eq!(turns.orgs.lock().unwrap().len(), 1);
+    drop(held);
+    assert!(turns.orgs.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn too_many_are_turned_away_at_once() {
+    let turns = Turns::new(8, Duration::from_secs(60));
+    let mut waiting = Vec::new();
+    for _ in 0..2 + WAITING_MAX {
+        let turns = turns.clone();
+        waiting.push(tokio::spawn(async move { turns.take(org(1)).await.map(std::mem::forget) }));
+    }
+    let here = || turns.orgs.lock().unwrap().get(&org(1)).map_or(0, Arc::strong_count);
+    while here() < 3 + WAITING_MAX {
+        tokio::task::yield_now().await;
+    }
+    let refused = timeout(Duration::from_secs(1), turns.take(org(1))).await;
+    assert!(matches!(refused, Ok(Err(Error::Crowded))), "at once");
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
