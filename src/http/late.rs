@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_short_and_on_its_way_is_waited_for() {
+        let post = || actix_web::test::TestRequest::post().insert_header((header::CONTENT_LENGTH, "9"));
+        let small = |request: actix_web::test::TestRequest| is_small(&request.to_srv_request());
+        assert!(small(post()));
+        assert!(small(post().insert_header((header::CONTENT_LENGTH, LEFT_BYTES_MAX.to_string()))));
+        assert!(!small(post().insert_header((header::CONTENT_LENGTH, (LEFT_BYTES_MAX + 1).to_string()))));
+        assert!(!small(actix_web::test::TestRequest::post()));
+        assert!(!small(post().method(Method::GET)) && !small(post().method(Method::HEAD)));
+        assert!(!small(post().insert_header((header::EXPECT, "100-continue"))));
+        assert!(!small(post().insert_header((header::UPGRADE, "websocket"))));
+        assert!(!small(post().version(Version::HTTP_2)));
+    }
+
+    #[test]
     fn whoever_is_refused_before_a_small_body_was_read_keeps_the_connection() {
         System::new().block_on(async {
             let server = HttpServer::new(|| {
