@@ -8,6 +8,7 @@ use crate::{
 use model::TokenDigest;
 use scim::{Condition, Filter, Kind, SortBy};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::{Duration, Instant};
 use store::{Either, Position, Search, Sorting, Start};
 
 const PEOPLE: u32 = 30_000;
@@ -123,4 +124,36 @@ async fn a_table_that_has_grown_is_measured_and_its_plans_follow() {
     let plan = plan(house, &tenant, Asked { filter, kind: Kind::User, sort: None, after: None }).await;
     assert!(plan.contains("users_org_id_user_name_norm_key"), "{plan}");
     assert_eq!(house.on(async { house.gw.db.measure_grown().await.unwrap() }).await, 0, "once is enough");
+}
+
+/// What was emptied is filled again without growing by a page: its rows are counted too.
+#[tokio::test]
+async fn a_table_that_was_measured_while_it_was_empty_is_measured_when_it_fills() {
+    let house = Site::named("filled").open();
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let fill = "INSERT INTO vst.pending (kind, org_id, item_id, due_at)
+                SELECT 'nothing', gen_random_uuid(), gen_random_uuid(), 'infinity' FROM generate_series(1, 3000)";
+    for statement in [
+        "ALTER TABLE vst.pending SET (autovacuum_enabled = false)",
+        fill,
+        "DELETE FROM vst.pending WHERE kind = 'nothing'",
+        "VACUUM (ANALYZE, TRUNCATE false) vst.pending",
+        fill,
+    ] {
+        sqlx::query(statement).execute(&mut sql).await.unwrap();
+    }
+    let late = Instant::now() + Duration::from_secs(20);
+    loop {
+        house.on(async { house.gw.db.measure_grown().await.unwrap() }).await;
+        let known: f32 =
+            sqlx::query_scalar("SELECT reltuples FROM pg_class WHERE oid = 'vst.pending'::regclass")
+                .fetch_one(&mut sql)
+                .await
+                .unwrap();
+        if known >= 3_000.0 {
+            return;
+        }
+        assert!(Instant::now() < late, "{known}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -1,0 +1,28 @@
+-- A table can grow without a page more: what was emptied is filled again. Measured while it was empty, it is planned
+-- for as empty, and a connection keeps that plan; so rows count as pages do.
+SET LOCAL ROLE vst_owner;
+
+CREATE OR REPLACE FUNCTION vst.measure_grown() RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = vst, pg_temp
+AS $$
+DECLARE
+    grown    text;
+    measured int := 0;
+BEGIN
+    FOR grown IN
+        SELECT c.oid::regclass::text
+          FROM pg_class c
+         WHERE c.relnamespace = 'vst'::regnamespace
+           AND c.relkind = 'r'
+           AND (c.relpages < 1000
+                AND pg_relation_size(c.oid) / current_setting('block_size')::int > 2 * c.relpages + 4
+                OR pg_stat_get_live_tuples(c.oid) > 2 * greatest(c.reltuples, 0) + 1000)
+    LOOP
+        EXECUTE 'ANALYZE (SKIP_LOCKED) ' || grown;
+        measured := measured + 1;
+    END LOOP;
+    RETURN measured;
+END
+$$;
+
+RESET ROLE;
