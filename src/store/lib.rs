@@ -180,12 +180,7 @@ impl From<sqlx::Error> for Error {
                 // 23505 unique_violation, 23503 foreign_key_violation
                 match db.code().as_deref() {
                     Some("23505" | "23503") => Self::Conflict(db.constraint().unwrap_or_default().to_owned()),
-                    Some("57P01" | "57P02" | "57P03" | "25006") => Self::Unavailable(error),
-                    // 40P01 deadlock_detected, 40001 serialization_failure: ours was the victim, and
-                    // the same request succeeds when it comes again.
-                    Some("40P01" | "40001") => Self::Unavailable(error),
-                    // 57014 query_canceled (statement_timeout), 55P03 lock_not_available: it took too long.
-                    Some("57014" | "55P03") => Self::Unavailable(error),
+                    Some(code) if passes(code) => Self::Unavailable(error),
                     _ => Self::Sql(error),
                 }
             }
@@ -196,6 +191,19 @@ impl From<sqlx::Error> for Error {
             _ => Self::Sql(error),
         }
     }
+}
+
+/// Does this no of Postgres pass by itself, so that the same request succeeds when it comes again? By SQLSTATE.
+fn passes(code: &str) -> bool {
+    // The server goes away, comes up, or is a standby.
+    matches!(code, "57P01" | "57P02" | "57P03" | "25006")
+        // 40P01 deadlock_detected, 40001 serialization_failure: ours was the victim.
+        || matches!(code, "40P01" | "40001")
+        // 57014 query_canceled (statement_timeout), 55P03 lock_not_available: it took too long.
+        || matches!(code, "57014" | "55P03")
+        // 08 connection exception, 53 insufficient resources: too many connections, a full disk.
+        || code.starts_with("08")
+        || code.starts_with("53")
 }
 
 /// The way into Postgres. Its pool is private: a connection is only ever had inside a tenant's
@@ -252,5 +260,16 @@ impl Db {
 
     pub fn seals(&self) -> &SealKeys {
         &self.seals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::passes;
+
+    #[test]
+    fn a_server_that_has_no_room_is_asked_again_and_a_wrong_statement_is_not() {
+        assert!(["53300", "53100", "08006", "57P03", "40001", "55P03"].into_iter().all(passes));
+        assert!(!["42601", "42501", "23505", "22P02", "55000"].into_iter().any(passes));
     }
 }

@@ -2,17 +2,19 @@
 //! each worker of the HTTP face is a runtime of its own: an answer that arrives at another worker's
 //! wakes two threads instead of one. So a connection is lent first to whoever opened it. What comes
 //! back in order is free at once, without a word to the server; what does not is put in order before
-//! anybody else has it, or closed (docs/adr/0010-own-pool.md).
+//! anybody else has it, or closed. Nobody waits for one to be opened while another is idle (docs/adr/0010-own-pool.md).
+
+mod lease;
+
+pub(crate) use lease::Lease;
 
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use futures_util::{TryStreamExt, stream};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Describe, Either, Execute, Executor, FromRow, PgConnection,
-    Postgres, SqlStr,
+    ConnectOptions, Connection, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
     postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::{
-    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -22,14 +24,16 @@ use std::{
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::Semaphore,
+    time::{sleep, timeout},
 };
 
 /// Idle for so long, a connection is asked whether it is still there.
 const ASKED_AFTER: Duration = Duration::from_secs(5);
 /// A connection is closed at this age: what a server keeps for it, and where a name leads, go stale.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
+/// Where a spare could not be opened, the next is tried after so long.
+const SPARE_AGAIN: Duration = Duration::from_secs(1);
 /// For putting one in order again, and for saying goodbye.
 const TIDY_UP: Duration = Duration::from_secs(5);
 
@@ -55,9 +59,17 @@ struct Shared {
     patience: Duration,
     /// As many permits as connections there may be.
     free: Arc<Semaphore>,
+    /// The last used at the end.
     idle: Mutex<Vec<Wire>>,
     /// Idle or lent. Grows under the lock of `idle` alone.
     open: AtomicU32,
+    /// One spare is opened at a time.
+    opening: Arc<Semaphore>,
+}
+
+/// Of what is idle, the last used at the end: one's own; else the last used of all.
+fn chosen<T>(idle: &[T], is_own: impl Fn(&T) -> bool) -> Option<usize> {
+    idle.iter().rposition(is_own).or_else(|| idle.len().checked_sub(1))
 }
 
 impl Shared {
@@ -65,22 +77,54 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An idle connection: one of this runtime's, the last used first; else, when no more may be
-    /// opened, anybody's. `None`: open one, its place is taken.
-    fn pick(&self) -> Option<Wire> {
+    /// An idle connection, and whether it is this runtime's. `None`: open one, its place is taken.
+    fn pick(&self) -> Option<(Wire, bool)> {
         let (mut idle, here) = (self.idle(), home());
-        if let Some(own) = idle.iter().rposition(|wire| wire.home == here) {
-            return Some(idle.remove(own));
-        }
-        if self.open.load(Ordering::Relaxed) < self.max {
-            self.open.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        let any = idle.pop();
-        if any.is_none() {
+        let picked = chosen(&idle, |wire| wire.home == here).map(|at| {
+            let wire = idle.remove(at);
+            let is_own = wire.home == here;
+            (wire, is_own)
+        });
+        if picked.is_none() {
             self.open.fetch_add(1, Ordering::Relaxed);
         }
-        any
+        picked
+    }
+
+    /// Opens one for this runtime, for the next time that it has none idle.
+    fn open_spare(self: Arc<Self>) {
+        let (opening, permit) =
+            (self.opening.clone().try_acquire_owned(), self.free.clone().try_acquire_owned());
+        let (Ok(opening), Ok(permit), Ok(runtime)) = (opening, permit, Handle::try_current()) else { return };
+        {
+            let _idle = self.idle();
+            if self.open.load(Ordering::Relaxed) >= self.max {
+                return;
+            }
+            self.open.fetch_add(1, Ordering::Relaxed);
+        }
+        runtime.spawn(async move {
+            match self.connect().await {
+                Ok(_) if self.free.is_closed() => self.forget(),
+                Ok(wire) => self.idle().insert(0, wire),
+                Err(error) => {
+                    tracing::debug!(%error, "a spare connection could not be opened");
+                    drop(permit);
+                    sleep(SPARE_AGAIN).await;
+                }
+            }
+            drop(opening);
+        });
+    }
+
+    /// Opens one, whose place is taken; it is given up again when that fails.
+    async fn connect(&self) -> sqlx::Result<Wire> {
+        let place = Place(self);
+        let sql = timeout(self.patience, self.connect.connect()).await;
+        let sql = sql.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        std::mem::forget(place);
+        let now = Instant::now();
+        Ok(Wire { sql, home: home(), born: now, used: Some(now) })
     }
 
     fn give_back(&self, mut wire: Wire) {
@@ -131,14 +175,16 @@ impl std::fmt::Debug for Pool {
 impl Pool {
     /// Opens one connection, to see that it can.
     pub(crate) async fn open(connect: PgConnectOptions, max: u32, patience: Duration) -> sqlx::Result<Self> {
-        let pool = Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             connect,
             max,
             patience,
             free: Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(1))),
             idle: Mutex::default(),
             open: AtomicU32::new(0),
-        }));
+            opening: Arc::new(Semaphore::new(1)),
+        });
+        let pool = Self(shared);
         drop(pool.lease().await?);
         Ok(pool)
     }
@@ -148,22 +194,20 @@ impl Pool {
         let late = |_| sqlx::Error::PoolTimedOut;
         let permit = timeout(self.0.patience, self.0.free.clone().acquire_owned()).await.map_err(late)?;
         let mut permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-        while let Some(wire) = self.0.pick() {
+        while let Some((wire, is_own)) = self.0.pick() {
+            if !is_own {
+                self.0.clone().open_spare();
+            }
             let fresh = wire.used.is_some_and(|used| used.elapsed() < ASKED_AFTER);
-            let mut lease =
-                Lease { lent: Some((wire, permit)), shared: self.0.clone(), state: State::InOrder };
+            let mut lease = Lease::new((wire, permit), self.0.clone());
             if fresh || lease.answers().await {
                 return Ok(lease);
             }
             self.0.forget();
             permit = lease.given_up()?;
         }
-        let place = Place(&self.0);
-        let sql = timeout(self.0.patience, self.0.connect.connect()).await.map_err(late)??;
-        std::mem::forget(place);
-        let now = Instant::now();
-        let wire = Wire { sql, home: home(), born: now, used: Some(now) };
-        Ok(Lease { lent: Some((wire, permit)), shared: self.0.clone(), state: State::InOrder })
+        let wire = self.0.connect().await?;
+        Ok(Lease::new((wire, permit), self.0.clone()))
     }
 
     pub(crate) fn idle(&self) -> usize {
@@ -245,119 +289,20 @@ impl<'p> Executor<'p> for &'p Pool {
     }
 }
 
-/// What must be done before anybody else has the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    InOrder,
-    /// A statement by itself was sent, and its end is not known.
-    Asked,
-    /// A transaction may be open.
-    Within,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A connection that is lent. Dropped in any state, it is in order for the next.
-pub(crate) struct Lease {
-    lent: Option<(Wire, OwnedSemaphorePermit)>,
-    shared: Arc<Shared>,
-    state: State,
-}
-
-impl Lease {
-    /// For one statement by itself, whose result goes to `settle`.
-    fn ask(&mut self) -> &mut PgConnection {
-        self.state = State::Asked;
-        self
-    }
-
-    /// The statement has its end: an answer, or a no that leaves the connection as it was.
-    fn settle<T>(mut self, ended: sqlx::Result<T>) -> sqlx::Result<T> {
-        if ended.as_ref().map_or_else(is_only_a_no, |_| true) {
-            self.state = State::InOrder;
+    #[test]
+    fn ones_own_first_and_of_those_the_last_used() {
+        let own = |home: &char| *home == 'a';
+        for (idle, at) in [
+            ([].as_slice(), None),
+            (&['b', 'c'], Some(1)),
+            (&['a', 'b', 'a', 'c'], Some(2)),
+            (&['a', 'b', 'c'], Some(0)),
+        ] {
+            assert_eq!(chosen(idle, own), at, "{idle:?}");
         }
-        ended
-    }
-
-    /// Opens a transaction, with what `opening` sets in it, in one message.
-    pub(crate) async fn begin(&mut self, opening: String) -> sqlx::Result<()> {
-        self.state = State::Within;
-        sqlx::raw_sql(AssertSqlSafe(opening)).execute(&mut **self).await.map(|_| ())
-    }
-
-    /// The same, where `opening` ends with a question: its first row.
-    pub(crate) async fn begin_asking<R>(&mut self, opening: String) -> sqlx::Result<Option<R>>
-    where
-        R: for<'r> FromRow<'r, PgRow>,
-    {
-        self.state = State::Within;
-        let row = sqlx::raw_sql(AssertSqlSafe(opening)).fetch_optional(&mut **self).await?;
-        row.as_ref().map(R::from_row).transpose()
-    }
-
-    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
-        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
-        self.state = State::InOrder;
-        Ok(())
-    }
-
-    /// Closes the connection; the permit remains.
-    fn given_up(mut self) -> sqlx::Result<OwnedSemaphorePermit> {
-        self.lent.take().map(|(_, permit)| permit).ok_or(sqlx::Error::PoolClosed)
-    }
-
-    async fn answers(&mut self) -> bool {
-        let there = timeout(TIDY_UP, self.ask().ping()).await;
-        self.state = State::InOrder;
-        there.is_ok_and(|said| said.is_ok())
-    }
-}
-
-const LENT: &str = "lent until dropped";
-
-#[expect(clippy::expect_used, reason = "taken by whoever consumes the lease, and by nobody else")]
-impl Deref for Lease {
-    type Target = PgConnection;
-    fn deref(&self) -> &PgConnection {
-        &self.lent.as_ref().expect(LENT).0.sql
-    }
-}
-#[expect(clippy::expect_used, reason = "taken by whoever consumes the lease, and by nobody else")]
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.lent.as_mut().expect(LENT).0.sql
-    }
-}
-
-/// 57P: the server goes away.
-fn is_only_a_no(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|no| no.code()).is_some_and(|code| !code.starts_with("57P"))
-}
-
-async fn put_in_order(sql: &mut PgConnection, state: State) -> sqlx::Result<()> {
-    match state {
-        State::InOrder => Ok(()),
-        State::Asked => sql.ping().await,
-        State::Within => sqlx::raw_sql("ROLLBACK").execute(sql).await.map(|_| ()),
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some((mut wire, permit)) = self.lent.take() else { return };
-        let (shared, state) = (self.shared.clone(), self.state);
-        if state == State::InOrder {
-            return shared.give_back(wire);
-        }
-        let Ok(runtime) = Handle::try_current() else { return shared.forget() };
-        runtime.spawn(async move {
-            match timeout(TIDY_UP, put_in_order(&mut wire.sql, state)).await {
-                Ok(Ok(())) => shared.give_back(wire),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a connection could not be put in order, and is closed");
-                    shared.broken();
-                }
-                Err(_) => shared.broken(),
-            }
-            drop(permit);
-        });
     }
 }
