@@ -93,41 +93,79 @@ async fn until_few_come_up(sql: &mut PgConnection, tenant: &Tenant) {
     }
 }
 
+/// An app's stream, paused, and who listens.
+struct Paused {
+    house: &'static House,
+    tenant: Tenant,
+    ears: Served,
+    id: String,
+}
+
+impl Paused {
+    async fn new(sql: &mut PgConnection) -> Self {
+        let house = house();
+        let tenant = house.tenant().await;
+        let path = format!("/apps/{}", tenant.app.id);
+        let orgs = json!({"orgs": [tenant.org]});
+        assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(orgs)).await.0, 200);
+        let ears = Served::start(|_| Reply::status(202)).await;
+        let delivery = json!({"method": "urn:ietf:rfc:8935", "endpoint_url": ears.url});
+        let made = ask(house, &tenant, "POST", "/ssf/streams", Some(json!({"delivery": delivery}))).await;
+        let paused = Self { house, tenant, ears, id: text(&made, "stream_id").to_owned() };
+        paused.status("paused").await;
+        // What happened before it was made is not told on it.
+        sqlx::query("UPDATE vst.streams SET since = since - interval '30 days' WHERE app_id = $1")
+            .bind(paused.tenant.app.id.uuid())
+            .execute(sql)
+            .await
+            .unwrap();
+        paused
+    }
+
+    async fn status(&self, word: &str) -> Value {
+        let body = json!({"stream_id": self.id, "status": word, "reason": "maintenance"});
+        ask(self.house, &self.tenant, "POST", "/ssf/status", Some(body)).await
+    }
+}
+
+/// Of what waited few come up by themselves: all of it is told nonetheless.
+#[tokio::test]
+async fn what_waited_is_told_at_once_when_the_stream_is_on_again() {
+    let mut sql = PgConnection::connect(&house().database_url).await.unwrap();
+    let paused = Paused::new(&mut sql).await;
+    wait_on(&mut sql, &paused.tenant, 60, "0 seconds").await;
+    let later = "UPDATE vst.pending SET due_at = 'infinity' WHERE kind = 'stream' AND org_id = $1";
+    let one = "UPDATE vst.pending SET due_at = now() WHERE kind = 'stream' AND org_id = $1
+                  AND item_id = (SELECT item_id FROM vst.pending WHERE kind = 'stream' AND org_id = $1 LIMIT 1)";
+    // The job may be at it while the first is done.
+    for _ in 0..2 {
+        sqlx::query(later).bind(paused.tenant.org.uuid()).execute(&mut sql).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    paused.status("enabled").await;
+    sqlx::query(one).bind(paused.tenant.org.uuid()).execute(&mut sql).await.unwrap();
+    paused.ears.wait_for(60).await;
+    paused.status("disabled").await;
+}
+
 #[tokio::test]
 async fn what_waits_on_a_paused_stream_is_bounded_and_the_stream_says_what_became_of_it() {
-    let house = house();
-    let tenant = house.tenant().await;
-    let path = format!("/apps/{}", tenant.app.id);
-    let orgs = json!({"orgs": [tenant.org]});
-    assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(orgs)).await.0, 200);
-    let ears = Served::start(|_| Reply::status(202)).await;
-    let delivery = json!({"method": "urn:ietf:rfc:8935", "endpoint_url": ears.url});
-    let made = ask(house, &tenant, "POST", "/ssf/streams", Some(json!({"delivery": delivery}))).await;
-    let id = text(&made, "stream_id").to_owned();
-    let status = async |word: &str| {
-        let body = json!({"stream_id": id, "status": word, "reason": "maintenance"});
-        ask(house, &tenant, "POST", "/ssf/status", Some(body)).await
-    };
-    status("paused").await;
-    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
-    // What happened before it was made is not told on it.
-    sqlx::query("UPDATE vst.streams SET since = since - interval '30 days' WHERE app_id = $1")
-        .bind(tenant.app.id.uuid())
-        .execute(&mut sql)
-        .await
-        .unwrap();
-    wait_on(&mut sql, &tenant, 2, "6 days 23 hours").await;
-    wait_on(&mut sql, &tenant, 9_998, "1 minute").await;
+    let mut sql = PgConnection::connect(&house().database_url).await.unwrap();
+    let paused = Paused::new(&mut sql).await;
+    let Paused { house, tenant, ears, id } = &paused;
+    let status = async |word: &str| paused.status(word).await;
+    wait_on(&mut sql, tenant, 2, "6 days 23 hours").await;
+    wait_on(&mut sql, tenant, 9_998, "1 minute").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(counted(&mut sql, &tenant).await, (10_000, 2, 0, 10_000), "at the bound nothing goes");
-    until_few_come_up(&mut sql, &tenant).await;
+    assert_eq!(counted(&mut sql, tenant).await, (10_000, 2, 0, 10_000), "at the bound nothing goes");
+    until_few_come_up(&mut sql, tenant).await;
     let shown = format!("/ssf/status?stream_id={id}");
-    assert_eq!(ask(house, &tenant, "GET", &shown, None).await["reason"], "maintenance");
-    wait_on(&mut sql, &tenant, 1, "1 second").await;
-    until(&mut sql, &tenant, (10_000, 1, 1, 10_000)).await;
-    wait_on(&mut sql, &tenant, 3, "7 days 1 second").await;
-    until(&mut sql, &tenant, (10_000, 1, 4, 10_000)).await;
-    let said = ask(house, &tenant, "GET", &shown, None).await;
+    assert_eq!(ask(house, tenant, "GET", &shown, None).await["reason"], "maintenance");
+    wait_on(&mut sql, tenant, 1, "1 second").await;
+    until(&mut sql, tenant, (10_000, 1, 1, 10_000)).await;
+    wait_on(&mut sql, tenant, 3, "7 days 1 second").await;
+    until(&mut sql, tenant, (10_000, 1, 4, 10_000)).await;
+    let said = ask(house, tenant, "GET", &shown, None).await;
     assert_eq!(said["status"], "paused");
     assert!(
         text(&said, "reason").starts_with("maintenance; ") && text(&said, "reason").contains("dropped"),
@@ -135,13 +173,13 @@ async fn what_waits_on_a_paused_stream_is_bounded_and_the_stream_says_what_becam
     );
     let noted: Vec<String> =
         sqlx::query_scalar("SELECT action FROM vst.platform_events WHERE target = $1 ORDER BY evt_id")
-            .bind(&id)
+            .bind(id)
             .fetch_all(&mut sql)
             .await
             .unwrap();
     assert_eq!(noted, ["stream.created", "stream.paused", "stream.events_dropped"], "once");
     // Those of an age that is kept; the next pause begins anew.
-    wait_on(&mut sql, &tenant, 1, "0 seconds").await;
+    wait_on(&mut sql, tenant, 1, "0 seconds").await;
     assert!(text(&status("enabled").await, "reason").contains("dropped"), "who comes back is told");
     ears.wait_for(50).await;
     assert_eq!(status("paused").await["reason"], "maintenance");
