@@ -100,7 +100,8 @@ impl Served {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{count} requests wanted, {:?} came", self.seen());
+        let came: Vec<String> = self.seen().into_iter().map(|asked| asked.path).collect();
+        panic!("{count} requests wanted, {} came: {came:?}", came.len());
     }
 }
 
