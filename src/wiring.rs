@@ -301,6 +301,7 @@ impl Running {
     /// Stops taking connections, lets those that are served end, then the jobs.
     pub async fn stop(self) {
         self.gateway.feed.close();
+        self.gateway.db.keep_to_own().await;
         self.server.stop(true).await;
         let _ = self.stop.send(true);
         let _ = self.jobs.await;

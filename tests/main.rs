@@ -25,6 +25,7 @@ mod described;
 mod dialects;
 mod docs;
 mod domains;
+mod due;
 mod enclosure;
 mod engines_killed;
 mod exports;

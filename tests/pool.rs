@@ -1,7 +1,7 @@
 //! The pool under what a database does to it: a server that goes away, and callers that do.
 
-use crate::house::{Site, now};
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use crate::house::{House, Site, now};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::task::JoinSet;
 
@@ -40,23 +40,40 @@ async fn after_the_server_ended_all_connections_one_request_notices() {
     assert!(refused <= 1, "{refused} of 20 requests met a dead connection");
 }
 
-/// A worker that has no connection of its own borrows one that is idle, and waits for no new one.
-#[tokio::test]
-async fn nobody_waits_for_a_new_connection_while_another_is_idle() {
-    let house = Site::named("borrowed").open();
-    let nobodys = model::ids::AppId::from_uuid(uuid::Uuid::from_u128(7));
-    let url = house.url(&format!("/oauth2/authorize?client_id={nobodys}"));
+/// Nobody opens a connection to it from now on, or everybody may again.
+async fn allow_connections(house: &House, allowed: bool) {
     let beside: PgConnectOptions = house.database_url.parse().unwrap();
     let mut owner = beside.database("postgres").connect().await.unwrap();
-    sqlx::query("ALTER DATABASE vestibule ALLOW_CONNECTIONS false").execute(&mut owner).await.unwrap();
+    let alter = format!("ALTER DATABASE vestibule ALLOW_CONNECTIONS {allowed}");
+    sqlx::query(AssertSqlSafe(alter)).execute(&mut owner).await.unwrap();
+}
+
+/// Of twenty requests that the workers have by turns, how many had a connection.
+async fn answered(house: &House) -> usize {
+    let nobodys = model::ids::AppId::from_uuid(uuid::Uuid::from_u128(7));
+    let url = house.url(&format!("/oauth2/authorize?client_id={nobodys}"));
     let mut answered = 0;
     for _ in 0..20 {
         // Each has a socket of its own, and the workers take turns.
         let sent = house.http.get(&url).header("connection", "close").send().await.unwrap();
-        let status = sent.status().as_u16();
-        answered += u32::from(status == 400);
+        answered += usize::from(sent.status() == 400);
     }
-    assert!(answered >= 15, "{answered} of 20");
+    answered
+}
+
+/// A worker that has no connection of its own borrows one that is idle, and waits for no new one. Not once the workers
+/// are about to end, each with the connections that it drives.
+#[tokio::test]
+async fn nobody_waits_for_a_new_connection_while_another_is_idle() {
+    let house = Site::named("borrowed").open();
+    allow_connections(house, false).await;
+    let borrowed = answered(house).await;
+    assert!(borrowed >= 15, "{borrowed} of 20");
+    house.on(async { house.gw.db.keep_to_own().await }).await;
+    let own = answered(house).await;
+    assert!(own < borrowed, "{own} of 20");
+    allow_connections(house, true).await;
+    assert_eq!(answered(house).await, 20);
 }
 
 /// Whoever hangs up while a statement runs, or between two of a transaction, leaves a connection that is in

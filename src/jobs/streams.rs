@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
-    time::{Duration, Instant},
 };
 use store::{
     ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, Job, OrgScope, PAUSED_SECS, SESSION_REVOKED, STREAM_UPDATED,
@@ -27,32 +26,21 @@ use tokio::sync::Semaphore;
 
 /// Seconds before the next attempt, as for logout tokens.
 const BACKOFF_SECS: [i64; 10] = [1, 2, 5, 15, 60, 300, 900, 3_600, 10_800, 21_600];
-/// An org is gone on with this long before others have their turn.
-const VISIT: Duration = Duration::from_secs(5);
 
 pub(super) fn couriers() -> Couriers {
     Couriers::new("stream", |gw, org, connections| {
-        Box::pin(async move { batches(&gw, org, &connections).await })
+        Box::pin(async move { batch(&gw, org, &connections).await })
     })
 }
 
-/// What is due in the org. Once a stream is paused no more, what waited on it is due, whatever the jobs' list
-/// says of each: so a full batch has another after it, for a while.
-async fn batches(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result<(), FlowError> {
-    let began = Instant::now();
-    while batch(gw, org, connections).await? && began.elapsed() < VISIT {}
-    Ok(())
-}
-
-/// Answers whether there may be more.
-async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result<bool, FlowError> {
+async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result<(), FlowError> {
     let call = gw.own_call();
     let scope = if org.uuid().is_nil() {
         gw.db.shelf("streams", &call)
     } else {
         match entered_due(gw, ("streams", "stream"), org, &call).await? {
             Some(scope) => scope,
-            None => return Ok(false),
+            None => return Ok(()),
         }
     };
     let key = gw.set_key().await?;
@@ -70,7 +58,6 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
         }
         (claimed, streams)
     };
-    let full = i64::try_from(claimed.len()) == Ok(BATCH);
     each(claimed, |due, sockets| {
         let (gw, scope, connections, key) = (gw.clone(), scope.clone(), connections.clone(), key.clone());
         let is_for = |stream: &Stream| due.kind == STREAM_UPDATED || due.created_at >= stream.since;
@@ -88,8 +75,7 @@ async fn batch(gw: &Gateway, org: OrgId, connections: &Arc<Semaphore>) -> Result
             note(&gw, &scope, (&due, stream.as_ref()), done, &connections).await
         }
     })
-    .await?;
-    Ok(full)
+    .await
 }
 
 /// The stream, if its app is to be told of this org now: who has served it once may serve it no more.

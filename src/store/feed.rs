@@ -74,7 +74,7 @@ impl Db {
         .bind(FEED_ROWS)
         .execute(&mut *lease)
         .await?;
-        Ok(lease.commit().await?)
+        lease.commit().await
     }
 
     /// The rows after `pos`, `FEED_ROWS` of them at most.

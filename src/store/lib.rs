@@ -201,9 +201,10 @@ fn passes(code: &str) -> bool {
         || matches!(code, "40P01" | "40001")
         // 57014 query_canceled (statement_timeout), 55P03 lock_not_available: it took too long.
         || matches!(code, "57014" | "55P03")
-        // 08 connection exception, 53 insufficient resources: too many connections, a full disk.
+        // 08 connection exception, 53 insufficient resources: too many connections, a full disk. Not 53400: this
+        // statement needs more than the server allows it.
         || code.starts_with("08")
-        || code.starts_with("53")
+        || code.starts_with("53") && code != "53400"
 }
 
 /// The way into Postgres. Its pool is private: a connection is only ever had inside a tenant's
@@ -252,6 +253,11 @@ impl Db {
     /// The org that a pooled connection still carries outside any transaction: none, ever.
     pub async fn leaked_scope(&self) -> Result<Option<String>> {
         Ok(sqlx::query_scalar("SELECT current_org()::text").fetch_one(&self.pool).await?)
+    }
+
+    /// The workers are about to end: see `Pool::keep_to_own`.
+    pub async fn keep_to_own(&self) {
+        self.pool.keep_to_own().await;
     }
 
     pub async fn close(&self) {

@@ -7,6 +7,7 @@
 mod lease;
 
 pub(crate) use lease::Lease;
+use lease::Lent;
 
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use futures_util::{TryStreamExt, stream};
@@ -24,7 +25,7 @@ use std::{
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 
@@ -32,6 +33,8 @@ use tokio::{
 const ASKED_AFTER: Duration = Duration::from_secs(5);
 /// A connection is closed at this age: what a server keeps for it, and where a name leads, go stale.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
+/// And answers within so long, or it is gone.
+const ANSWERS: Duration = Duration::from_secs(2);
 /// Where a spare could not be opened, the next is tried after so long.
 const SPARE_AGAIN: Duration = Duration::from_secs(1);
 /// For putting one in order again, and for saying goodbye.
@@ -47,10 +50,26 @@ fn home() -> Home {
 
 struct Wire {
     sql: PgConnection,
+    _place: Place,
     home: Home,
     born: Instant,
     /// Its last use. None: another one broke since, so it may have as well.
     used: Option<Instant>,
+}
+
+impl Wire {
+    fn is_fresh(&self) -> bool {
+        self.used.is_some_and(|used| used.elapsed() < ASKED_AFTER)
+    }
+}
+
+/// A place among the open connections, until dropped.
+struct Place(Arc<AtomicU32>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Shared {
@@ -62,14 +81,23 @@ struct Shared {
     /// The last used at the end.
     idle: Mutex<Vec<Wire>>,
     /// Idle or lent. Grows under the lock of `idle` alone.
-    open: AtomicU32,
+    open: Arc<AtomicU32>,
     /// One spare is opened at a time.
     opening: Arc<Semaphore>,
+    /// As many permits as connections there may be. Whoever has another runtime's connection has one.
+    borrowing: Arc<Semaphore>,
 }
 
-/// Of what is idle, the last used at the end: one's own; else the last used of all.
-fn chosen<T>(idle: &[T], is_own: impl Fn(&T) -> bool) -> Option<usize> {
-    idle.iter().rposition(is_own).or_else(|| idle.len().checked_sub(1))
+/// What was idle.
+struct Picked {
+    wire: Wire,
+    /// Where another runtime drives it.
+    borrowed: Option<OwnedSemaphorePermit>,
+}
+
+/// Of what is idle, the last used at the end: one's own; else, if others lend theirs, the last used of all.
+fn chosen<T>(idle: &[T], is_own: impl Fn(&T) -> bool, lends: bool) -> Option<usize> {
+    idle.iter().rposition(is_own).or_else(|| idle.len().checked_sub(1).filter(|_| lends))
 }
 
 impl Shared {
@@ -77,36 +105,49 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An idle connection, and whether it is this runtime's. `None`: open one, its place is taken.
-    fn pick(&self) -> Option<(Wire, bool)> {
+    /// An idle connection; or the place of one that is to be opened.
+    fn pick(&self) -> std::result::Result<Picked, Place> {
         let (mut idle, here) = (self.idle(), home());
-        let picked = chosen(&idle, |wire| wire.home == here).map(|at| {
+        let borrowed = self.borrowing.clone().try_acquire_owned().ok();
+        if let Some(at) = chosen(&idle, |wire| wire.home == here, borrowed.is_some()) {
             let wire = idle.remove(at);
-            let is_own = wire.home == here;
-            (wire, is_own)
-        });
-        if picked.is_none() {
-            self.open.fetch_add(1, Ordering::Relaxed);
+            let borrowed = borrowed.filter(|_| wire.home != here);
+            return Ok(Picked { wire, borrowed });
         }
-        picked
+        // All that is idle is others', who lend no more: one makes room.
+        if self.is_full() {
+            drop(idle.pop());
+        }
+        Err(self.place())
+    }
+
+    fn is_full(&self) -> bool {
+        self.open.load(Ordering::Relaxed) >= self.max
+    }
+
+    /// Under the lock of `idle`.
+    fn place(&self) -> Place {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Place(self.open.clone())
     }
 
     /// Opens one for this runtime, for the next time that it has none idle.
-    fn open_spare(self: Arc<Self>) {
+    fn open_spare(self: &Arc<Self>) {
         let (opening, permit) =
             (self.opening.clone().try_acquire_owned(), self.free.clone().try_acquire_owned());
         let (Ok(opening), Ok(permit), Ok(runtime)) = (opening, permit, Handle::try_current()) else { return };
-        {
+        let place = {
             let _idle = self.idle();
-            if self.open.load(Ordering::Relaxed) >= self.max {
+            if self.is_full() {
                 return;
             }
-            self.open.fetch_add(1, Ordering::Relaxed);
-        }
+            self.place()
+        };
+        let shared = self.clone();
         runtime.spawn(async move {
-            match self.connect().await {
-                Ok(_) if self.free.is_closed() => self.forget(),
-                Ok(wire) => self.idle().insert(0, wire),
+            match shared.connect(place).await {
+                Ok(wire) if shared.free.is_closed() => drop(wire),
+                Ok(wire) => shared.idle().insert(0, wire),
                 Err(error) => {
                     tracing::debug!(%error, "a spare connection could not be opened");
                     drop(permit);
@@ -117,20 +158,17 @@ impl Shared {
         });
     }
 
-    /// Opens one, whose place is taken; it is given up again when that fails.
-    async fn connect(&self) -> sqlx::Result<Wire> {
-        let place = Place(self);
+    /// Opens one for this runtime.
+    async fn connect(&self, place: Place) -> sqlx::Result<Wire> {
         let sql = timeout(self.patience, self.connect.connect()).await;
         let sql = sql.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        std::mem::forget(place);
         let now = Instant::now();
-        Ok(Wire { sql, home: home(), born: now, used: Some(now) })
+        Ok(Wire { sql, _place: place, home: home(), born: now, used: Some(now) })
     }
 
     fn give_back(&self, mut wire: Wire) {
         let now = Instant::now();
         if self.free.is_closed() || now.duration_since(wire.born) > AGE_MAX {
-            self.forget();
             if let Ok(runtime) = Handle::try_current() {
                 runtime.spawn(timeout(TIDY_UP, wire.sql.close()));
             }
@@ -144,21 +182,13 @@ impl Shared {
 
     /// One broke: the server may be another by now, and all that lie idle are asked before they are lent.
     fn broken(&self) {
-        self.forget();
         self.idle().iter_mut().for_each(|wire| wire.used = None);
     }
 
-    fn forget(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A place among the open connections that is given up unless a connection fills it.
-struct Place<'a>(&'a Shared);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.forget();
+    /// One that was asked is gone, and with it whatever would have to be asked as well: asking each in turn would take
+    /// its time from one caller.
+    fn gone(&self) {
+        self.idle().retain(Wire::is_fresh);
     }
 }
 
@@ -181,8 +211,9 @@ impl Pool {
             patience,
             free: Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(1))),
             idle: Mutex::default(),
-            open: AtomicU32::new(0),
+            open: Arc::default(),
             opening: Arc::new(Semaphore::new(1)),
+            borrowing: Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(1))),
         });
         let pool = Self(shared);
         drop(pool.lease().await?);
@@ -191,23 +222,41 @@ impl Pool {
 
     /// A connection, when there is one in time.
     pub(crate) async fn lease(&self) -> sqlx::Result<Lease> {
-        let late = |_| sqlx::Error::PoolTimedOut;
-        let permit = timeout(self.0.patience, self.0.free.clone().acquire_owned()).await.map_err(late)?;
-        let mut permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-        while let Some((wire, is_own)) = self.0.pick() {
-            if !is_own {
-                self.0.clone().open_spare();
+        timeout(self.0.patience, self.find()).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    async fn find(&self) -> sqlx::Result<Lease> {
+        let place = self.0.free.clone().acquire_owned().await;
+        let mut place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+        loop {
+            let Picked { wire, borrowed } = match self.0.pick() {
+                Ok(picked) => picked,
+                Err(room) => {
+                    let wire = self.0.connect(room).await?;
+                    return Ok(Lease::new(Lent { wire, place, borrowed: None }, self.0.clone()));
+                }
+            };
+            if borrowed.is_some() {
+                self.0.open_spare();
             }
-            let fresh = wire.used.is_some_and(|used| used.elapsed() < ASKED_AFTER);
-            let mut lease = Lease::new((wire, permit), self.0.clone());
+            let fresh = wire.is_fresh();
+            let mut lease = Lease::new(Lent { wire, place, borrowed }, self.0.clone());
             if fresh || lease.answers().await {
                 return Ok(lease);
             }
-            self.0.forget();
-            permit = lease.given_up()?;
+            self.0.gone();
+            place = lease.given_up()?;
         }
-        let wire = self.0.connect().await?;
-        Ok(Lease::new((wire, permit), self.0.clone()))
+    }
+
+    /// From now on nobody has a connection that another runtime drives: runtimes end, and take theirs along. Waits for
+    /// those that are lent so.
+    pub(crate) async fn keep_to_own(&self) {
+        let all = timeout(TIDY_UP, self.0.borrowing.acquire_many(self.0.max)).await;
+        if all.is_err() {
+            tracing::warn!("a connection that another worker opened is lent for long");
+        }
+        self.0.borrowing.close();
     }
 
     pub(crate) fn idle(&self) -> usize {
@@ -225,7 +274,6 @@ impl Pool {
         self.0.free.close();
         let idle = std::mem::take(&mut *self.0.idle());
         for wire in idle {
-            self.0.forget();
             let _ = timeout(TIDY_UP, wire.sql.close()).await;
         }
     }
@@ -296,13 +344,13 @@ mod tests {
     #[test]
     fn ones_own_first_and_of_those_the_last_used() {
         let own = |home: &char| *home == 'a';
-        for (idle, at) in [
-            ([].as_slice(), None),
-            (&['b', 'c'], Some(1)),
-            (&['a', 'b', 'a', 'c'], Some(2)),
-            (&['a', 'b', 'c'], Some(0)),
+        for (idle, lent, kept) in [
+            ([].as_slice(), None, None),
+            (&['b', 'c'], Some(1), None),
+            (&['a', 'b', 'a', 'c'], Some(2), Some(2)),
+            (&['a', 'b', 'c'], Some(0), Some(0)),
         ] {
-            assert_eq!(chosen(idle, own), at, "{idle:?}");
+            assert_eq!((chosen(idle, own, true), chosen(idle, own, false)), (lent, kept), "{idle:?}");
         }
     }
 }

@@ -55,7 +55,7 @@ impl Db {
     pub async fn note_recovered(&self, act: PlatformAct<'_>, life: Uuid) -> Result<()> {
         let mut lease = self.begin("BEGIN".to_owned()).await?;
         note(&mut lease, self.chance.as_ref(), act, Recovery::Done.as_str(), &life.to_string()).await?;
-        Ok(lease.commit().await?)
+        lease.commit().await
     }
 }
 

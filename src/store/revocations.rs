@@ -209,12 +209,18 @@ impl TenantTx {
 }
 
 impl crate::Db {
-    /// Orgs in which something of this kind is due, the one that waits longest first: the jobs' only view
-    /// across orgs, and it shows ids alone.
+    /// Orgs in which something of this kind is due: by turns the one that waits longest and the one in which something
+    /// fell due last, so that no backlog of many orgs keeps out what has just happened in another. The jobs' only
+    /// view across orgs, and it shows ids alone.
     pub async fn orgs_with_due(&self, kind: &'static str, now: Timestamp, limit: i64) -> Result<Vec<OrgId>> {
         let rows: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT org_id FROM pending WHERE kind = $1 AND due_at <= $2
-              GROUP BY org_id ORDER BY min(due_at) LIMIT $3",
+            "SELECT org_id
+               FROM (SELECT org_id,
+                            row_number() OVER (ORDER BY min(due_at)) AS from_the_oldest,
+                            row_number() OVER (ORDER BY max(due_at) DESC) AS from_the_newest
+                       FROM pending WHERE kind = $1 AND due_at <= $2
+                      GROUP BY org_id) AS lines
+              ORDER BY least(from_the_oldest, from_the_newest), from_the_oldest LIMIT $3",
         )
         .bind(kind)
         .bind(OffsetDateTime::from(now))

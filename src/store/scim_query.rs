@@ -12,7 +12,7 @@ use model::ids::{DirectoryId, GroupId, UserId};
 use places::Sql;
 use scim::{Condition, Kind, sort::SortKey};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, Postgres, query_builder::QueryBuilder};
+use sqlx::{FromRow, Postgres, error::DatabaseError, query_builder::QueryBuilder};
 use uuid::Uuid;
 
 /// A search by one directory.
@@ -141,9 +141,13 @@ impl<'a> Search<'a> {
     }
     /// A search that takes too long is its asker's doing, unless an index finds what it is for.
     fn refused(&self, error: sqlx::Error) -> Error {
-        // 57014 query_canceled: statement_timeout.
-        let late = error.as_database_error().is_some_and(|db| db.code().as_deref() == Some("57014"));
-        if late && !self.is_narrow() { Error::TooCostly } else { error.into() }
+        // 57014 query_canceled: statement_timeout. 53400 configuration_limit_exceeded: temp_file_limit.
+        let too_much = |db: &dyn DatabaseError| matches!(db.code().as_deref(), Some("57014" | "53400"));
+        if error.as_database_error().is_some_and(too_much) && !self.is_narrow() {
+            Error::TooCostly
+        } else {
+            error.into()
+        }
     }
 }
 

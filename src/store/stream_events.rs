@@ -5,10 +5,10 @@
 use crate::{BITE, PlatformAct, Result, TenantTx, platform_record::note};
 use model::{
     Timestamp,
-    ids::{AppId, EventId, SessionId, StreamId, UserId},
+    ids::{AppId, EventId, OrgId, SessionId, StreamId, UserId},
     revocation::Scope,
 };
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 /// CAEP session-revoked.
@@ -22,6 +22,13 @@ pub const STREAM_UPDATED: &str = "stream-updated";
 
 /// What waits on a paused stream is looked at again this soon.
 pub const PAUSED_SECS: i64 = 5;
+
+/// When what waits is looked at next. One beat of each org's own: whatever comes up at other times wakes it more often.
+fn next_beat(org: OrgId, now: Timestamp) -> Timestamp {
+    let beat = PAUSED_SECS * 1_000_000;
+    let own = i64::try_from(org.uuid().as_u128() % 5_000_000).unwrap_or(0);
+    Timestamp::from_micros(now.micros() + beat - (now.micros() - own).rem_euclid(beat))
+}
 
 /// Of a paused stream wait so many events an org, and for so long. Whoever was away for longer has missed what no
 /// queue can mend, and asks.
@@ -150,10 +157,10 @@ impl TenantTx {
         Ok(named == BITE)
     }
 
-    /// Those that are due, claimed until `until`: another node passes them over meanwhile. What waits on a
-    /// paused stream goes on waiting: of many, some come up every `PAUSED_SECS`, about as many as one claim takes,
-    /// and with them the org. (Arrays, not joins: a plan that was kept from when nothing waited reads these
-    /// tables once.)
+    /// Those that are due, claimed until `until`: another node passes them over meanwhile. Where there are more than
+    /// `limit`, the org comes up again at once. What waits on a paused stream goes on waiting: of many, some come up
+    /// at each beat, about as many as one claim takes, and with them the org. (Arrays, not joins: a plan that was kept
+    /// from when nothing waited reads these tables once.)
     pub async fn claim_events(&mut self, until: Timestamp, limit: i64) -> Result<Vec<DueEvent>> {
         let now = OffsetDateTime::from(self.now());
         let claimed: Vec<StoredEvent> = sqlx::query_as(
@@ -161,9 +168,9 @@ impl TenantTx {
                  SELECT app_id FROM streams WHERE status = 'paused'
              ), held AS (
                  UPDATE pending
-                    SET due_at = $4 + ($4 - $1) * random() *
-                                 ((SELECT count(*) FROM stream_events
-                                    WHERE state = 'waiting' AND app_id IN (SELECT app_id FROM paused)) / $3)
+                    SET due_at = $4 + $5 * floor(random() * (1 +
+                                 (SELECT count(*) FROM stream_events
+                                   WHERE state = 'waiting' AND app_id IN (SELECT app_id FROM paused)) / $3))
                   WHERE kind = 'stream'
                     AND org_id = (SELECT current_org())
                     AND item_id = ANY (ARRAY(
@@ -176,27 +183,30 @@ impl TenantTx {
                                 WHERE kind = 'stream' AND org_id = (SELECT current_org()) AND due_at <= $1
                                 LIMIT 1000))))
              ), due AS (
-                 SELECT out_id FROM stream_events
+                 SELECT out_id, next_at FROM stream_events
                   WHERE state = 'waiting'
                     AND next_at <= $1
                     AND (kind = 'stream-updated' OR app_id NOT IN (SELECT app_id FROM paused))
                   ORDER BY next_at
-                  LIMIT $3
+                  LIMIT $3 + 1
                     FOR UPDATE SKIP LOCKED
+             ), line AS (
+                 SELECT out_id, row_number() OVER (ORDER BY next_at) <= $3 AS is_claimed FROM due
              ), later AS (
-                 UPDATE pending p SET due_at = $2 FROM due
-                  WHERE p.kind = 'stream' AND p.org_id = (SELECT current_org()) AND p.item_id = due.out_id
+                 UPDATE pending p SET due_at = CASE WHEN is_claimed THEN $2 ELSE $1 END FROM line
+                  WHERE p.kind = 'stream' AND p.org_id = (SELECT current_org()) AND p.item_id = line.out_id
              )
              UPDATE stream_events e SET next_at = $2, attempts = attempts + 1
-               FROM due
-              WHERE e.out_id = due.out_id
+               FROM line
+              WHERE is_claimed AND e.out_id = line.out_id
              RETURNING e.out_id, app_id, kind, user_id, ses_id, said, attempts, created_at,
                        (SELECT reason FROM revocations r WHERE r.seq = e.seq) AS reason",
         )
         .bind(now)
         .bind(OffsetDateTime::from(until))
         .bind(limit)
-        .bind(OffsetDateTime::from(self.now().plus_secs(PAUSED_SECS)))
+        .bind(OffsetDateTime::from(next_beat(self.org(), self.now())))
+        .bind(Duration::seconds(PAUSED_SECS))
         .fetch_all(self.sql())
         .await?;
         let due = |row: StoredEvent| DueEvent {

@@ -184,7 +184,7 @@ impl Db {
         .execute(&mut *tx)
         .await?;
         note(&mut tx, self.chance.as_ref(), act, "stream.changed", &stream.id.to_string()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     pub async fn set_stream_status(
@@ -214,7 +214,7 @@ impl Db {
             StreamStatus::Disabled => "stream.disabled",
         };
         note(&mut tx, self.chance.as_ref(), act, action, &stream.id.to_string()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     pub async fn delete_stream(&self, act: PlatformAct<'_>, stream: &Stream) -> Result<()> {
@@ -224,7 +224,7 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         note(&mut tx, self.chance.as_ref(), act, "stream.deleted", &stream.id.to_string()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Notes that a verification was asked for; false when the last one is too young.

@@ -271,7 +271,7 @@ impl TenantTx {
             return Err(Error::Rehearsed(Box::new(record)));
         }
         let name = self.name;
-        self.read.lease.commit().await.map_err(unanswered)?;
+        self.read.lease.commit().await?;
         record::count(&record);
         tracing::debug!(transaction = name, action = record.first.action.as_str(), "committed");
         Ok(())
@@ -280,14 +280,6 @@ impl TenantTx {
     /// For jobs whose work is no act of anybody: expiry sweeps, delivery bookkeeping. Its callers
     /// are pinned by tests/walls.rs.
     pub async fn commit_housekeeping(self) -> Result<()> {
-        self.read.lease.commit().await.map_err(unanswered)
+        self.read.lease.commit().await
     }
-}
-
-/// Whatever Postgres answers to a COMMIT is a refusal, and nothing has happened; but not that it is going
-/// away, nor silence.
-fn unanswered(error: sqlx::Error) -> Error {
-    let refused =
-        error.as_database_error().and_then(|db| db.code()).is_some_and(|code| !code.starts_with("57P"));
-    if refused { error.into() } else { Error::InDoubt(error) }
 }

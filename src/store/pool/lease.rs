@@ -1,7 +1,11 @@
 //! A connection while it is lent.
 
-use super::{Shared, TIDY_UP, Wire};
-use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, postgres::PgRow};
+use super::{ANSWERS, Shared, TIDY_UP, Wire};
+use crate::{Error, Result};
+use sqlx::{
+    AssertSqlSafe, Connection, FromRow, PgConnection,
+    postgres::{PgDatabaseError, PgRow, PgSeverity},
+};
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -18,15 +22,23 @@ enum State {
     Within,
 }
 
+/// What is lent, and leave to have it.
+pub(super) struct Lent {
+    pub(super) wire: Wire,
+    pub(super) place: OwnedSemaphorePermit,
+    /// Where another runtime drives it.
+    pub(super) borrowed: Option<OwnedSemaphorePermit>,
+}
+
 /// A connection that is lent. Dropped in any state, it is in order for the next.
 pub(crate) struct Lease {
-    lent: Option<(Wire, OwnedSemaphorePermit)>,
+    lent: Option<Lent>,
     shared: Arc<Shared>,
     state: State,
 }
 
 impl Lease {
-    pub(super) fn new(lent: (Wire, OwnedSemaphorePermit), shared: Arc<Shared>) -> Self {
+    pub(super) fn new(lent: Lent, shared: Arc<Shared>) -> Self {
         Self { lent: Some(lent), shared, state: State::InOrder }
     }
 
@@ -60,19 +72,25 @@ impl Lease {
         row.as_ref().map(R::from_row).transpose()
     }
 
-    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
-        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
-        self.state = State::InOrder;
-        Ok(())
+    /// `Error::InDoubt` where nothing says whether it was done: nobody may take it for a no and try again.
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        match sqlx::raw_sql("COMMIT").execute(&mut *self).await {
+            Ok(_) => {
+                self.state = State::InOrder;
+                Ok(())
+            }
+            Err(no) if is_only_a_no(&no) => Err(no.into()),
+            Err(silence) => Err(Error::InDoubt(silence)),
+        }
     }
 
-    /// Closes the connection; the permit remains.
+    /// Closes the connection; its place remains.
     pub(super) fn given_up(mut self) -> sqlx::Result<OwnedSemaphorePermit> {
-        self.lent.take().map(|(_, permit)| permit).ok_or(sqlx::Error::PoolClosed)
+        self.lent.take().map(|lent| lent.place).ok_or(sqlx::Error::PoolClosed)
     }
 
     pub(super) async fn answers(&mut self) -> bool {
-        let there = timeout(TIDY_UP, self.ask().ping()).await;
+        let there = timeout(ANSWERS, self.ask().ping()).await;
         self.state = State::InOrder;
         there.is_ok_and(|said| said.is_ok())
     }
@@ -84,19 +102,25 @@ const LENT: &str = "lent until dropped";
 impl Deref for Lease {
     type Target = PgConnection;
     fn deref(&self) -> &PgConnection {
-        &self.lent.as_ref().expect(LENT).0.sql
+        &self.lent.as_ref().expect(LENT).wire.sql
     }
 }
 #[expect(clippy::expect_used, reason = "taken by whoever consumes the lease, and by nobody else")]
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.lent.as_mut().expect(LENT).0.sql
+        &mut self.lent.as_mut().expect(LENT).wire.sql
     }
 }
 
-/// 57P: the server goes away.
+/// Postgres refused, nothing was done, and the connection is as it was. Not where the answer ends the connection, nor
+/// where whoever stands between says so: 57P the server goes away, 08 the connection to it is lost (08007 says by name
+/// that nobody knows what became of the transaction, as 40003 does).
 fn is_only_a_no(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|no| no.code()).is_some_and(|code| !code.starts_with("57P"))
+    let Some(no) = error.as_database_error().and_then(|no| no.try_downcast_ref::<PgDatabaseError>()) else {
+        return false;
+    };
+    let goes_on = matches!(no.severity(), PgSeverity::Error);
+    goes_on && no.code() != "40003" && !["57P", "08"].iter().any(|class| no.code().starts_with(class))
 }
 
 async fn put_in_order(sql: &mut PgConnection, state: State) -> sqlx::Result<()> {
@@ -109,12 +133,12 @@ async fn put_in_order(sql: &mut PgConnection, state: State) -> sqlx::Result<()> 
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some((mut wire, permit)) = self.lent.take() else { return };
+        let Some(Lent { mut wire, place, borrowed }) = self.lent.take() else { return };
         let (shared, state) = (self.shared.clone(), self.state);
         if state == State::InOrder {
             return shared.give_back(wire);
         }
-        let Ok(runtime) = Handle::try_current() else { return shared.forget() };
+        let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
             match timeout(TIDY_UP, put_in_order(&mut wire.sql, state)).await {
                 Ok(Ok(())) => shared.give_back(wire),
@@ -124,7 +148,7 @@ impl Drop for Lease {
                 }
                 Err(_) => shared.broken(),
             }
-            drop(permit);
+            drop((borrowed, place));
         });
     }
 }
