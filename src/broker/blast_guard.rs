@@ -13,8 +13,8 @@ use scim::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{
-    Administrator, Directory, GuardFacts, HeldPerson, Hold, HoldReason, HoldState, OrgScope, ScimClient,
-    TenantTx,
+    Administrator, Directory, Door, GuardFacts, HeldPerson, Hold, HoldReason, HoldState, OrgScope,
+    ScimClient, TenantTx,
 };
 
 /// Who has one of these administers the org.
@@ -229,7 +229,7 @@ pub async fn held(
     people: &[UserId],
 ) -> Result<FlowError, FlowError> {
     let directory = scope.door().directory;
-    if scope.door().dry_run {
+    if scope.door().is_rehearsal() {
         return Ok(refused(Problem::Held, &told(&held, None)));
     }
     let mut tx = gw.db.write(scope, "directory.hold").await?;

@@ -17,7 +17,7 @@ use broker::{FlowError, Gateway, provision::Asked, provision_group, provision_us
 use render::{empty, group, one, unless_known, user};
 use scim::{Problem, Projection, ScimError, dialect::BODY_BYTES_MAX};
 use std::str::FromStr;
-use store::{OrgScope, ScimClient};
+use store::{Door, OrgScope, ScimClient};
 
 const fn at(method: Method, path: &'static str, door: DoorKind, route: fn() -> actix_web::Route) -> Entry {
     Entry { method, path, door, made: Plain(route) }
@@ -112,7 +112,7 @@ impl Caller {
         if is_search && req.method() != Method::POST {
             return Err(ScimError::of(Problem::MethodNotAllowed, ".search is asked by POST").into());
         }
-        let rehearses = scope.door().dry_run && req.method() != Method::GET && !is_search;
+        let rehearses = scope.door().is_rehearsal() && req.method() != Method::GET && !is_search;
         Ok(Self { gw, scope, base, rehearses, about: resource(req) })
     }
     /// Runs a story to its end, in the org's span. A rehearsal that comes back would have changed nothing.

@@ -34,6 +34,7 @@ impl Error {
             | Self::NoRoom
             | Self::SealedByAnother
             | Self::Rehearsed(_)
+            | Self::Stage(_)
             | Self::Migrate(_) => self.to_string(),
         }
     }

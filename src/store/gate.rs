@@ -7,6 +7,7 @@ use crate::{
     OrgScope, Result, ScimClient, ScimForm, Subject, Visitor,
     apps::{App, StoredApp},
     known::CredentialRoute,
+    scope::Trial,
 };
 use model::{
     Timestamp, TokenDigest,
@@ -148,7 +149,7 @@ fn directory(found: Option<CredentialRoute>, call: &Call) -> Opened<ScimClient> 
         directory: DirectoryId::from_uuid(found.holder_id),
         key: KeyId::from_uuid(found.key_id),
         scopes: found.scopes,
-        dry_run: false,
+        trial: Trial::No,
     };
     admit(Some(found.org), door, call)
 }

@@ -52,6 +52,7 @@ mod sign_in_gifts;
 mod signals;
 mod signing_keys;
 mod sizes;
+mod stage;
 mod stream_events;
 mod streams;
 mod sweep;
@@ -106,6 +107,7 @@ pub use service_accounts::{NewServiceAccount, ServiceAccount, ServiceChange, Ser
 pub use sessions::{MintRow, NewSession, SessionOf, SessionRow, SignIn, scopes_of};
 pub use sign_in_gifts::Admission;
 pub use signing_keys::{ListedSigningKey, NewSigningKey, SigningKeyRow, SigningKeysTx};
+pub use stage::{Rehearsal, Stage};
 pub use stream_events::{
     ACCOUNT_DISABLED, ACCOUNT_ENABLED, DueEvent, HELD_MAX, HELD_SECS_MAX, PAUSED_SECS, SESSION_REVOKED,
     STREAM_UPDATED, VERIFICATION,
@@ -163,6 +165,9 @@ pub enum Error {
     /// Everything was judged and rolled back, as it was asked for: what would have been written.
     #[error("a rehearsal, rolled back")]
     Rehearsed(Box<model::record::Record>),
+    /// A story's own mistake, on the stage of a rehearsal.
+    #[error("the stage of a rehearsal: {0}")]
+    Stage(&'static str),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,6 +1,7 @@
 //! WHICH org, and HOW you got in. An `OrgScope` has private fields and is made in `gate.rs` alone;
 //! a story that takes `&OrgScope<ScimClient>` cannot be called by a visitor: it does not type-check.
 
+use crate::Stage;
 use model::{
     Timestamp,
     ids::{AppId, ConnectionId, DirectoryId, KeyId, OrgId, SessionId, UserId},
@@ -53,6 +54,10 @@ pub trait Door: Send + Sync + 'static {
     fn is_rehearsal(&self) -> bool {
         false
     }
+    /// Where it is done together with others, if it is so rehearsed.
+    fn stage(&self) -> Option<&Stage> {
+        None
+    }
 }
 
 /// Somebody who is signing in.
@@ -97,8 +102,16 @@ pub struct ScimClient {
     pub key: KeyId,
     /// What it may do; none named is everything.
     pub scopes: Vec<String>,
-    /// Everything is judged and nothing is kept: the commit answers what it would have written.
-    pub dry_run: bool,
+    pub(crate) trial: Trial,
+}
+
+/// Is what a directory asks only to be tried? Then everything is judged and nothing is kept: the commit answers what
+/// it would have written. Only what is tried can be on a stage.
+#[derive(Clone, Debug)]
+pub(crate) enum Trial {
+    No,
+    Alone,
+    On(Stage),
 }
 
 /// In which form a directory shows that it is one.
@@ -140,15 +153,27 @@ impl Door for ScimClient {
         Some(self.directory)
     }
     fn is_rehearsal(&self) -> bool {
-        self.dry_run
+        !matches!(self.trial, Trial::No)
+    }
+    fn stage(&self) -> Option<&Stage> {
+        match &self.trial {
+            Trial::On(stage) => Some(stage),
+            Trial::No | Trial::Alone => None,
+        }
     }
 }
 
 impl OrgScope<ScimClient> {
     /// The same, for a dry run.
     #[must_use]
-    pub const fn rehearsing(mut self) -> Self {
-        self.door.dry_run = true;
+    pub fn rehearsing(mut self) -> Self {
+        self.door.trial = Trial::Alone;
+        self
+    }
+
+    /// The same, for one of several that are rehearsed together.
+    pub(crate) fn on(mut self, stage: Stage) -> Self {
+        self.door.trial = Trial::On(stage);
         self
     }
 }
@@ -312,8 +337,8 @@ impl<D: Door> OrgScope<D> {
 
     /// The same for a transaction that writes by a credential: it holds the credential's door until the commit,
     /// and answers what stands behind it (migrations/0040).
-    pub(crate) fn entering(&self, credential: KeyId) -> String {
-        format!("{}; SELECT * FROM enter_by('{}')", self.opening("BEGIN"), credential.uuid())
+    pub(crate) fn entering(&self, begin: &str, credential: KeyId) -> String {
+        format!("{}; SELECT * FROM enter_by('{}')", self.opening(begin), credential.uuid())
     }
 }
 

@@ -2,7 +2,7 @@
 //! The org and the reach ride in the BEGIN message (no round trip of their own) and are gone with
 //! the transaction. Dropping either kind rolls back.
 
-use crate::{Db, Door, Error, OrgScope, Result, pool::Lease, record, turns::Turn};
+use crate::{Db, Door, Error, OrgScope, Result, pool::Lease, record, stage::Within, turns::Turn};
 use model::{
     Timestamp,
     count::Durations,
@@ -21,7 +21,7 @@ use token::seal::SealKeys;
 
 /// A snapshot of one org to read from.
 pub struct TenantRead {
-    lease: Lease,
+    lease: Within,
     org: OrgId,
     now: Timestamp,
     /// Given back after the connection is.
@@ -57,6 +57,10 @@ pub(crate) enum Kept {
 impl Db {
     /// A reading transaction, by a credential that is good as it opens. Errors as those of `write`.
     pub async fn read<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantRead> {
+        if let Some(stage) = scope.door().stage() {
+            let lease = stage.read().await?;
+            return Ok(TenantRead { lease, org: scope.org(), now: scope.now(), _turn: None });
+        }
         let turn = self.turn(scope, Kept::Nothing).await?;
         self.read_in(turn, scope, name).await
     }
@@ -77,18 +81,22 @@ impl Db {
                 lease
             }
         };
-        Ok(TenantRead { lease, org: scope.org(), now: scope.now(), _turn: turn })
+        Ok(TenantRead { lease: Within::Own(lease), org: scope.org(), now: scope.now(), _turn: turn })
     }
 
     /// A writing transaction, by a credential that is good now and until the commit: whoever revokes it
     /// waits. `Error::CredentialGone` and `Error::OrgClosed` when it has been meanwhile.
     pub async fn write<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         let Some(credential) = scope.door().credential() else { return self.write_after(scope, name).await };
+        if let Some(stage) = scope.door().stage() {
+            let (within, has_unbounded_seats) = stage.write().await?;
+            return Ok(TenantTx { has_unbounded_seats, ..self.writing(scope, name, (None, within)) });
+        }
         let turn = self.turn(scope, Kept::Something).await?;
-        let (lease, entered) = self.enter::<Entered>(scope.entering(credential)).await?;
+        let (lease, entered) = self.enter::<Entered>(scope.entering("BEGIN", credential)).await?;
         let entered = entered.ok_or(Error::CredentialGone)?;
         admitted::<D>(entered.state.as_deref())?;
-        let tx = self.writing(scope, name, (turn, lease));
+        let tx = self.writing(scope, name, (turn, Within::Own(lease)));
         Ok(TenantTx { has_unbounded_seats: entered.has_unbounded_seats, ..tx })
     }
 
@@ -97,7 +105,7 @@ impl Db {
     pub async fn write_after<D: Door>(&self, scope: &OrgScope<D>, name: &'static str) -> Result<TenantTx> {
         let turn = self.turn(scope, Kept::Something).await?;
         let lease = self.begin(scope.opening("BEGIN")).await?;
-        Ok(self.writing(scope, name, (turn, lease)))
+        Ok(self.writing(scope, name, (turn, Within::Own(lease))))
     }
 
     /// A writing transaction by no credential of the org's, and what it asks first, in one trip: `question` is a
@@ -114,14 +122,14 @@ impl Db {
     {
         let turn = self.turn(scope, Kept::Something).await?;
         let (lease, row) = self.enter(format!("{}; {question}", scope.opening("BEGIN"))).await?;
-        Ok((self.writing(scope, name, (turn, lease)), row))
+        Ok((self.writing(scope, name, (turn, Within::Own(lease))), row))
     }
 
     fn writing<D: Door>(
         &self,
         scope: &OrgScope<D>,
         name: &'static str,
-        (turn, lease): (Option<Turn>, Lease),
+        (turn, lease): (Option<Turn>, Within),
     ) -> TenantTx {
         tracing::trace!(transaction = name, "write");
         TenantTx {
@@ -137,8 +145,12 @@ impl Db {
         }
     }
 
+    /// Who is on a stage has its turn, and comes here only by a way that leads past it.
     /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>, kept: Kept) -> Result<Option<Turn>> {
+        if scope.door().stage().is_some() {
+            return Err(Error::Stage("this way leads past it"));
+        }
         let (org, is_known) = (scope.org(), scope.door().is_known(kept == Kept::Something));
         if is_known && D::PASSAGE != Passage::Operate {
             self.turns.note(org);
@@ -167,10 +179,10 @@ pub(crate) fn admitted<D: Door>(state: Option<&str>) -> Result<()> {
 
 /// What is known once a credential's door is held.
 #[derive(sqlx::FromRow)]
-struct Entered {
+pub(crate) struct Entered {
     /// None: the credential is good no more.
-    state: Option<String>,
-    has_unbounded_seats: bool,
+    pub(crate) state: Option<String>,
+    pub(crate) has_unbounded_seats: bool,
 }
 
 impl Db {
@@ -182,7 +194,7 @@ impl Db {
         Ok(lease)
     }
 
-    async fn enter<R>(&self, opening: String) -> Result<(Lease, Option<R>)>
+    pub(crate) async fn enter<R>(&self, opening: String) -> Result<(Lease, Option<R>)>
     where
         R: for<'r> FromRow<'r, PgRow>,
     {
@@ -263,15 +275,17 @@ impl TenantTx {
     }
 
     /// Keeps everything, with its record: audit events, usage and deliveries in the same commit. A rehearsal
-    /// keeps nothing and answers `Error::Rehearsed`, so that no story goes on to tell anybody.
+    /// keeps nothing, but for what is rehearsed after it (see `Db::rehearsal`), and answers `Error::Rehearsed`, so that
+    /// no story goes on to tell anybody.
     pub async fn commit(mut self, mut record: Record) -> Result<()> {
         record.more.append(&mut self.besides);
         record::write(&mut self, &record).await?;
         if self.is_rehearsal {
+            self.read.lease.rehearsed().await?;
             return Err(Error::Rehearsed(Box::new(record)));
         }
         let name = self.name;
-        self.read.lease.commit().await?;
+        self.read.lease.own()?.commit().await?;
         record::count(&record);
         tracing::debug!(transaction = name, action = record.first.action.as_str(), "committed");
         Ok(())
@@ -280,6 +294,9 @@ impl TenantTx {
     /// For jobs whose work is no act of anybody: expiry sweeps, delivery bookkeeping. Its callers
     /// are pinned by tests/walls.rs.
     pub async fn commit_housekeeping(self) -> Result<()> {
-        self.read.lease.commit().await
+        if self.is_rehearsal {
+            return Err(Error::Stage("nothing of a rehearsal is kept"));
+        }
+        self.read.lease.own()?.commit().await
     }
 }
