@@ -74,6 +74,7 @@ mod refresh;
 mod request_log;
 mod resources;
 mod scim_bulk;
+mod scim_bulk_rehearsed;
 mod scim_clients;
 mod scim_conformance;
 mod scim_filters;

@@ -49,6 +49,10 @@ fn each_tool_has_its_floor() {
     only_in("OrgScope::opened", &["store/gate.rs", "store/scope.rs"]);
     only_in("FirstUse(())", &["store/tx.rs"]);
     only_in("Room { ", &["store/quotas.rs"]);
+    // What is on a stage is a rehearsal's.
+    only_in("Trial::On(", &["store/scope.rs"]);
+    only_in("Within::Stage", &["store/stage.rs"]);
+    only_in(".rehearsal(", &["broker/provision_bulk.rs"]);
     // Whoever asks for room by itself has to say what becomes of a refusal.
     only_in(".room()", &["demo.rs"]);
     only_in(".room::<", &["broker/quota.rs"]);

@@ -1,6 +1,6 @@
 //! A directory's bulk request: each operation is done as its own request would be, in a transaction of its
-//! own, and what refers to another waits for it. One that fails stops no other, until the client's own bound.
-//! RFC 7644 3.7.
+//! own, and what refers to another waits for it. One that fails stops no other, until the client's own bound. A dry run
+//! judges each as after those before it, and keeps none. RFC 7644 3.7.
 
 use crate::{
     FlowError, Gateway,
@@ -12,7 +12,7 @@ use scim::{
     Kind, Problem, Projection,
     bulk::{Bulk, Line, Method, Operation, Turn},
 };
-use store::{OrgScope, ScimClient};
+use store::{Door, OrgScope, Rehearsal, ScimClient};
 
 /// What became of one operation.
 #[derive(Debug)]
@@ -30,17 +30,42 @@ pub struct Outcome {
     pub version: Option<i64>,
 }
 
-/// Does every operation that can be done, in the order of the request as far as references allow.
-pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Vec<Done> {
+/// Operations of a dry run. Each takes 1 to 5 ms on its stage, so that as many are done within its time with a margin;
+/// and each is a subtransaction, of which Postgres keeps 64 of a transaction at hand: beyond, everybody's reads go and
+/// look for each.
+pub const REHEARSED_MAX: usize = 60;
+
+/// Does every operation that can be done, in the order of the request as far as references allow. A dry run of them
+/// is one: each is judged as after those before it. Errors, of a dry run alone: `scim.dry_run_too_large`, and those
+/// of a transaction that does not begin.
+pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Result<Vec<Done>, FlowError> {
+    if !scope.door().is_rehearsal() {
+        return Ok(all(gw, scope, bulk, None).await);
+    }
+    let count = bulk.operations.len();
+    if count > REHEARSED_MAX {
+        let said = format!("{count} operations; a dry run has at most {REHEARSED_MAX}");
+        return Err(refused(Problem::DryRunTooLarge, &said));
+    }
+    let rehearsal = gw.db.rehearsal(scope).await?;
+    Ok(all(gw, rehearsal.scope(), bulk, Some(&rehearsal)).await)
+}
+
+async fn all(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    bulk: Bulk,
+    rehearsal: Option<&Rehearsal>,
+) -> Vec<Done> {
     let (mut line, mut done, mut errors) = (Line::new(bulk.operations), Vec::new(), 0_usize);
     let losers = Losers::default();
     while let Some((operation, turn)) = line.advance() {
-        let outcome = match turn {
-            Turn::Circular(name) => Err(unresolved(Problem::Circular, &name)),
-            Turn::Never(name) => Err(unresolved(Problem::Unresolved, &name)),
-            Turn::Ready { id, body } => perform(gw, scope, (&operation, &losers), id, &body).await,
+        let one = one(gw, scope, (&operation, &losers), turn);
+        let outcome = match rehearsal {
+            Some(rehearsal) => rehearsed(rehearsal.in_time(one).await),
+            None => one.await,
         };
-        line.done(&operation, outcome.as_ref().ok().map(|outcome| outcome.id.clone()));
+        line.done(&operation, made(&outcome));
         errors += usize::from(outcome.as_ref().is_err_and(|error| !matches!(error, FlowError::Rehearsed(_))));
         let (method, kind) = (operation.method, operation.kind);
         done.push(Done { method, kind, bulk_id: operation.bulk_id, outcome });
@@ -51,6 +76,37 @@ pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Vec<
         tokio::task::yield_now().await;
     }
     done
+}
+
+async fn one(
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    (operation, losers): (&Operation, &Losers),
+    turn: Turn,
+) -> Result<Outcome, FlowError> {
+    match turn {
+        Turn::Circular(name) => Err(unresolved(Problem::Circular, &name)),
+        Turn::Never(name) => Err(unresolved(Problem::Unresolved, &name)),
+        Turn::Ready { id, body } => perform(gw, scope, (operation, losers), id, &body).await,
+    }
+}
+
+/// What comes back as done would have changed nothing.
+fn rehearsed(ended: Option<Result<Outcome, FlowError>>) -> Result<Outcome, FlowError> {
+    match ended {
+        Some(Ok(_)) => Err(FlowError::Rehearsed(None)),
+        Some(Err(error)) => Err(error),
+        None => Err(refused(Problem::DryRunTooLarge, "the time of a dry run was over before this operation")),
+    }
+}
+
+/// The resource that others may refer to.
+fn made(outcome: &Result<Outcome, FlowError>) -> Option<String> {
+    match outcome {
+        Ok(outcome) => Some(outcome.id.clone()),
+        Err(FlowError::Rehearsed(Some(record))) => record.first.target.as_ref().map(|(_, id)| id.clone()),
+        Err(_) => None,
+    }
 }
 
 fn unresolved(problem: Problem, name: &str) -> FlowError {

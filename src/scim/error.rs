@@ -44,6 +44,8 @@ pub enum Problem {
     CountWrong,
     /// A preference of ours that there is not.
     PreferenceUnknown,
+    /// A bulk request as a dry run: more than is judged together, or than its time was enough for.
+    DryRunTooLarge,
     /// The search would have cost more than a request may.
     TooCostly,
     Taken,
@@ -70,7 +72,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -100,6 +102,7 @@ impl Problem {
         Self::CursorExpired,
         Self::CountWrong,
         Self::PreferenceUnknown,
+        Self::DryRunTooLarge,
         Self::TooCostly,
         Self::Taken,
         Self::Missing,
@@ -151,6 +154,7 @@ impl Problem {
             Self::CursorExpired => ("scim.cursor_expired", 400, Some("expiredCursor")),
             Self::CountWrong => ("scim.count_wrong", 400, Some("invalidCount")),
             Self::PreferenceUnknown => ("scim.preference_unknown", 400, None),
+            Self::DryRunTooLarge => ("scim.dry_run_too_large", 413, None),
             Self::TooCostly => ("scim.too_costly", 400, Some("tooMany")),
             Self::Taken => ("scim.taken", 409, Some("uniqueness")),
             Self::Missing => ("scim.missing", 404, None),
@@ -190,7 +194,7 @@ impl Problem {
             Self::NoSeat => "Deactivate somebody, or have the plan raised",
             Self::NotAdopted => "Let the org's administrator set scim_adopts",
             Self::VersionMismatch => "Read it again, then change it",
-            Self::BodyTooLarge | Self::TooManyOperations => "Send less at once",
+            Self::BodyTooLarge | Self::TooManyOperations | Self::DryRunTooLarge => "Send less at once",
             Self::TooManyMembers => "Exclude the list by excludedAttributes",
             Self::FilterTooComplex => "Ask in several requests",
             Self::CursorWrong | Self::CursorExpired => "Begin the list again",

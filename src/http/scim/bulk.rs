@@ -1,7 +1,7 @@
 //! `POST /Bulk`: many requests in one, each answered as it would have been by itself. RFC 7644 3.7.
 
 use super::{Answer, Caller, body, render};
-use crate::http::scim_error;
+use crate::http::{doors::DRY_RUN, scim_error};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -22,13 +22,16 @@ pub(super) async fn bulk(req: HttpRequest, gw: Data<Gateway>, payload: Payload) 
     // Each operation of a rehearsal says itself what it would have done.
     let story = async move {
         let asked = bulk::parse(&body).map_err(FlowError::from)?;
-        Ok(provision_bulk::run(&gw, &scope, asked).await)
+        provision_bulk::run(&gw, &scope, asked).await
     };
     let done = super::shielded(story).await?;
     let operations: Vec<Value> = done.iter().map(|one| told(&caller.base, one)).collect();
     let said = json!({"schemas": [RESPONSE_URN], "Operations": operations});
     let mut response = HttpResponse::Ok();
     response.extensions_mut().insert(seen(&done));
+    if caller.rehearses {
+        response.insert_header(("preference-applied", DRY_RUN));
+    }
     Ok(render::json(response, &said))
 }
 
