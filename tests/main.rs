@@ -75,6 +75,7 @@ mod request_log;
 mod resources;
 mod scim_bulk;
 mod scim_bulk_rehearsed;
+mod scim_bulk_stage;
 mod scim_clients;
 mod scim_conformance;
 mod scim_filters;
