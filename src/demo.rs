@@ -6,7 +6,7 @@ mod app;
 
 use crate::{
     embedded::Embedded,
-    platform_keys,
+    platform_keys, running,
     seams::{Clock, SystemChance, SystemClock},
     settings::Settings,
     wiring,
@@ -131,7 +131,7 @@ pub fn run(settings: &Settings, port: u16, reset: bool, check: bool) -> Result<(
         println!("  Entra    {}   (a look-alike, org globex)", stage.oidc.base_url());
         println!("\nCtrl-C ends it; what it keeps is in {}.", settings.data_dir.display());
         tokio::select! {
-            () = wiring::told_to_stop() => {}
+            () = running::told_to_stop() => {}
             () = running.ended() => {}
         }
         drop(desk);

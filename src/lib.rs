@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod outbound;
 pub mod platform_keys;
 pub mod recover;
+pub mod running;
 pub mod seal_keys;
 pub mod seams;
 pub mod settings;

@@ -6,7 +6,7 @@ mod cli;
 use cli::{Command, Words};
 use std::{io::Write, process::ExitCode};
 use vestibule::{
-    platform_keys,
+    platform_keys, running,
     settings::{Settings, SettingsError},
     signing_keys, wiring,
 };
@@ -138,7 +138,7 @@ fn serve(settings: Settings) -> Result<(), Stopped> {
         wiring::migrate_own(&settings, &stores).await?;
         let mut running = wiring::serve(&settings, &stores).await?;
         tokio::select! {
-            () = wiring::told_to_stop() => {}
+            () = running::told_to_stop() => {}
             () = running.ended() => return Err("the server ended by itself".into()),
         }
         running.stop().await;

@@ -4,6 +4,7 @@ use crate::{
     embedded::{Embedded, EmbeddedError, EmbeddedOptions},
     http, jobs, outbound,
     outbound::{Outbound as _, Sockets},
+    running::Running,
     seal_keys::{self, SealKeyError},
     seams::{Clock, SystemChance, SystemClock},
     settings::Settings,
@@ -286,38 +287,6 @@ pub async fn migrate_at(settings: &Settings, stores: &Stores) -> Result<(), Star
     done.map_err(|error| explained(settings, &stores.migrate_url, &error))
 }
 
-/// A gateway that serves.
-pub struct Running {
-    pub addr: SocketAddr,
-    pub gateway: Gateway,
-    server: ServerHandle,
-    ops: Option<ServerHandle>,
-    ended: tokio::task::JoinHandle<std::io::Result<()>>,
-    jobs: tokio::task::JoinHandle<()>,
-    stop: watch::Sender<bool>,
-}
-
-impl Running {
-    /// Stops taking connections, lets those that are served end, then the jobs.
-    pub async fn stop(self) {
-        self.gateway.feed.close();
-        self.gateway.db.keep_to_own().await;
-        self.server.stop(true).await;
-        let _ = self.stop.send(true);
-        let _ = self.jobs.await;
-        if let Some(ops) = self.ops {
-            ops.stop(true).await;
-        }
-        let _ = self.ended.await;
-        self.gateway.db.close().await;
-    }
-
-    /// Waits until the server ends by itself.
-    pub async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
-    }
-}
-
 /// Serves on `settings.listen`, with the jobs beside it. The stores are migrated.
 pub async fn serve(settings: &Settings, stores: &Stores) -> Result<Running, StartError> {
     if settings.insecure_loopback() {
@@ -384,18 +353,4 @@ fn ops(addr: SocketAddr, gateway: &Gateway) -> Result<ServerHandle, StartError> 
     let handle = server.handle();
     tokio::spawn(server);
     Ok(handle)
-}
-
-/// Waits for the sign to end: SIGTERM or Ctrl-C.
-pub async fn told_to_stop() {
-    let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(term) => term,
-        Err(_) => return std::future::pending().await,
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    tracing::info!("draining");
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }

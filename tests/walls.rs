@@ -44,7 +44,7 @@ fn only_in(word: &str, rooms: &[&str]) {
 fn each_tool_has_its_floor() {
     only_in("sqlx::", &["store/"]);
     only_in("redis::", &["store/"]);
-    only_in("actix_web", &["http/", "wiring.rs"]);
+    only_in("actix_web", &["http/", "running.rs", "wiring.rs"]);
     only_in("reqwest::", &["outbound"]);
     only_in("OrgScope::opened", &["store/gate.rs", "store/scope.rs"]);
     only_in("FirstUse(())", &["store/tx.rs"]);

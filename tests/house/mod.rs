@@ -32,6 +32,7 @@ use store::{
 };
 use token::credential::{OrgBoundKind, UnboundKind, bearer, org_bearer};
 use vestibule::{
+    running,
     seams::{Clock, SystemChance, SystemClock},
     settings::Settings,
     wiring,
@@ -96,7 +97,7 @@ pub fn house() -> &'static House {
     HOUSE.get_or_init(|| Site::named("test").open())
 }
 
-async fn start(site: Site) -> (House, wiring::Running, wiring::Stores) {
+async fn start(site: Site) -> (House, running::Running, wiring::Stores) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let base = format!("http://localhost:{port}");
