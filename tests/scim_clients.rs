@@ -164,8 +164,52 @@ async fn a_secret_is_its_own_directorys_and_two_live_at_once() {
         let (status, said) = fetch(house, &client, &secret, &[]).await;
         assert_eq!((status, &said["error"]), (401, &json!("invalid_client")), "{said}");
     }
-    let (status, said) = fetch(house, &tenant.app.id.to_string(), &tenant.app.secret, &[]).await;
-    assert_eq!((status, &said["error"]), (400, &json!("unsupported_grant_type")), "{said}");
+}
+
+/// A client learns what is wrong with the grant it asks for when it has proven itself, and before that nothing
+/// (RFC 6749 5.2).
+#[tokio::test]
+async fn a_grant_is_judged_after_the_client() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let (_, of_directory) = secret(house, &tenant, json!({})).await;
+    let path = format!("/orgs/{}/service-accounts", tenant.slug);
+    let new = json!({"name": "export", "audience": tenant.app.id});
+    let (_, of_service) = house.api("POST", &tenant.org_key, &path, Some(new)).await;
+    let shown = |made: &Value| (text(made, "client_id").to_owned(), text(made, "client_secret").to_owned());
+    let app = (tenant.app.id.to_string(), tenant.app.secret.clone());
+    let lacking = Some("unauthorized_client");
+    let common = [(None, Some("invalid_request")), (Some("password"), Some("unsupported_grant_type"))];
+    let programs = [
+        (Some("authorization_code"), lacking),
+        (Some("refresh_token"), lacking),
+        (Some("client_credentials"), None),
+    ];
+    for (client, own) in [
+        (shown(&of_directory), &programs[..]),
+        (shown(&of_service), &programs[..]),
+        (app, &[(Some("client_credentials"), lacking)][..]),
+    ] {
+        let (id, good) = &client;
+        for (grant, wanted) in common.iter().chain(own) {
+            let (status, said) = ask(house, (id, good), *grant).await;
+            let status_wanted = if wanted.is_some() { 400 } else { 200 };
+            assert_eq!((status, said["error"].as_str()), (status_wanted, *wanted), "{id} {grant:?} {said}");
+            let wrong = format!("{}{}", &good[..good.len() - 1], if good.ends_with('0') { '1' } else { '0' });
+            let (status, said) = ask(house, (id, &wrong), *grant).await;
+            assert_eq!((status, &said["error"]), (401, &json!("invalid_client")), "{id} {grant:?} {said}");
+        }
+    }
+}
+
+async fn ask(house: &House, (id, secret): (&str, &str), grant: Option<&str>) -> (u16, Value) {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(grant.map(|grant| ("grant_type", grant)));
+    form.extend_pairs([("client_id", id), ("client_secret", secret)]);
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let sent = house.http.post(house.url("/oauth2/token")).header(kind.0, kind.1).body(form.finish());
+    let answer = sent.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
 /// A credential that is held to scopes does what they say, and fetches no more than it has.

@@ -163,7 +163,7 @@ async fn case_32_another_orgs_account_is_unknown_and_its_secret_opens_nothing_el
         (&own.id, &own.secret[1..].to_owned(), "invalid_client"),
         (&own.id, &a.org_key, "invalid_client"),
         (&nobody.to_owned(), &own.secret, "invalid_client"),
-        (&app.id, &app.secret, "unsupported_grant_type"),
+        (&app.id, &app.secret, "unauthorized_client"),
     ] {
         let shown = Account { id: id.clone(), secret: secret.clone() };
         let (status, said) = fetch_with(house, &shown, &[]).await;

@@ -100,7 +100,8 @@ fn decoded(text: &str) -> String {
     form_urlencoded::parse(joined.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-async fn proven(
+/// The app that has shown this. `org` is the one that its request names.
+pub(super) async fn proven(
     req: &HttpRequest,
     gw: &Gateway,
     shown: &Shown,
@@ -110,7 +111,7 @@ async fn proven(
     client::authenticate(gw, id, shown.by.proof(), org, &facts(req).call).await
 }
 
-/// The app, authenticated as it is registered. `org` is the one that its request names.
+/// The app of a request, authenticated as it is registered.
 pub(super) async fn client(
     req: &HttpRequest,
     gw: &Gateway,

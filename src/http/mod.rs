@@ -20,6 +20,7 @@ pub mod connection_view;
 pub mod doors;
 pub mod feed;
 pub mod forward;
+mod grant;
 pub mod guard;
 pub mod late;
 pub mod logout;

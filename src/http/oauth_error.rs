@@ -15,6 +15,7 @@ pub fn code(error: &FlowError) -> &'static str {
             "oauth.login_required" => "login_required",
             "oauth.account_selection_required" => "account_selection_required",
             "oauth.unmet_authentication" => "unmet_authentication_requirements",
+            "oauth.unauthorized_client" => "unauthorized_client",
             "oauth.unsupported_grant_type" => "unsupported_grant_type",
             "oauth.request_not_supported" => "request_not_supported",
             "oauth.request_uri_not_supported" => "request_uri_not_supported",

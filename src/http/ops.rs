@@ -1,7 +1,7 @@
 //! Is the process alive, can it serve, and what does it publish for machines: health, readiness,
 //! discovery, keys.
 
-use super::{DoorKind, Entry, Made::Plain};
+use super::{DoorKind, Entry, Made::Plain, grant::Grant};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
@@ -105,7 +105,7 @@ async fn discovery(gw: Data<Gateway>) -> HttpResponse {
         "backchannel_logout_session_supported": true,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "grant_types_supported": Grant::ALL.map(Grant::as_str),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlg::ALL,
         "code_challenge_methods_supported": ["S256"],

@@ -4,9 +4,10 @@
 use super::{
     DoorKind, Entry,
     Made::Plain,
-    client_auth::{client, not_public},
-    client_credentials,
+    client_auth::{client, not_public, proven, shown},
+    client_credentials::{self, Program},
     doors::bearer,
+    grant::{self, Grant},
     guard::facts,
     oauth_error, shielded,
 };
@@ -100,16 +101,17 @@ async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse 
     let call = facts(&req).call;
     let answer = async {
         let form = form(&req, &body)?;
-        if form.get("grant_type").is_some_and(|grant| grant == "client_credentials") {
-            return client_credentials::fetch(&req, &gw, &form).await;
+        let shown = shown(&req, &form)?;
+        if let Some(program) = Program::named(&shown.id) {
+            return client_credentials::fetch(&req, &gw, &form, (program, &shown.by)).await;
         }
-        let client = client(&req, &gw, &form, named_org(&gw, &form)).await?;
+        let client = proven(&req, &gw, &shown, named_org(&gw, &form)).await?;
         let need = |name: &'static str| {
             form.get(name).cloned().ok_or_else(|| invalid(name, &format!("{name} is missing")))
         };
         let gw = gw.get_ref().clone();
-        let tokens = match need("grant_type")?.as_str() {
-            "authorization_code" => {
+        let tokens = match Grant::asked(&form)? {
+            Grant::AuthorizationCode => {
                 let (code, verifier) = (need("code")?, need("code_verifier")?);
                 let (redirect_uri, resource) =
                     (form.get("redirect_uri").cloned(), form.get("resource").cloned());
@@ -124,14 +126,14 @@ async fn token(req: HttpRequest, body: Body, gw: Data<Gateway>) -> HttpResponse 
                 })
                 .await
             }
-            "refresh_token" => {
+            Grant::RefreshToken => {
                 let (text, resource) = (need("refresh_token")?, form.get("resource").cloned());
                 shielded(
                     async move { refresh::refresh(&gw, &client, (&text, resource.as_deref()), &call).await },
                 )
                 .await
             }
-            _ => Err(Refusal::stranger("oauth.unsupported_grant_type").into()),
+            Grant::ClientCredentials => Err(grant::unauthorized()),
         };
         tokens.map(|tokens| issued(&tokens))
     };
