@@ -306,6 +306,7 @@ async fn the_list_is_narrowed_and_paged() {
         ("status=400".to_owned(), vec![1, 2]),
         ("status=204&failed=true".to_owned(), vec![]),
         ("method=PATCH".to_owned(), vec![0, 1]),
+        ("method=patch".to_owned(), vec![0, 1]),
         (format!("user={ada}"), vec![0, 1, 3, 4]),
         (format!("user={ada}&failed=true"), vec![1]),
         (format!("user={ada}&method=POST&to={second}"), vec![3, 4]),
@@ -326,8 +327,17 @@ async fn the_list_is_narrowed_and_paged() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(walked, ids);
-    for wrong in ["status=99", "status=600", "status=x", "failed=yes", "user=ada", "from=today", "limit=201"]
-    {
+    for wrong in [
+        "status=99",
+        "status=600",
+        "status=x",
+        "failed=yes",
+        "user=ada",
+        "from=today",
+        "limit=201",
+        "method=FROB",
+        "method=",
+    ] {
         let path = format!("{}?{wrong}", place(&tenant));
         let (status, said) = house.api("GET", &tenant.org_key, &path, None).await;
         assert_eq!((status, &said["code"]), (400, &json!("api.query_malformed")), "{wrong}");

@@ -31,6 +31,10 @@ pub const OPERATIONS: &[Operation] = &[
     .named("get_directory_request"),
 ];
 
+/// Those there are (RFC 9110 9.3, RFC 5789), but for HEAD: it is logged as the GET that it is.
+pub(super) const METHODS: [&str; 8] =
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+
 fn filter(ask: &Ask) -> Result<LoggedFilter, Problem> {
     let status = match ask.query("status").map(|text| text.parse::<u16>()) {
         None => None,
@@ -43,10 +47,13 @@ fn filter(ask: &Ask) -> Result<LoggedFilter, Problem> {
         Some("false") => Some(false),
         Some(_) => return Err(ask.wrong("failed", "true or false")),
     };
+    let named = |text: String| METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(&text));
+    let method = ask.query("method").map(|text| named(text).ok_or(())).transpose();
     let user = ask.query("user").map(|text| text.parse()).transpose();
     Ok(LoggedFilter {
         status,
-        method: ask.query("method"),
+        method: method
+            .map_err(|()| ask.wrong("method", "GET, POST, PUT, PATCH, DELETE, OPTIONS, TRACE or CONNECT"))?,
         user: user.map_err(|_| ask.wrong("user", "the id of a person"))?,
         failed,
         from: ask.time("from")?,

@@ -1,6 +1,7 @@
 //! What `/api/v1` takes in a path, a query or a header: what each name means, and within which bounds.
 
 use super::{
+    admin_requests::METHODS,
     audit::FORMATS,
     feed::{WAIT_SECS_MAX, WAIT_SECS_USUAL},
     paged::{LIMIT_MAX, LIMIT_USUAL},
@@ -68,7 +69,7 @@ fn meaning(name: &str) -> Option<(&'static str, Value)> {
             "Only requests answered with this status",
             json!({"type": "integer", "minimum": 100, "maximum": 599}),
         ),
-        "method" => ("Only requests by this method, such as `PATCH`", json!({"type": "string"})),
+        "method" => ("Only requests by this method; letter case does not count", one_of(&METHODS, None)),
         "user" => ("Only requests that name this person, or made them", id::<ids::User>()),
         "failed" => (
             "Only requests that were refused, or got no answer; or only those that were not",

@@ -143,7 +143,7 @@ pub struct LoggedRequestWhole {
 #[derive(Clone, Debug, Default)]
 pub struct LoggedFilter {
     pub status: Option<u16>,
-    pub method: Option<String>,
+    pub method: Option<&'static str>,
     pub user: Option<UserId>,
     pub failed: Option<bool>,
     pub from: Option<Timestamp>,
@@ -270,7 +270,7 @@ impl TenantRead {
             .bind(filter.to.map(OffsetDateTime::from))
             .bind(filter.failed)
             .bind(filter.status.map(i32::from))
-            .bind(&filter.method)
+            .bind(filter.method)
             .bind(limit);
         let query = match filter.user {
             Some(user) => query.bind(user.uuid()),
