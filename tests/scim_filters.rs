@@ -121,3 +121,29 @@ async fn what_sql_finds_is_what_the_matcher_finds() {
 fn text_of(resource: &Value) -> &str {
     text(resource, "id")
 }
+
+/// Whatever is wrong with a list's query, the answer begins with what was asked for, and says it in words.
+#[tokio::test]
+async fn a_filter_that_is_refused_is_told_of_its_resource() {
+    let house = house();
+    let tenant = house.tenant().await;
+    for (path, filter, wanted) in [
+        ("Users", "userName+eq", "User: a value expected at the end [scim.filter_syntax]"),
+        ("Groups", "((((", "Group: an attribute expected at the end [scim.filter_syntax]"),
+        ("Users", "active+gt+true", "User: gt cannot compare with true [scim.filter_wrong]"),
+        (
+            "Users",
+            "active+gt+%22true%22",
+            "User: active is true or false: eq, ne and pr alone apply to it [scim.filter_wrong]",
+        ),
+    ] {
+        let path = format!("/scim/v2/{path}");
+        let by_get = house.scim("GET", &tenant.scim_token, &format!("{path}?filter={filter}"), None).await;
+        let plain = filter.replace('+', " ").replace("%22", "\"");
+        let (search, body) = (format!("{path}/.search"), json!({"filter": plain}));
+        let by_search = house.scim("POST", &tenant.scim_token, &search, Some(body)).await;
+        for (status, said) in [by_get, by_search] {
+            assert_eq!((status, text(&said, "detail")), (400, wanted), "{filter}");
+        }
+    }
+}

@@ -152,9 +152,6 @@ mod tests {
             "a[b pr].c",
             "a[b pr].c.d pr",
             "a[]",
-            "active gt true",
-            "a gt null",
-            "a co 5",
             "a eq \"\\x\"",
             "a eq \"\\u0000\"",
             "a eq {}",
@@ -163,6 +160,32 @@ mod tests {
             "urn:ietf:params:scim:schemas:core:2.0:User pr",
         ] {
             assert_eq!(code(bad), "scim.filter_syntax", "{bad}");
+        }
+    }
+
+    #[test]
+    fn where_a_filter_breaks_off_is_said() {
+        for (bad, wanted) in [
+            ("userName eq", "a value expected at the end"),
+            ("userName eq ", "a value expected at the end"),
+            ("userName", "an operator expected at the end"),
+            ("userName eq \"a\" and", "an attribute expected at the end"),
+            ("((((", "an attribute expected at the end"),
+            ("(a pr", ") expected at the end"),
+            ("a[b pr].", "a sub-attribute expected at the end"),
+            ("userName eq x or", "a value expected at: x or"),
+            ("userName is \"x\"", "an operator expected at: is \"x\""),
+            ("a pr and \"x\"", "an attribute expected at: \"x\""),
+        ] {
+            assert_eq!(Filter::parse(bad).unwrap_err().detail, wanted, "{bad}");
+        }
+    }
+
+    /// It is a filter, and one that compares what cannot be compared.
+    #[test]
+    fn an_order_of_booleans_and_the_like_are_read_and_refused() {
+        for bad in ["active gt true", "active lt true", "a ge false", "a le null", "a co 5", "a sw true"] {
+            assert_eq!(code(bad), "scim.filter_wrong", "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! same without showing a filter to the log of every proxy. RFC 7644 3.4.2, 3.4.3.
 
 use super::{Answer, Caller, body, render};
-use crate::http::witness::Found;
+use crate::http::{scim_error::Refused, witness::Found};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -59,13 +59,14 @@ pub(super) async fn search_everything(req: HttpRequest, gw: Data<Gateway>, paylo
 
 async fn get(req: HttpRequest, gw: Data<Gateway>, among: Among) -> Answer {
     let caller = Caller::enter(&req, gw).await?;
-    let query = query(&req, &[])?;
+    let query = query(&req, &[]).map_err(|error| Refused::about(error, &caller.about))?;
     listed(&caller, among, query).await
 }
 
 async fn post(req: HttpRequest, gw: Data<Gateway>, payload: Payload, among: Among) -> Answer {
     let caller = Caller::enter(&req, gw).await?;
-    let query = ListQuery::from_search(&body(payload).await?).map_err(FlowError::from)?;
+    let body = body(payload).await?;
+    let query = ListQuery::from_search(&body).map_err(|error| Refused::about(error.into(), &caller.about))?;
     listed(&caller, among, query).await
 }
 

@@ -9,6 +9,15 @@ pub(super) fn syntax(detail: String) -> ScimError {
     ScimError::of(Problem::FilterSyntax, detail)
 }
 
+/// Something else stands there, or nothing.
+fn expected(what: &str, rest: &str) -> ScimError {
+    syntax(if rest.is_empty() {
+        format!("{what} expected at the end")
+    } else {
+        format!("{what} expected at: {rest}")
+    })
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inside {
     Top,
@@ -41,8 +50,7 @@ impl<'a> Parser<'a> {
 
     fn take(&mut self, wanted: char) -> Result<(), ScimError> {
         let rest = self.rest();
-        self.rest =
-            rest.strip_prefix(wanted).ok_or_else(|| syntax(format!("{wanted} expected at: {rest}")))?;
+        self.rest = rest.strip_prefix(wanted).ok_or_else(|| expected(&wanted.to_string(), rest))?;
         Ok(())
     }
     /// The next run of name characters, not yet consumed.
@@ -93,7 +101,8 @@ impl<'a> Parser<'a> {
         Ok(if all.len() == 1 { all.remove(0) } else { Filter::And(all) })
     }
     fn factor(&mut self, depth: usize, inside: Inside) -> Result<Filter, ScimError> {
-        if self.rest().starts_with('(') {
+        let rest = self.rest();
+        if rest.starts_with('(') {
             return self.group(depth, inside);
         }
         let word = self.word();
@@ -101,7 +110,7 @@ impl<'a> Parser<'a> {
             return Ok(Filter::Not(Box::new(self.group(depth, inside)?)));
         }
         let path = AttrPath::parse(word).filter(|path| !path.name.is_empty());
-        let path = path.ok_or_else(|| syntax(format!("an attribute expected at: {word}{}", self.rest)))?;
+        let path = path.ok_or_else(|| expected("an attribute", rest))?;
         if self.rest.starts_with('[') {
             if inside == Inside::Brackets || path.sub.is_some() {
                 return Err(syntax("a [ cannot stand here".into()));
@@ -124,9 +133,10 @@ impl<'a> Parser<'a> {
             None => inner,
             Some(rest) => {
                 self.rest = rest;
+                let rest = self.rest();
                 let word = self.word();
                 let sub = AttrPath::parse(word).filter(|path| path.urn.is_none() && path.sub.is_none());
-                let sub = sub.ok_or_else(|| syntax(format!("a sub-attribute expected at: {word}")))?;
+                let sub = sub.ok_or_else(|| expected("a sub-attribute", rest))?;
                 let last = self.comparison(sub)?;
                 match inner {
                     Filter::And(mut all) => {
@@ -147,6 +157,7 @@ impl<'a> Parser<'a> {
                 format!("at most {FILTER_TERMS_MAX} terms"),
             ));
         }
+        let rest = self.rest();
         let word = self.word();
         if word.eq_ignore_ascii_case("pr") {
             return Ok(Filter::Present(path));
@@ -161,7 +172,7 @@ impl<'a> Parser<'a> {
             "ge" => Op::Ge,
             "lt" => Op::Lt,
             "le" => Op::Le,
-            _ => return Err(syntax(format!("not an operator: {word}"))),
+            _ => return Err(expected("an operator", rest)),
         };
         let value = self.literal()?;
         let fits = match op {
@@ -172,7 +183,7 @@ impl<'a> Parser<'a> {
         if fits {
             Ok(Filter::Compare { path, op, value })
         } else {
-            Err(syntax(format!("{word} cannot compare with {value}")))
+            Err(ScimError::of(Problem::FilterWrong, format!("{word} cannot compare with {value}")))
         }
     }
     /// A JSON string, number, boolean or null. `True` is Entra's spelling.
@@ -180,7 +191,7 @@ impl<'a> Parser<'a> {
         let rest = self.rest();
         let Some(body) = rest.strip_prefix('"') else {
             let word = self.word().to_ascii_lowercase();
-            return serde_json::from_str(&word).map_err(|_| syntax(format!("a value expected at: {rest}")));
+            return serde_json::from_str(&word).map_err(|_| expected("a value", rest));
         };
         let mut escaped = false;
         let close = body.char_indices().find(|(_, c)| {
