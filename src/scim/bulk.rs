@@ -3,7 +3,10 @@
 
 use crate::{Kind, Object, Problem, ScimError, dialect};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// The message's own schemas.
 pub const REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -96,8 +99,12 @@ const fn after((round, at): Position, place: usize) -> Position {
     if place > at { (round, place) } else { (round.saturating_add(1), place) }
 }
 
+fn syntax(detail: impl fmt::Display) -> ScimError {
+    ScimError::of(Problem::BulkSyntax, detail)
+}
+
 fn wrong(at: usize, what: &str) -> ScimError {
-    ScimError::of(Problem::ValueWrong, format!("Operations[{at}]: {what}"))
+    syntax(format!("Operations[{at}]: {what}"))
 }
 
 fn text(object: &Object, name: &str) -> Option<Value> {
@@ -114,11 +121,11 @@ pub fn parse(body: &[u8]) -> Result<Bulk, ScimError> {
                 .as_u64()
                 .filter(|count| *count > 0)
                 .and_then(|n| usize::try_from(n).ok())
-                .ok_or(ScimError::of(Problem::ValueWrong, "failOnErrors is a whole number above 0"))?,
+                .ok_or_else(|| syntax("failOnErrors is a whole number above 0"))?,
         ),
     };
     let Some(Value::Array(listed)) = text(&request, "Operations") else {
-        return Err(ScimError::of(Problem::ValueMissing, "Operations is a list of operations"));
+        return Err(syntax("Operations is a list of operations"));
     };
     if listed.len() > OPERATIONS_MAX {
         let said = format!("{} operations; at most {OPERATIONS_MAX}", listed.len());

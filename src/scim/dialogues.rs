@@ -7,7 +7,10 @@ use crate::{
     patch,
     user::{self, UserDocument},
 };
-use model::{Timestamp, ids::UserId};
+use model::{
+    Timestamp,
+    ids::{GroupId, UserId},
+};
 use serde_json::{Value, json};
 
 pub(crate) fn created(body: &Value) -> UserDocument {
@@ -196,11 +199,13 @@ fn groups_are_read_with_whatever_else_they_carry() {
     assert_eq!((draft.display_name.as_str(), draft.external_id.as_deref()), ("Staff", Some("8aa1a0c0")));
     assert_eq!(draft.members, [uid(1), uid(2)]);
     assert_eq!(group::parse(br#"{"displayName":"E","members":[]}"#).unwrap().members, []);
+    let gid: GroupId = "grp_00000000000000000000000001".parse().unwrap();
     for (body, wanted) in [
         (json!({"members": []}), "scim.value_missing"),
         (json!({"displayName": ""}), "scim.value_missing"),
         (json!({"displayName": "g", "members": [{"value": "stranger@x"}]}), "scim.member_unknown"),
-        (json!({"displayName": "g", "members": [{"value": uid(1), "type": "Group"}]}), "scim.member_unknown"),
+        (json!({"displayName": "g", "members": [{"value": uid(1), "type": "Group"}]}), "scim.group_in_group"),
+        (json!({"displayName": "g", "members": [{"value": gid}]}), "scim.group_in_group"),
         (json!({"displayName": "g", "members": [{"display": "x"}]}), "scim.value_wrong"),
         (json!({"displayName": "x".repeat(1025)}), "scim.value_too_long"),
         (json!({"displayName": "g", "externalId": "x".repeat(1025)}), "scim.value_too_long"),

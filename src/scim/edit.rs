@@ -174,7 +174,7 @@ pub(crate) fn sub_of(attribute: &'static Attribute, name: &str) -> Result<&'stat
 pub(crate) fn remove(map: &mut Object, path: &Path, sent: Option<&Value>) -> Result<(), ScimError> {
     match target(&path.attr)? {
         Target::Ignored => {}
-        Target::Whole => return Err(ScimError::of(Problem::NoTarget, "remove needs an attribute")),
+        Target::Whole => return Err(ScimError::of(Problem::PathMissing, "remove needs an attribute")),
         Target::Enterprise => drop(map.remove(ENTERPRISE_URN)),
         Target::Foreign { urn, name } => edit_foreign::remove(map, (urn, name), path)?,
         Target::Known { extension, attribute } => {

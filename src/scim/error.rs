@@ -29,10 +29,15 @@ pub enum Problem {
     PathSyntax,
     PathUnknown,
     NoTarget,
+    /// PATCH's remove does not say of what.
+    PathMissing,
     Mutability,
     PatchSyntax,
+    BulkSyntax,
     TooManyOperations,
     MemberUnknown,
+    /// A group as the member of a group.
+    GroupInGroup,
     /// Operations of a bulk request that wait for each other.
     Circular,
     /// A `bulkId:` that no operation of the request has made.
@@ -72,7 +77,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 50] = [
         Self::BodyTooLarge,
         Self::BodyLate,
         Self::NotJson,
@@ -91,10 +96,13 @@ impl Problem {
         Self::PathSyntax,
         Self::PathUnknown,
         Self::NoTarget,
+        Self::PathMissing,
         Self::Mutability,
         Self::PatchSyntax,
+        Self::BulkSyntax,
         Self::TooManyOperations,
         Self::MemberUnknown,
+        Self::GroupInGroup,
         Self::Circular,
         Self::Unresolved,
         Self::QueryWrong,
@@ -143,10 +151,13 @@ impl Problem {
             Self::PathSyntax => ("scim.path_syntax", 400, Some("invalidPath")),
             Self::PathUnknown => ("scim.path_unknown", 400, Some("invalidPath")),
             Self::NoTarget => ("scim.no_target", 400, Some("noTarget")),
+            Self::PathMissing => ("scim.path_missing", 400, Some("noTarget")),
             Self::Mutability => ("scim.mutability", 400, Some("mutability")),
             Self::PatchSyntax => ("scim.patch_syntax", 400, Some("invalidSyntax")),
+            Self::BulkSyntax => ("scim.bulk_syntax", 400, Some("invalidSyntax")),
             Self::TooManyOperations => ("scim.too_many_operations", 413, None),
             Self::MemberUnknown => ("scim.member_unknown", 400, Some("invalidValue")),
+            Self::GroupInGroup => ("scim.group_in_group", 400, Some("invalidValue")),
             Self::Circular => ("scim.circular", 409, None),
             Self::Unresolved => ("scim.unresolved", 400, Some("invalidValue")),
             Self::QueryWrong => ("scim.query_wrong", 400, Some("invalidValue")),
@@ -187,6 +198,8 @@ impl Problem {
             Self::PathUnknown | Self::Mutability => "Take its mapping out of the directory",
             Self::NoTarget => "Add the value before it is changed",
             Self::MemberUnknown => "Provision people before their groups",
+            Self::PathMissing => "Name in path what is to be removed",
+            Self::GroupInGroup => "Push the groups inside it by themselves, or assign their people to it",
             Self::Held => "Let an administrator of the org look at its holds",
             Self::ScopeMissing => "Use a token with the scope",
             Self::Taken => "Rename or remove the other one",
@@ -207,6 +220,7 @@ impl Problem {
             | Self::FilterWrong
             | Self::PathSyntax
             | Self::PatchSyntax
+            | Self::BulkSyntax
             | Self::QueryWrong
             | Self::CountWrong
             | Self::PreferenceUnknown

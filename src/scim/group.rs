@@ -13,7 +13,7 @@ use crate::{
     path::Path,
     user::bounded,
 };
-use model::ids::UserId;
+use model::ids::{GroupId, UserId};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -157,7 +157,7 @@ impl GroupChange {
     fn remove(&mut self, path: &Path, value: Option<&Value>) -> Result<(), ScimError> {
         match target(path)? {
             Target::Ignored => {}
-            Target::Whole => return Err(ScimError::of(Problem::NoTarget, "remove needs an attribute")),
+            Target::Whole => return Err(ScimError::of(Problem::PathMissing, "remove needs an attribute")),
             Target::DisplayName => {
                 return Err(ScimError::of(
                     Problem::Mutability,
@@ -238,10 +238,7 @@ fn entry_text(entry: &Value) -> Result<&str, ScimError> {
         Value::String(text) => Some(text.as_str()),
         Value::Object(entry) => {
             if text_of(entry, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("group")) {
-                return Err(ScimError::of(
-                    Problem::MemberUnknown,
-                    "members: a group cannot be a member of a group",
-                ));
+                return Err(nested());
             }
             text_of(entry, "value")
         }
@@ -254,7 +251,14 @@ fn entry_text(entry: &Value) -> Result<&str, ScimError> {
 
 fn user_id(text: &str) -> Result<UserId, ScimError> {
     let unknown = || ScimError::of(Problem::MemberUnknown, "members: no user has this id");
-    text.parse().map_err(|_| unknown().received(&Value::from(text)))
+    text.parse().map_err(|_| match text.parse::<GroupId>() {
+        Ok(_) => nested(),
+        Err(_) => unknown().received(&Value::from(text)),
+    })
+}
+
+fn nested() -> ScimError {
+    ScimError::of(Problem::GroupInGroup, "members: a group cannot be a member of a group")
 }
 
 /// The ids in `members[value eq "a" or value eq "b"]`. Any other filter would need the members.

@@ -111,7 +111,7 @@ fn operation(sent: &Value) -> Result<Operation, ScimError> {
         "add" => Verb::Add,
         "replace" => Verb::Replace,
         "remove" => {
-            let path = path.ok_or_else(|| ScimError::of(Problem::NoTarget, "remove needs a path"))?;
+            let path = path.ok_or_else(|| ScimError::of(Problem::PathMissing, "remove needs a path"))?;
             return Ok(Operation::Remove { path, value });
         }
         _ => return Err(syntax("op must be add, replace or remove")),

@@ -223,11 +223,11 @@ fn remove_takes_what_it_names_and_no_more() {
         let error = run(&ada(), &json!([{"op": "remove", "path": path}])).unwrap_err();
         assert_eq!(error.scim_type, Some("mutability"));
     }
-    assert_eq!(run(&ada(), &json!([{"op": "remove"}])).unwrap_err().scim_type, Some("noTarget"));
-    assert_eq!(
-        run(&ada(), &json!([{"op": "remove", "path": USER_URN}])).unwrap_err().scim_type,
-        Some("noTarget")
-    );
+    for nameless in [json!([{"op": "remove"}]), json!([{"op": "remove", "path": USER_URN}])] {
+        let error = run(&ada(), &nameless).unwrap_err();
+        assert_eq!((error.code, error.scim_type), ("scim.path_missing", Some("noTarget")), "{nameless}");
+        assert!(error.said().contains("Name in path what is to be removed"), "{}", error.said());
+    }
 }
 
 #[test]

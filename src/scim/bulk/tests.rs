@@ -158,6 +158,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     ] {
         let said = bulk(wrong.clone()).expect_err(&wrong.to_string());
         assert!(said.detail.contains("Operations["), "{wrong}: {said:?}");
+        assert_eq!(said.code, "scim.bulk_syntax", "no mapping in a directory helps: {wrong}");
     }
     let many = |count: usize| json!(vec![json!({"method": "DELETE", "path": "/Users/x"}); count]);
     assert!(bulk(many(OPERATIONS_MAX)).is_ok());
