@@ -54,6 +54,24 @@ async fn a_directory_is_renamed() {
     assert_eq!(operate(house, "GET", &one, None).await.1, named);
 }
 
+/// Null takes a field's own value away, here as elsewhere; left out it stays.
+#[tokio::test]
+async fn a_guard_of_null_is_the_usual_one() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let one = of(&tenant, &format!("/directories/{}", tenant.directory));
+    let usual = json!({"percent": 20, "at_least": 10});
+    assert_eq!(operate(house, "GET", &one, None).await.1["blast_guard"], usual);
+    for (patch, wanted) in [
+        (json!({"blast_guard": "off"}), json!("off")),
+        (json!({"name": "Okta"}), json!("off")),
+        (json!({"blast_guard": null}), usual),
+    ] {
+        let (status, said) = operate(house, "PATCH", &one, Some(patch.clone())).await;
+        assert_eq!((status, &said["blast_guard"]), (200, &wanted), "{patch}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn groups_are_listed_by_the_id_that_a_mapping_names() {
     let house = house();

@@ -8,10 +8,17 @@ use model::{
     quota::HELD_MAX,
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use store::{AdminKind, Administrator, OrgScope};
 use url::{Host, Url};
+
+/// A field that may be taken away: left out it is `None`, and null is `Some(None)`.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
 
 /// One page of a list: what comes after an id, in order of birth.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{Loopback, PRINTABLE, WEB_URL, name_of, web_url},
+    administer::{Loopback, PRINTABLE, WEB_URL, given, name_of, web_url},
     administer_app::{
         GRACE_SECS, RESOURCES_MAX, Served, Shown, URIS_MAX, act, distinct, grace, read, redirects, resources,
         served, signed_by, told_at, uris,
@@ -12,7 +12,7 @@ use crate::{
 };
 use model::{SigningAlg, claims::ExtraClaim, ids::AppId, members::Members};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use store::{AppChange, Call, Changed, GateError, Operator, Serves};
 
 /// What of an app changes; what is left out stays.
@@ -47,10 +47,6 @@ pub struct AppPatch {
     /// By which its access, ID and logout tokens are signed from now on.
     #[schemars(with = "Option<SigningAlg>")]
     pub id_token_signed_response_alg: Option<String>,
-}
-
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// Orgs in which an app that leaves is ended before its change is answered: some 5 ms each.

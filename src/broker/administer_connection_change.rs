@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{PRINTABLE, WEB_URL, name_of},
+    administer::{PRINTABLE, WEB_URL, given, name_of},
     administer_connection::{
         ENTITY_ID_CHARS_MAX, as_json, by_hand, may_decide_trust, metadata, read, source_error, text_of,
     },
@@ -18,7 +18,7 @@ use model::{
     record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Administrator, Connection, ConnectionKind, ConnectionState, OrgScope};
 
@@ -49,15 +49,9 @@ pub struct ConnectionPatch {
     pub groups_claim: Option<String>,
     pub trust_email: Option<bool>,
     /// Who may tell us that a person's sessions are over. `null` takes it away.
-    #[serde(default, deserialize_with = "signals_given")]
+    #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<Members<SignalSource>>")]
-    pub signals: Signals,
-}
-
-type Signals = Option<Option<Members<SignalSource>>>;
-
-fn signals_given<'de, D: Deserializer<'de>>(from: D) -> Result<Signals, D::Error> {
-    Option::deserialize(from).map(Some)
+    pub signals: Option<Option<Members<SignalSource>>>,
 }
 
 /// Changes what is given. Errors: as `create`; `connection.idp_changed` when the metadata is another

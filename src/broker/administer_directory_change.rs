@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{PRINTABLE, Page, name_of},
+    administer::{PRINTABLE, Page, given, name_of},
     blast_guard::{AskedGuard, Guard},
     revoke,
 };
@@ -21,8 +21,10 @@ use store::{Administrator, Directory, ListedGroup, OrgScope};
 pub struct DirectoryPatch {
     #[schemars(length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub name: Option<String>,
-    /// How many people it may take away within an hour, or `"off"`.
-    pub blast_guard: Option<AskedGuard>,
+    /// How many people it may take away within an hour, or `"off"`; `null` sets the usual 20 percent and at least 10.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<AskedGuard>")]
+    pub blast_guard: Option<Option<AskedGuard>>,
 }
 
 /// What becomes of the active people of a directory that ends.
@@ -41,7 +43,8 @@ pub async fn change(
     patch: DirectoryPatch,
 ) -> Result<Directory, FlowError> {
     let name = patch.name.as_deref().map(|name| name_of("name", name)).transpose()?;
-    let guard = patch.blast_guard.map(AskedGuard::checked).transpose()?;
+    let guard =
+        patch.blast_guard.map(|asked| asked.map_or(Ok(Guard::USUAL), AskedGuard::checked)).transpose()?;
     let mut tx = gw.db.write(scope, "directory.change").await?;
     let before = tx.directory(id).await?.ok_or(FlowError::Missing)?;
     if let Some(name) = &name {

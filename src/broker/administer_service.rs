@@ -3,7 +3,7 @@
 
 use crate::{
     FlowError, Gateway,
-    administer::{PRINTABLE, Page, ROLES, known_roles, name_of, one_of},
+    administer::{PRINTABLE, Page, ROLES, given, known_roles, name_of, one_of},
     revoke,
 };
 use model::{
@@ -14,7 +14,7 @@ use model::{
     revocation::{Action, Scope},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::json;
 use store::{
     Administrator, Credential, Holder, NewCredential, NewServiceAccount as Row, OrgScope, ServiceAccount,
@@ -49,10 +49,6 @@ pub struct ServiceAccountPatch {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>", length(min = 1, max = 200), regex(pattern = PRINTABLE))]
     pub audience: Option<Option<String>>,
-}
-
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// Secrets that live at once: the one in use, and the one that follows.

@@ -72,6 +72,9 @@ impl AskedGuard {
 }
 
 impl Guard {
+    /// Of a directory that was made without one, or whose own was taken away.
+    pub const USUAL: Self = Self::On { percent: 20, at_least: 10 };
+
     pub const fn of(directory: &Directory) -> Self {
         match directory.guard {
             (None, _) => Self::Off(Off::Off),
