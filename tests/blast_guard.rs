@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-async fn people(house: &House, tenant: &Tenant, count: usize) -> Vec<String> {
+pub async fn people(house: &House, tenant: &Tenant, count: usize) -> Vec<String> {
     let mut made = Vec::new();
     for n in 0..count {
         let body = json!({"userName": format!("p{n}@{}", tenant.domain)});
@@ -17,7 +17,7 @@ async fn people(house: &House, tenant: &Tenant, count: usize) -> Vec<String> {
     made
 }
 
-async fn deactivate(house: &House, tenant: &Tenant, id: &str) -> (u16, Value) {
+pub async fn deactivate(house: &House, tenant: &Tenant, id: &str) -> (u16, Value) {
     let body = json!({"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"active": false}}]});
     house.scim("PATCH", &tenant.scim_token, &format!("/scim/v2/Users/{id}"), Some(body)).await
 }
@@ -28,19 +28,19 @@ async fn is_active(house: &House, tenant: &Tenant, id: &str) -> bool {
     user["active"] == true
 }
 
-async fn holds(house: &House, tenant: &Tenant) -> Vec<Value> {
+pub async fn holds(house: &House, tenant: &Tenant) -> Vec<Value> {
     let path = format!("/orgs/{}/directories/{}/holds", tenant.slug, tenant.directory);
     let (status, list) = house.api("GET", &tenant.org_key, &path, None).await;
     assert_eq!(status, 200, "{list}");
     list["data"].as_array().unwrap().clone()
 }
 
-async fn decide(house: &House, tenant: &Tenant, hold: &str, how: &str, body: Value) -> (u16, Value) {
+pub async fn decide(house: &House, tenant: &Tenant, hold: &str, how: &str, body: Value) -> (u16, Value) {
     let path = format!("/orgs/{}/directories/{}/holds/{hold}/{how}", tenant.slug, tenant.directory);
     house.api("POST", &tenant.org_key, &path, Some(body)).await
 }
 
-async fn guard(house: &House, tenant: &Tenant, guard: Value) -> (u16, Value) {
+pub async fn guard(house: &House, tenant: &Tenant, guard: Value) -> (u16, Value) {
     let path = format!("/orgs/{}/directories/{}", tenant.slug, tenant.directory);
     house.api("PATCH", &tenant.org_key, &path, Some(json!({"blast_guard": guard}))).await
 }

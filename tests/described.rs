@@ -198,13 +198,14 @@ impl Stage {
 }
 
 /// A value that each field of a query takes.
-fn sample(field: &str) -> &'static str {
+fn sample(field: &str, path: &str) -> &'static str {
     match field {
         "limit" => "2",
         "email" => "ada@acme.example",
         "active" | "release" | "failed" => "true",
         "status" => "409",
         "method" => "PATCH",
+        "state" if path.ends_with("/holds") => "open",
         "state" => "dead",
         "actor" | "target" | "user" => "usr_00000000000000000000000000",
         "action" => "login.accepted",
@@ -233,7 +234,7 @@ async fn try_out(
     let query: Vec<String> = parameters
         .iter()
         .filter(|p| p["in"] == "query" && p["name"] != "cursor")
-        .map(|p| format!("{}={}", text(p, "name"), sample(text(p, "name"))))
+        .map(|p| format!("{}={}", text(p, "name"), sample(text(p, "name"), path)))
         .collect();
     for body in &bodies {
         let stage = Stage::set(house, issuer).await;

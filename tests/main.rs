@@ -41,6 +41,7 @@ mod history_judge;
 #[path = "history/plan.rs"]
 #[allow(dead_code, reason = "for its unit tests alone: tests/history is a binary of its own")]
 mod history_plan;
+mod holds;
 mod hosts;
 mod house;
 mod in_doubt;

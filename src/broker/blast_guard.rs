@@ -5,28 +5,21 @@
 use crate::{FlowError, Gateway, provision::refused};
 use model::{
     Timestamp,
-    ids::{DirectoryId, HoldId, UserId},
+    ids::UserId,
     record::{Act, AuditEvent, Record},
 };
 use schemars::JsonSchema;
 use scim::Problem;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use store::{
-    Administrator, Directory, Door, GuardFacts, HeldPerson, Hold, HoldReason, HoldState, OrgScope,
-    ScimClient, TenantTx,
-};
+use serde_json::Value;
+use store::{Directory, Door, GuardFacts, Hold, HoldReason, HoldState, OrgScope, ScimClient, TenantTx};
 
 /// Who has one of these administers the org.
 pub const ADMINISTRATORS: [&str; 2] = ["owner", "admin"];
 /// When a held directory may ask again, in seconds.
 pub const RETRY_SECS: u32 = 600;
-/// A decision holds this long unless it is said otherwise, and at most a month.
-const DECIDED_SECS: i64 = 86_400;
-const DECIDED_SECS_MAX: i64 = 2_592_000;
-/// People of a hold that are shown, and that one change of a group names.
-const SHOWN_MAX: i64 = 1_000;
-const NAMED_MAX: usize = 1_000;
+/// People that a hold names of one change of a group.
+pub(crate) const NAMED_MAX: usize = 1_000;
 
 /// How a directory is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -281,79 +274,6 @@ fn told(held: &Held, hold: Option<&Hold>) -> String {
         Some(hold) => format!("{why}; an administrator of the org must approve hold {}", hold.id),
         None => why,
     }
-}
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Decision {
-    /// How long the decision holds, in seconds. Default: a day.
-    #[schemars(range(min = 60, max = 2_592_000))]
-    pub for_secs: Option<i64>,
-    /// Of an approval: let the directory take away whomever it likes meanwhile, and not only those whom the hold
-    /// names. For a mass departure that is meant; never the last administrator.
-    #[serde(default)]
-    pub everybody: bool,
-}
-
-pub async fn list(
-    gw: &Gateway,
-    scope: &OrgScope<Administrator>,
-    directory: DirectoryId,
-) -> Result<Vec<Hold>, FlowError> {
-    let mut tx = gw.db.read(scope, "hold.list").await?;
-    tx.directory(directory).await?.ok_or(FlowError::Missing)?;
-    Ok(tx.holds(Some(directory)).await?)
-}
-
-/// Whom a hold names.
-pub async fn people(
-    gw: &Gateway,
-    scope: &OrgScope<Administrator>,
-    directory: DirectoryId,
-    id: HoldId,
-) -> Result<Vec<HeldPerson>, FlowError> {
-    let mut tx = gw.db.read(scope, "hold.people").await?;
-    if !tx.holds(Some(directory)).await?.iter().any(|hold| hold.id == id) {
-        return Err(FlowError::Missing);
-    }
-    Ok(tx.held_people(id, SHOWN_MAX).await?)
-}
-
-/// Lets those through whom the hold names, or not; a decision may be changed. Errors: `directory.hold_secs`, `directory.hold_decided`.
-pub async fn decide(
-    gw: &Gateway,
-    scope: &OrgScope<Administrator>,
-    (directory, id): (DirectoryId, HoldId),
-    state: HoldState,
-    decision: &Decision,
-) -> Result<Hold, FlowError> {
-    let secs = decision.for_secs.unwrap_or(DECIDED_SECS);
-    if !(60..=DECIDED_SECS_MAX).contains(&secs) {
-        return Err(FlowError::invalid("directory.hold_secs", "for_secs", "from 60 to 2592000"));
-    }
-    let find = |holds: Vec<Hold>| holds.into_iter().find(|hold| hold.id == id).ok_or(FlowError::Missing);
-    let mut tx = gw.db.write(scope, "hold.decide").await?;
-    find(tx.holds(Some(directory)).await?)?;
-    let by = scope.door().key.to_string();
-    let (until, everybody) =
-        (scope.now().plus_secs(secs), decision.everybody && state == HoldState::Approved);
-    if !tx.decide_hold(id, (state, everybody), &by, until).await? {
-        let so = format!("the hold is {} already", state.as_str());
-        return Err(FlowError::conflict("directory.hold_decided", so));
-    }
-    let hold = find(tx.holds(Some(directory)).await?)?;
-    let action = match state {
-        HoldState::Approved => Act::DirectoryHoldApproved,
-        HoldState::Open | HoldState::Refused => Act::DirectoryHoldRefused,
-    };
-    let event = AuditEvent::done(action)
-        .on("directory", directory)
-        .value("hold", id.to_string())
-        .value("people", hold.people)
-        .value("everybody", everybody)
-        .value("until", json!(hold.until));
-    tx.commit(Record::of(event)).await?;
-    Ok(hold)
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub mod finish_saml;
 mod former;
 pub mod forward;
 pub mod gateway;
+pub mod holds;
 pub mod idempotent;
 pub mod inspect;
 pub mod pass;

@@ -180,7 +180,10 @@ impl Ask {
                 )));
             }
             if !self.operation.query.contains(&name.as_str()) {
-                let right = format!("this call knows: {}", self.operation.query.join(", "));
+                let right = match self.operation.query {
+                    [] => "this call takes no parameters".to_owned(),
+                    known => format!("this call knows: {}", known.join(", ")),
+                };
                 return Err(self.refuse(FlowError::invalid("api.query_unknown", echo(name), right)));
             }
             if self.query.iter().take(at).any(|(earlier, _)| earlier == name) {

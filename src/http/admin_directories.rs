@@ -9,7 +9,8 @@ use broker::{
     Links,
     administer_directory::{self, NewDirectory, NewToken},
     administer_directory_change::{self, DirectoryPatch, People},
-    blast_guard::{self, Decision, Guard},
+    blast_guard::Guard,
+    holds::{self, Decision},
 };
 use model::{
     Timestamp,
@@ -136,9 +137,10 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/orgs/{org}/directories/{dir}/holds",
         "directories:read",
         "List when the blast guard held it, newest first",
-        || to(holds),
+        || to(list_holds),
     )
-    .named("list_holds"),
+    .named("list_holds")
+    .asking(&["state", "limit", "cursor"]),
     operation(
         Verb::Get,
         "/api/v1/orgs/{org}/directories/{dir}/holds/{hold}/people",
@@ -347,12 +349,13 @@ async fn revoke_secret(ask: Ask) -> Reply<()> {
     .await
 }
 
-async fn holds(ask: Ask) -> Reply<List<Hold>> {
+async fn list_holds(ask: Ask) -> Reply<List<Hold>> {
     let scope = ask.org().await?;
-    let id = ask.id("dir")?;
-    ask.answer(
+    let (id, state) = (ask.id("dir")?, ask.query("state"));
+    ask.list(
         scope,
-        move |gw, scope| async move { blast_guard::list(&gw, &scope, id).await.map(List::whole) },
+        |hold: &Hold| hold.id,
+        move |gw, scope, page| async move { holds::list(&gw, &scope, id, (state, page)).await },
     )
     .await
 }
@@ -361,7 +364,7 @@ async fn held_people(ask: Ask) -> Reply<List<HeldPerson>> {
     let scope = ask.org().await?;
     let (directory, hold) = (ask.id("dir")?, ask.id("hold")?);
     ask.answer(scope, move |gw, scope| async move {
-        blast_guard::people(&gw, &scope, directory, hold).await.map(List::whole)
+        holds::people(&gw, &scope, directory, hold).await.map(List::whole)
     })
     .await
 }
@@ -377,8 +380,9 @@ async fn refuse(ask: Ask) -> Reply<Hold> {
 async fn decide(ask: Ask, state: HoldState) -> Reply<Hold> {
     let scope = ask.org().await?;
     let (place, decision) = ((ask.id("dir")?, ask.id("hold")?), ask.json::<Decision>()?);
-    ask.answer(scope, move |gw, scope| async move {
-        blast_guard::decide(&gw, &scope, place, state, &decision).await
-    })
+    ask.answer(
+        scope,
+        move |gw, scope| async move { holds::decide(&gw, &scope, place, state, &decision).await },
+    )
     .await
 }

@@ -169,10 +169,10 @@ const fn said(status: u16) -> &'static str {
 
 fn describe_one(tag: &str, operation: &Operation, schemas: &mut Schemas) -> Value {
     let named = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<Value> = named.map(|name| parameter("path", name)).collect();
-    parameters.extend(operation.query.iter().map(|name| parameter("query", name)));
+    let mut parameters: Vec<Value> = named.map(|name| parameter("path", name, operation.name)).collect();
+    parameters.extend(operation.query.iter().map(|name| parameter("query", name, operation.name)));
     if operation.verb == Verb::Post {
-        parameters.push(parameter("header", "Idempotency-Key"));
+        parameters.push(parameter("header", "Idempotency-Key", operation.name));
     }
     let needs = match operation.door {
         DoorKind::Platform => "A platform key.".to_owned(),

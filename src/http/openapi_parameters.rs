@@ -10,10 +10,11 @@ use broker::idempotent::KEY_CHARS_MAX;
 use model::ids;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
+use store::HoldState;
 
 /// A parameter as it is described. One that nobody described has no description, and a test finds it.
-pub(super) fn parameter(place: &str, name: &str) -> Value {
-    let (about, schema) = meaning(name).unwrap_or_default();
+pub(super) fn parameter(place: &str, name: &str, operation: &str) -> Value {
+    let (about, schema) = own_meaning(name, operation).or_else(|| meaning(name)).unwrap_or_default();
     json!({"name": name, "in": place, "required": place == "path", "description": about, "schema": schema})
 }
 
@@ -21,15 +22,26 @@ fn id<K: ids::Kind>() -> Value {
     ids::Id::<K>::json_schema(&mut SchemaGenerator::default()).to_value()
 }
 
+fn one_of(words: &[&str], usual: Option<&str>) -> Value {
+    let mut schema = json!({"type": "string", "enum": words});
+    if let (Some(usual), Some(members)) = (usual, schema.as_object_mut()) {
+        members.insert("default".to_owned(), json!(usual));
+    }
+    schema
+}
+
+/// What a name means to this operation alone.
+fn own_meaning(name: &str, operation: &str) -> Option<(&'static str, Value)> {
+    match (operation, name) {
+        ("list_holds", "state") => {
+            Some(("Only holds in this state", one_of(&HoldState::ALL.map(HoldState::as_str), None)))
+        }
+        _ => None,
+    }
+}
+
 fn meaning(name: &str) -> Option<(&'static str, Value)> {
     let text = |max: usize| json!({"type": "string", "maxLength": max});
-    let one_of = |words: &[&str], usual: Option<&str>| {
-        let mut schema = json!({"type": "string", "enum": words});
-        if let (Some(usual), Some(members)) = (usual, schema.as_object_mut()) {
-            members.insert("default".to_owned(), json!(usual));
-        }
-        schema
-    };
     let time = || json!({"type": "string", "format": "date-time"});
     Some(match name {
         "org" => {

@@ -170,20 +170,45 @@ impl From<StoredFacts> for GuardFacts {
 }
 
 impl TenantRead {
-    /// The directory's holds, or all of the org, newest first.
-    pub async fn holds(&mut self, directory: Option<DirectoryId>) -> Result<Vec<Hold>> {
+    /// The directory's holds, newest first, or those that are in this state; `before` this one.
+    pub async fn holds(
+        &mut self,
+        directory: DirectoryId,
+        state: Option<HoldState>,
+        (before, limit): (Option<HoldId>, i64),
+    ) -> Result<Vec<Hold>> {
         let rows: Vec<StoredHold> = sqlx::query_as(
             "SELECT hold_id, dir_id, reason, state, most, active, opened_at, decided_at, decided_by, until,
                     (SELECT count(*) FROM held_people p WHERE p.hold_id = h.hold_id) AS people
                FROM holds h
-              WHERE $1::uuid IS NULL OR dir_id = $1
+              WHERE dir_id = $1
+                AND ($2::text IS NULL OR state = $2)
+                AND ($3::uuid IS NULL OR hold_id < $3)
               ORDER BY hold_id DESC
-              LIMIT 200",
+              LIMIT $4",
         )
-        .bind(directory.map(|id| id.uuid()))
+        .bind(directory.uuid())
+        .bind(state.map(HoldState::as_str))
+        .bind(before.map(|hold| hold.uuid()))
+        .bind(limit)
         .fetch_all(self.sql())
         .await?;
         Ok(rows.into_iter().map(Hold::from).collect())
+    }
+
+    /// One of the directory's holds.
+    pub async fn one_hold(&mut self, directory: DirectoryId, hold: HoldId) -> Result<Option<Hold>> {
+        let row: Option<StoredHold> = sqlx::query_as(
+            "SELECT hold_id, dir_id, reason, state, most, active, opened_at, decided_at, decided_by, until,
+                    (SELECT count(*) FROM held_people p WHERE p.hold_id = h.hold_id) AS people
+               FROM holds h
+              WHERE dir_id = $1 AND hold_id = $2",
+        )
+        .bind(directory.uuid())
+        .bind(hold.uuid())
+        .fetch_optional(self.sql())
+        .await?;
+        Ok(row.map(Hold::from))
     }
 
     /// Whom it holds, in the order of their ids.

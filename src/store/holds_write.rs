@@ -65,7 +65,7 @@ impl TenantTx {
         .bind(now)
         .execute(self.sql())
         .await?;
-        let hold = self.holds(Some(directory)).await?.into_iter().find(|hold| hold.id.uuid() == standing);
+        let hold = self.one_hold(directory, HoldId::from_uuid(standing)).await?;
         Ok((hold.ok_or(crate::Error::Corrupt("hold"))?, opened))
     }
 
