@@ -82,13 +82,20 @@ impl Guard {
     }
 }
 
-/// How many a directory may take away within an hour: its share of those who were there, rounded up, and
-/// `at_least` in any case. Whom it made itself within the hour was not there.
-fn most(facts: &GuardFacts, percent: u32) -> u32 {
+/// Who counts: the org's active people whom this directory did not make within the hour, and whom it took away.
+fn counted(facts: &GuardFacts) -> u64 {
     let standing = facts.active.saturating_sub(facts.made);
-    let away = facts.gone.saturating_sub(facts.renamed);
-    let before = u64::try_from(standing.saturating_add(away)).unwrap_or(0);
-    let share = before.saturating_mul(u64::from(percent)).div_ceil(100);
+    u64::try_from(standing.saturating_add(away(facts))).unwrap_or(0)
+}
+
+const fn away(facts: &GuardFacts) -> i64 {
+    facts.gone.saturating_sub(facts.renamed)
+}
+
+/// How many a directory may take away within an hour: its share of those who count, rounded up, and
+/// `at_least` in any case.
+fn most(facts: &GuardFacts, percent: u32) -> u32 {
+    let share = counted(facts).saturating_mul(u64::from(percent)).div_ceil(100);
     u32::try_from(share).unwrap_or(u32::MAX).max(facts.at_least)
 }
 
@@ -107,7 +114,7 @@ fn beyond(facts: &GuardFacts, now: Timestamp) -> Option<u32> {
 pub struct Held {
     reason: HoldReason,
     most: u32,
-    active: i64,
+    facts: GuardFacts,
 }
 
 /// What a directory does to a person that the guard looks at.
@@ -149,7 +156,7 @@ async fn asks(
     if facts.percent.is_none() {
         return Ok(None);
     }
-    let held = |reason, most| Held { reason, most, active: facts.active };
+    let held = |reason, most| Held { reason, most, facts };
     let (over, by_hand) = (beyond(&facts, tx.now()), HoldReason::RoleByHand);
     match (taking, over) {
         (Taking::Over, _) => {
@@ -190,7 +197,7 @@ pub async fn asks_of_roles(
     let directory = scope.door().directory;
     let mut facts = tx.guard_facts(directory, None).await?;
     let Some(percent) = facts.percent else { return Ok(None) };
-    let held = |reason, most| Held { reason, most, active: facts.active };
+    let held = |facts, reason, most| Held { reason, most, facts };
     let count = u32::try_from(losers.len()).unwrap_or(u32::MAX);
     let is_open = facts.open_until.is_some_and(|until| until > tx.now());
     if count > facts.at_least && !is_open {
@@ -199,7 +206,7 @@ pub async fn asks_of_roles(
         // More than a hold names are approved as everybody is.
         let (most, all) = (most(&facts, percent), named.len() == losers.len());
         if count > most && !(all && tx.is_approved(directory, HoldReason::Group, &named).await?) {
-            return Ok(Some((named, held(HoldReason::Group, most))));
+            return Ok(Some((named, held(facts, HoldReason::Group, most))));
         }
     }
     if administered {
@@ -210,7 +217,7 @@ pub async fn asks_of_roles(
     }
     for user in lost {
         if !tx.is_approved(directory, HoldReason::LastAdministrator, &[*user]).await? {
-            return Ok(Some((vec![*user], held(HoldReason::LastAdministrator, 0))));
+            return Ok(Some((vec![*user], held(facts, HoldReason::LastAdministrator, 0))));
         }
     }
     Ok(None)
@@ -232,7 +239,7 @@ pub async fn held(
     // Before the line, as whoever takes the person away: what names the person locks their row.
     let here = tx.lock_users(people).await?;
     let first = *here.first().ok_or(FlowError::Missing)?;
-    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.active), &here).await?;
+    let (hold, opened) = tx.hold(directory, held.reason, (held.most, held.facts.active), &here).await?;
     let detail = told(&held, Some(&hold));
     if opened {
         let event = AuditEvent::refused(Act::DirectoryHeld)
@@ -240,7 +247,7 @@ pub async fn held(
             .value("hold", hold.id.to_string())
             .value("reason", held.reason.as_str())
             .value("most", held.most)
-            .value("active", held.active)
+            .value("active", held.facts.active)
             .value("user", first.to_string());
         tx.commit(Record::of(event)).await?;
     } else {
@@ -249,17 +256,34 @@ pub async fn held(
     Ok(refused(Problem::Held, &detail))
 }
 
+/// How the bound came about, so that it can be reckoned again.
+fn reckoned(facts: &GuardFacts) -> String {
+    let percent = facts.percent.unwrap_or(0);
+    let part = |number: i64, what: &str| {
+        if number > 0 { what.replace("{}", &number.to_string()) } else { String::new() }
+    };
+    format!(
+        "{percent} % of {}, at least {}: {} active{}{}",
+        counted(facts),
+        facts.at_least,
+        facts.active,
+        part(facts.made, ", less {} made within the hour"),
+        part(away(facts), ", plus {} taken away")
+    )
+}
+
 /// What the identity provider's console shows.
 fn told(held: &Held, hold: Option<&Hold>) -> String {
     let why = match held.reason {
         HoldReason::Share => format!(
-            "this directory may take away or rename {} people within an hour (the org has {} active), and this is \
-             one more",
-            held.most, held.active
+            "this directory may take away or rename {} people within an hour ({}), and this is one more",
+            held.most,
+            reckoned(&held.facts)
         ),
         HoldReason::Group => format!(
-            "this takes teams or roles from more than {} people at once (the org has {} active)",
-            held.most, held.active
+            "this takes teams or roles from more than {} people at once ({})",
+            held.most,
+            reckoned(&held.facts)
         ),
         HoldReason::LastAdministrator => "this is the last active person who administers the org".to_owned(),
         HoldReason::RoleByHand => {
@@ -269,9 +293,9 @@ fn told(held: &Held, hold: Option<&Hold>) -> String {
     };
     match hold {
         Some(hold) if hold.state == HoldState::Refused => {
-            format!("{why}; an administrator has refused it (hold {})", hold.id)
+            format!("{why}; an administrator has refused {}", hold.id)
         }
-        Some(hold) => format!("{why}; an administrator of the org must approve hold {}", hold.id),
+        Some(hold) => format!("{why}; an administrator must approve {}", hold.id),
         None => why,
     }
 }
@@ -304,6 +328,24 @@ mod tests {
     fn whom_a_directory_made_just_now_adds_nothing_to_its_share() {
         let made = GuardFacts { made: 150, ..facts(Some(20), 10, 190) };
         assert_eq!(beyond(&made, Timestamp::from_secs(1_000)), Some(10));
+    }
+
+    /// Whoever reads it can reckon the bound again; of a large org too it is cut nowhere.
+    #[test]
+    fn a_hold_says_who_counts() {
+        let made = GuardFacts { made: 30, ..facts(Some(20), 10, 69) };
+        let held = Held { reason: HoldReason::Share, most: 10, facts: made };
+        assert_eq!(
+            told(&held, None),
+            "this directory may take away or rename 10 people within an hour (20 % of 49, at least 10: 69 \
+             active, less 30 made within the hour, plus 10 taken away), and this is one more"
+        );
+        let many = GuardFacts { at_least: 100_000, made: 200_000, ..facts(Some(20), 100_000, 500_000) };
+        let held = Held { reason: HoldReason::Share, most: 100_000, facts: many };
+        let hold = "; an administrator must approve hold_00000000000000000000000000";
+        let place = "User usr_00000000000000000000000000: ";
+        let length = told(&held, None).len() + hold.len() + place.len();
+        assert!(length <= 300, "{length}");
     }
 
     #[test]
