@@ -6,10 +6,13 @@ use broker::FlowError;
 use model::quota::Quota;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
 /// The credential is no app's, where an app asks.
 const INVALID_CLIENT: &str = "oauth.invalid_client";
+
+/// The fact that is told as the detail.
+const DETAIL: &str = "detail";
 
 /// An error on its way to an API caller.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ impl Problem {
         }
         let facts =
             if let FlowError::Refused(refusal) = &self.error { refusal.facts.as_slice() } else { &[] };
+        // What stands as the detail is no fact besides.
+        let facts = facts.iter().filter(|(name, _)| *name != DETAIL);
         let code = self.error.code();
         let body = Details {
             r#type: format!("about:blank#{code}"),
@@ -59,7 +64,7 @@ impl Problem {
             code,
             detail,
             field,
-            facts: facts.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            facts: facts.map(|(name, value)| (*name, value.as_str())).collect(),
             request_id: &self.request_id,
         };
         let mut response = HttpResponse::build(status);
@@ -148,11 +153,27 @@ impl Problem {
 
 fn facts_text(refusal: &model::Refusal) -> String {
     let facts: Vec<String> = refusal.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    if facts.is_empty() { refusal.code.to_owned() } else { facts.join("; ") }
+    if facts.is_empty() { row(refusal.code).unwrap_or(refusal.code).to_owned() } else { facts.join("; ") }
+}
+
+/// What docs/REFUSALS.md says of each code: what happened, and what to do.
+static ROWS: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
+    let lines = include_str!("../../docs/REFUSALS.md").lines();
+    let cells = lines.filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "));
+    let row = |(code, rest): (&'static str, &str)| {
+        let mut parts = rest.splitn(3, " | ").skip(1);
+        Some((code, format!("{} {}", parts.next()?, parts.next()?)))
+    };
+    cells.filter_map(row).collect()
+});
+
+/// For a refusal that has no facts to tell.
+fn row(code: &str) -> Option<&'static str> {
+    ROWS.get(code).map(String::as_str)
 }
 
 fn detail(refusal: &model::Refusal) -> Option<&str> {
-    refusal.facts.iter().find(|(name, _)| *name == "detail").map(|(_, said)| said.as_str())
+    refusal.facts.iter().find(|(name, _)| *name == DETAIL).map(|(_, said)| said.as_str())
 }
 
 fn room(refusal: &model::Refusal) -> String {
@@ -171,5 +192,33 @@ impl actix_web::ResponseError for Problem {
     }
     fn error_response(&self) -> HttpResponse {
         self.response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Refusal;
+
+    #[test]
+    fn a_refusal_without_facts_says_what_happened_and_what_to_do() {
+        for (code, happened, helps) in [
+            ("api.idempotency_key_reused", "was used for another request", "Take a fresh key per request."),
+            ("connection.not_rehearsed", "An org key wants to enable", "Ask the operator"),
+            ("saml.metadata_expired", "validUntil has passed.", "Take the metadata anew."),
+        ] {
+            let said = facts_text(&Refusal::proven(code));
+            assert!(said.contains(happened) && said.contains(helps), "{code}: {said}");
+        }
+        assert_eq!(facts_text(&Refusal::proven("x.y").with("received", "z")), "received: z");
+    }
+
+    /// What is told alone cannot point at the row above.
+    #[test]
+    fn no_row_of_this_face_leans_on_another() {
+        let rows = include_str!("../../docs/REFUSALS.md").lines().filter(|line| line.starts_with("| `"));
+        let ours = rows.filter(|line| line.split(" | ").nth(1).is_some_and(|who| who.contains("api")));
+        let leaning: Vec<&str> = ours.filter(|line| line.ends_with("| The same. |")).collect();
+        assert!(leaning.is_empty() && ROWS.len() > 300, "{} {leaning:?}", ROWS.len());
     }
 }
