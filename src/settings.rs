@@ -205,8 +205,8 @@ pub enum SettingsError {
     Unreadable { path: PathBuf, why: std::io::Error },
     #[error("{path} is not TOML: {why}")]
     NotToml { path: PathBuf, why: Box<toml::de::Error> },
-    #[error("unknown setting {key}; did you mean {nearest}?")]
-    Unknown { key: String, nearest: String },
+    #[error("unknown setting {key}; {hint}")]
+    Unknown { key: String, hint: String },
     #[error("{key} must be {wanted}")]
     Wrong { key: String, wanted: String },
 }

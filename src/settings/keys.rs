@@ -174,9 +174,19 @@ fn read(name: &str, shape: Shape, text: String) -> Result<Value, SettingsError> 
     }
 }
 
+/// A key that differs in more than a third of its own letters was not meant.
+const MISSPELT_MAX: usize = 3;
+
 fn unknown(given: &str, known: impl Iterator<Item = String>) -> SettingsError {
-    let nearest = known.min_by_key(|key| distance(given, key)).unwrap_or_default();
-    SettingsError::Unknown { key: given.chars().take(80).collect(), nearest }
+    let plain = given.strip_prefix("VESTIBULE_").unwrap_or(given);
+    let own = plain.rsplit("__").next().and_then(|key| key.rsplit('.').next()).unwrap_or(plain);
+    let near = known.map(|key| (distance(given, &key), key)).min();
+    let meant = near.filter(|(apart, _)| *apart <= own.len() / MISSPELT_MAX).map(|(_, key)| key);
+    let hint = meant.map_or_else(
+        || "config/vestibule.example.toml has every one".to_owned(),
+        |key| format!("did you mean {key}?"),
+    );
+    SettingsError::Unknown { key: given.chars().take(80).collect(), hint }
 }
 
 /// Levenshtein's distance.
@@ -211,6 +221,23 @@ mod tests {
             _ => line.to_owned(),
         };
         EXAMPLE.lines().map(on).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn only_what_is_near_was_meant() {
+        let known = || ["tokens.code_secs", "tls.key_file"].into_iter().map(str::to_owned);
+        for (given, meant) in [
+            ("token.code_secs", Some("tokens.code_secs")),
+            ("tokens.cod_secs", Some("tokens.code_secs")),
+            ("tls.keyfile", Some("tls.key_file")),
+            ("tokens.nope", None),
+            ("tokens.code", None),
+            ("nope", None),
+        ] {
+            let wanted = meant.map_or("has every one".to_owned(), |key| format!("did you mean {key}?"));
+            let said = unknown(given, known()).to_string();
+            assert!(said.ends_with(&wanted), "{given}: {said}");
+        }
     }
 
     #[test]
