@@ -106,9 +106,13 @@ fn ended(receipt: &Value) -> String {
     // The time of day is what one compares with the clock; the whole instant stands in the receipt below.
     let clock = until.split_once('T').map_or(until, |(_, time)| time);
     let clock: String = clock.chars().take(8).collect();
+    let counted = |name: &str, one: &str, many: &str| {
+        let count = count(name);
+        figure(&count, if count == "1" { one } else { many })
+    };
     [
-        figure(&count("sessions_ended"), "sessions ended"),
-        figure(&count("refresh_families_ended"), "refresh families ended"),
+        counted("sessions_ended", "session ended", "sessions ended"),
+        counted("refresh_families_ended", "refresh family ended", "refresh families ended"),
         figure(&total, "from its arrival to the commit"),
         figure(&clock, "UTC: no token lives after, even where only its expiry is checked"),
     ]
@@ -261,7 +265,8 @@ mod tests {
         for shown in [
             "Ada L has left",
             "3.2 ms",
-            "<b>2</b>sessions",
+            "<b>2</b>sessions ended",
+            "<b>1</b>refresh family ended",
             "4.5 ms",
             "10:05:07",
             "&lt;answer&gt;",
