@@ -7,6 +7,7 @@ pub mod case;
 pub mod catalogue;
 pub mod coded;
 pub mod expect;
+pub mod left;
 pub mod look;
 pub mod play;
 pub mod progress;

@@ -3,6 +3,7 @@
 use crate::{
     case::{Case, Failure, Mark, Outcome, Play, Stop, Verdict},
     coded,
+    left::LeftBehind,
     look::{member, text},
     play,
     progress::Progress,
@@ -36,7 +37,7 @@ pub struct Report {
     pub base: String,
     pub verdicts: Vec<Verdict>,
     /// What was made and could not be taken away.
-    pub left_behind: Vec<String>,
+    pub left_behind: LeftBehind,
     pub took: Duration,
     /// The run was ended by the user before its end.
     pub interrupted: bool,
@@ -82,7 +83,7 @@ pub async fn run(
     let mut report = Report {
         base: bench.wire.settings().base.clone(),
         verdicts: Vec::new(),
-        left_behind: Vec::new(),
+        left_behind: LeftBehind::default(),
         took: Duration::ZERO,
         interrupted: false,
     };
@@ -124,7 +125,7 @@ pub async fn run(
     if let Some(Ok(troupe)) = bench.troupe.get() {
         report.left_behind.extend(troupe.dismiss().await);
     }
-    report.left_behind.extend(sweep(&bench).await);
+    sweep(&bench, &mut report.left_behind).await;
     progress.end();
     report.took = begun.elapsed();
     Ok(report)
@@ -132,8 +133,7 @@ pub async fn run(
 
 /// Looks for what bears the run's names and is still there, such as a user whose creation was answered
 /// with nonsense, and takes it away. A server that does not filter is not searched.
-async fn sweep(bench: &Arc<Bench>) -> Vec<String> {
-    let mut left = Vec::new();
+async fn sweep(bench: &Arc<Bench>, left: &mut LeftBehind) {
     let whose = [Some(Credential::Own), bench.server.has_other.then_some(Credential::Other)];
     for credential in whose.into_iter().flatten() {
         for (endpoint, name) in [("/Groups", "displayName"), ("/Users", "userName")] {
@@ -146,14 +146,10 @@ async fn sweep(bench: &Arc<Bench>) -> Vec<String> {
             let found = member(answer.body(), "Resources").and_then(Value::as_array);
             for one in found.into_iter().flatten().filter(|one| text(one, name).starts_with(&bench.tag)) {
                 let path = format!("{endpoint}/{}", text(one, "id"));
-                let gone = bench.wire.send(&Request::new("DELETE", path.clone()).by(credential)).await;
-                if !gone.is_ok_and(|answer| answer.is_success() || answer.status == 404) {
-                    left.push(path);
-                }
+                left.take_away(&bench.wire, credential, &path).await;
             }
         }
     }
-    left
 }
 
 async fn perform(stage: &mut Stage, case: &Case, people: &[Person]) -> Outcome {

@@ -3,7 +3,9 @@
 
 use crate::{
     case::{Exchange, Failure, Stop},
-    expect, look,
+    expect,
+    left::LeftBehind,
+    look,
     server::{ENTERPRISE, GROUP, Server, USER},
     troupe::Troupe,
     wire::{Answer, Credential, Request, Wire},
@@ -278,15 +280,10 @@ impl Stage {
     }
 
     /// Takes away what was made, newest first. Returns what could not be.
-    pub async fn clean(&mut self) -> Vec<String> {
-        let mut left = Vec::new();
+    pub async fn clean(&mut self) -> LeftBehind {
+        let mut left = LeftBehind::default();
         while let Some(one) = self.made.pop() {
-            let request = Request::new("DELETE", one.path.clone()).by(one.credential);
-            match self.bench.wire.send(&request).await {
-                Ok(answer) if answer.is_success() || answer.status == 404 => {}
-                Ok(answer) => left.push(format!("{} ({})", one.path, answer.status)),
-                Err(why) => left.push(format!("{} ({why})", one.path)),
-            }
+            left.take_away(&self.bench.wire, one.credential, &one.path).await;
         }
         left
     }

@@ -4,6 +4,7 @@
 
 use crate::{
     case::{Failure, Stop},
+    left::LeftBehind,
     look,
     play::holds_error,
     script::Person,
@@ -40,7 +41,7 @@ impl Troupe {
             }
         }
     }
-    pub async fn dismiss(&self) -> Vec<String> {
+    pub async fn dismiss(&self) -> LeftBehind {
         self.stage.lock().await.clean().await
     }
     fn name_of(&self, id: &str) -> Option<&str> {

@@ -23,7 +23,7 @@ const WAIT_SECS_MAX: u64 = 30;
 pub const MEDIA_TYPE: &str = "application/scim+json";
 
 /// Whose name a request goes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Credential {
     /// `--token`.
     Own,

@@ -20,7 +20,7 @@ pub fn render(report: &Report) -> String {
         "sections": by_section(&report.verdicts).into_iter().map(tallied).collect::<Vec<_>>(),
         "clients": by_client(&report.verdicts).into_iter().map(tallied).collect::<Vec<_>>(),
         "cases": report.verdicts.iter().map(case).collect::<Vec<_>>(),
-        "left_behind": report.left_behind,
+        "left_behind": report.left_behind.json(),
     });
     format!("{document:#}\n")
 }

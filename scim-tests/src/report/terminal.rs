@@ -22,7 +22,7 @@ pub fn render(report: &Report, colour: bool, long: bool) -> String {
     out.push_str(&paint.table("By section", &by_section(&report.verdicts)));
     out.push_str(&paint.table("By client", &by_client(&report.verdicts)));
     if !report.left_behind.is_empty() {
-        out.push_str(&format!("\nLeft behind, to be removed by hand: {}\n", report.left_behind.join(", ")));
+        out.push_str(&format!("\nLeft behind, to be removed by hand\n{}", report.left_behind.told()));
     }
     let counts: Vec<String> = Mark::ALL
         .iter()

@@ -43,11 +43,14 @@ pub(super) enum Lie {
     Forgets,
     /// Says that it has deleted, and keeps everything; finds by name.
     Hoards,
+    /// Keeps the other tenant's users, and says why; finds by name.
+    Guards,
     /// Serves every value backwards, puts everybody into every group, and announces limits of nothing.
     Mangles,
 }
 
 impl Lie {
+    /// All that are wrong in what the cases look at.
     pub(super) const ALL: [Self; 12] = [
         Self::Agrees,
         Self::Breaks,
@@ -85,6 +88,7 @@ struct Heard {
     method: String,
     path: String,
     authorized: bool,
+    is_other: bool,
     body: Value,
 }
 
@@ -135,7 +139,7 @@ async fn hear(stream: &mut BufReader<TcpStream>) -> Option<Heard> {
     }
     let mut words = line.split_whitespace();
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (mut length, mut authorized) = (0, false);
+    let (mut length, mut authorized, mut is_other) = (0, false, false);
     loop {
         let mut header = String::new();
         stream.read_line(&mut header).await.ok()?;
@@ -147,6 +151,7 @@ async fn hear(stream: &mut BufReader<TcpStream>) -> Option<Heard> {
         if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse().ok()?;
         }
+        is_other |= value.ends_with("right-token-of-two");
         authorized |= name.eq_ignore_ascii_case("authorization");
     }
     let mut body = vec![0; length];
@@ -157,7 +162,7 @@ async fn hear(stream: &mut BufReader<TcpStream>) -> Option<Heard> {
     } else {
         serde_json::from_slice(&body).unwrap_or(Value::Null)
     };
-    Some(Heard { method, path, authorized, body })
+    Some(Heard { method, path, authorized, is_other, body })
 }
 
 fn say(status: u16, body: &Value) -> Said {
@@ -192,6 +197,9 @@ fn answer(lie: Lie, store: &Store, heard: &Heard, address: SocketAddr) -> Said {
         ("GET", Some(resource)) if lie == Lie::Mangles => say(200, &mangled(&resource, &store)),
         ("GET", Some(resource)) => say(200, &resource),
         ("DELETE", Some(resource)) if lie == Lie::Mangles => say(200, &resource),
+        ("DELETE", Some(_)) if lie == Lie::Guards && heard.is_other => {
+            say(403, &json!({"status": "403", "detail": "so many may go within an hour"}))
+        }
         ("DELETE", Some(_)) => {
             if lie != Lie::Hoards {
                 store.remove(&path);
@@ -209,7 +217,7 @@ fn answer(lie: Lie, store: &Store, heard: &Heard, address: SocketAddr) -> Said {
             }
             say(200, &document)
         }
-        ("GET", None) if lie == Lie::Hoards => {
+        ("GET", None) if matches!(lie, Lie::Hoards | Lie::Guards) => {
             let asked = |name: &str| !name.is_empty() && heard.path.contains(&encode(name));
             let named = |one: &&Value| asked(look::text(one, "userName"));
             say(200, &list(store.values().filter(named).cloned().collect()))

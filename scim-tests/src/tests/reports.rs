@@ -46,6 +46,23 @@ async fn a_failure_says_what_was_sent_received_expected_and_what_to_do() {
     }
 }
 
+/// Each once, however often it was tried; in which tenant, and what the server said.
+#[tokio::test]
+async fn what_is_left_behind_is_told_once_with_its_tenant_and_the_reason() {
+    let report = run(Lie::Guards, cases_named(&["tenancy.user.get", "create.201"])).await;
+    let text = terminal::render(&report, false, true);
+    let (_, told) = text.split_once("Left behind, to be removed by hand\n").expect(&text);
+    let (said, rest) = told.split_once('\n').unwrap();
+    let wanted = "  2 in the tenant of --other-token, DELETE answered 403: so many may go within an hour";
+    assert_eq!(said, wanted, "{text}");
+    let paths = rest.lines().next().unwrap();
+    assert_eq!((paths.matches("/Users/").count(), paths.matches("/Groups/").count()), (1, 1), "{text}");
+    let document: serde_json::Value = serde_json::from_str(&json::render(&report)).unwrap();
+    let left = document["left_behind"].as_array().unwrap();
+    assert_eq!((left.len(), &left[0]["tenant"]), (2, &"--other-token".into()));
+    assert_eq!(left[0]["answered"], "403");
+}
+
 #[tokio::test]
 async fn a_should_warns_and_the_run_stays_green() {
     let names = ["create.body", "create.username-as-given"];
