@@ -240,6 +240,31 @@ fn every_relative_link_leads_to_a_file() {
     }
 }
 
+/// A migration is never edited, so a function may be defined anew in a later one: a reviewer is sent to the last.
+#[test]
+fn a_reviewer_is_sent_to_the_definers_that_are_in_force() {
+    let migrations = files(&root().join("migrations"), "sql");
+    let mut last: BTreeMap<String, String> = BTreeMap::new();
+    for path in migrations {
+        let text = read(&path).replace("CREATE OR REPLACE FUNCTION", "CREATE FUNCTION");
+        for made in text.split("CREATE FUNCTION vst.").skip(1) {
+            let (name, rest) = made.split_once('(').unwrap();
+            let head = rest.split("$$").next().unwrap();
+            if head.contains("SECURITY DEFINER") {
+                let file = path.file_name().unwrap().to_str().unwrap();
+                last.insert(name.to_owned(), file.to_owned());
+            }
+        }
+    }
+    assert!(last.len() > 10, "{last:?}");
+    for (function, file) in last {
+        for document in ["README.md", "docs/ARCHITECTURE.md"] {
+            let said = read(&root().join(document));
+            assert!(said.contains(&file), "{document}: {function} is defined in {file}");
+        }
+    }
+}
+
 #[test]
 fn a_decision_fits_on_a_page() {
     let records = files(&root().join("docs/adr"), ".md");
