@@ -43,7 +43,7 @@ pub(super) enum Lie {
     Forgets,
     /// Says that it has deleted, and keeps everything; finds by name.
     Hoards,
-    /// Keeps the other tenant's users, and says why; finds by name.
+    /// Keeps what the other tenant has, lists it, and says why.
     Guards,
     /// Serves every value backwards, puts everybody into every group, and announces limits of nothing.
     Mangles,
@@ -217,7 +217,10 @@ fn answer(lie: Lie, store: &Store, heard: &Heard, address: SocketAddr) -> Said {
             }
             say(200, &document)
         }
-        ("GET", None) if matches!(lie, Lie::Hoards | Lie::Guards) => {
+        ("GET", None) if lie == Lie::Guards => {
+            say(200, &list(store.values().filter(|_| heard.is_other).cloned().collect()))
+        }
+        ("GET", None) if lie == Lie::Hoards => {
             let asked = |name: &str| !name.is_empty() && heard.path.contains(&encode(name));
             let named = |one: &&Value| asked(look::text(one, "userName"));
             say(200, &list(store.values().filter(named).cloned().collect()))
