@@ -46,7 +46,8 @@ async fn all_are_in_order(house: &House, tenant: &Tenant) {
 /// Whoever hangs up while it runs, whenever that is, leaves nothing, and no lock.
 #[tokio::test]
 async fn who_hangs_up_leaves_nothing_behind() {
-    let house = house();
+    // Alone: one after the other, none waits.
+    let house = Site::named("hung_up").open();
     let tenant = house.tenant().await;
     let before = kept(house, &tenant).await;
     let operations = json!(["a", "b", "c", "d", "e", "f"].map(|name| person(&tenant, name)));
@@ -74,6 +75,32 @@ async fn who_hangs_up_leaves_nothing_behind() {
     assert_eq!(statuses(&bulk(house, &tenant, None, &operations).await), ["201"; 6]);
 }
 
+/// Whoever tries something may have a group locked, and lets it go as it was: who leaves it meanwhile is seen by its
+/// version all the same.
+#[tokio::test]
+async fn a_group_that_is_only_tried_out_still_tells_who_left() {
+    let house = house();
+    let tenant = house.tenant().await;
+    let ids = people(house, &tenant, 2).await;
+    let members: Vec<Value> = ids.iter().map(|id| json!({"value": id})).collect();
+    let group = json!({"displayName": "Tried out", "members": members});
+    let group = json!([{"method": "POST", "path": "/Groups", "bulkId": "g", "data": group}]);
+    let made = bulk(house, &tenant, None, &group).await;
+    let (before, at) = (text(&made[0], "version"), text(&made[0], "location"));
+    let mut sql = within(house, &tenant).await;
+    sqlx::raw_sql("SELECT 1 FROM groups FOR UPDATE").execute(&mut sql).await.unwrap();
+    let leaves = json!([gone(&ids[0])]);
+    let (left, ()) = tokio::join!(bulk(house, &tenant, None, &leaves), async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut sql).await.unwrap();
+    });
+    assert_eq!(statuses(&left), ["204"]);
+    let path = format!("/Groups/{}", at.rsplit('/').next().unwrap());
+    let data = json!({"displayName": "As it was", "members": []});
+    let put = json!([{"method": "PUT", "path": path, "version": before, "data": data}]);
+    assert_eq!(statuses(&bulk(house, &tenant, None, &put).await), ["412"]);
+}
+
 /// A server that ends the stage ends the dry run, and what comes after it is not done by itself.
 #[tokio::test]
 async fn a_stage_that_is_gone_is_not_begun_anew() {
@@ -83,7 +110,7 @@ async fn a_stage_that_is_gone_is_not_begun_anew() {
     let before = kept(house, &tenant).await;
     let data = json!({"userName": format!("late@{}", tenant.domain)}).to_string().into_bytes();
     let ended = house.on(async move {
-        let rehearsal = house.gw.db.rehearsal(&scope).await.unwrap();
+        let rehearsal = house.gw.db.rehearsal(&scope, 2).await.unwrap();
         let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                     WHERE application_name = 'vestibule' AND query = 'SAVEPOINT operation'";
@@ -113,7 +140,7 @@ async fn a_stage_is_its_own_and_nothing_of_it_is_kept() {
     house
         .on(async move {
             let (gw, asked) = (&house.gw, Asked::default());
-            let rehearsal = gw.db.rehearsal(&scope).await.unwrap();
+            let rehearsal = gw.db.rehearsal(&scope, 2).await.unwrap();
             let scope = rehearsal.scope();
             let made = provision_user::create(gw, scope, &tried, &asked).await.unwrap_err();
             let FlowError::Rehearsed(Some(record)) = made else { panic!("{made:?}") };
@@ -132,7 +159,7 @@ async fn a_stage_is_its_own_and_nothing_of_it_is_kept() {
             for past in [
                 gw.db.write_after(scope, "test.past").await.err(),
                 gw.db.user_named(scope, "tried").await.err(),
-                gw.db.rehearsal(scope).await.err(),
+                gw.db.rehearsal(scope, 2).await.err(),
                 gw.db.write(scope, "test.kept").await.unwrap().commit_housekeeping().await.err(),
             ] {
                 assert!(matches!(past, Some(Error::Stage(_))), "{past:?}");

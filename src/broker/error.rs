@@ -72,6 +72,10 @@ impl From<store::Error> for FlowError {
                 tracing::error!(%cause, "postgres is unavailable");
                 Self::Busy { retry_after_secs: 1 }
             }
+            store::Error::Late(cause) => {
+                tracing::warn!(%cause, "postgres took too long");
+                Self::Busy { retry_after_secs: 1 }
+            }
             store::Error::InDoubt(cause) => {
                 tracing::error!(%cause, "a commit got no answer");
                 Self::InDoubt

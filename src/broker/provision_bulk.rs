@@ -47,7 +47,7 @@ pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Resu
         let said = format!("{count} operations; a dry run has at most {REHEARSED_MAX}");
         return Err(refused(Problem::DryRunTooLarge, &said));
     }
-    let rehearsal = gw.db.rehearsal(scope).await?;
+    let rehearsal = gw.db.rehearsal(scope, u32::try_from(count).unwrap_or(u32::MAX)).await?;
     Ok(all(gw, rehearsal.scope(), bulk, Some(&rehearsal)).await)
 }
 
@@ -96,7 +96,10 @@ fn rehearsed(ended: Option<Result<Outcome, FlowError>>) -> Result<Outcome, FlowE
     match ended {
         Some(Ok(_)) => Err(FlowError::Rehearsed(None)),
         Some(Err(error)) => Err(error),
-        None => Err(refused(Problem::DryRunTooLarge, "the time of a dry run was over before this operation")),
+        None => Err(refused(
+            Problem::DryRunTooLarge,
+            "the time of a dry run was over before this operation was done",
+        )),
     }
 }
 

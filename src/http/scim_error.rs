@@ -79,7 +79,7 @@ pub fn told(error: &FlowError) -> (u16, Value) {
         FlowError::Rehearsed(record) => (200, rehearsed(record.as_deref())),
         _ => {
             let said = rendered(error);
-            if said.status >= 500 {
+            if said.status >= 500 && !matches!(error, FlowError::Busy { .. }) {
                 tracing::error!(%error, "provisioning failed");
             }
             (said.status, said.render())

@@ -24,7 +24,9 @@ impl Error {
         let name = options.get_database().unwrap_or(&login).to_owned();
         let asked = Asked { place, login, name };
         match self {
-            Self::Unavailable(cause) | Self::Sql(cause) | Self::InDoubt(cause) => asked.explain(cause),
+            Self::Unavailable(cause) | Self::Late(cause) | Self::Sql(cause) | Self::InDoubt(cause) => {
+                asked.explain(cause)
+            }
             Self::Conflict(_)
             | Self::Crowded
             | Self::TooCostly

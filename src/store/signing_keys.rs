@@ -126,7 +126,7 @@ impl Db {
         let version = self.signing_keys_version().await?;
         let mut lease = self.begin("BEGIN READ ONLY".to_owned()).await?;
         let kept = rows(&mut lease, LISTED, false).await?;
-        lease.commit().await?;
+        drop(lease);
         let opened = kept.into_iter().map(|row| row.opened(&self.seals));
         Ok((version, opened.collect::<Result<_>>()?))
     }
@@ -135,7 +135,7 @@ impl Db {
     pub async fn listed_signing_keys(&self) -> Result<Vec<ListedSigningKey>> {
         let mut lease = self.begin("BEGIN READ ONLY".to_owned()).await?;
         let kept = rows(&mut lease, LISTED, true).await?;
-        lease.commit().await?;
+        drop(lease);
         kept.into_iter().map(StoredKey::listed).collect()
     }
 

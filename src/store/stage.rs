@@ -7,7 +7,7 @@ use crate::{
     Db, Error, OrgScope, Result, ScimClient,
     pool::Lease,
     turns::Turn,
-    tx::{Entered, Kept, admitted},
+    tx::{Entered, admitted},
 };
 use sqlx::PgConnection;
 use std::{
@@ -21,9 +21,10 @@ use tokio::{
 };
 
 /// So long operations begin, and one that is under way goes on: behind its locks (people, the org's revocations, the
-/// credential's door) others wait two seconds (`crate::LOCK_TIMEOUT`). A statement that is under way by then ends within as
-/// long again.
-const LASTS: Duration = Duration::from_millis(750);
+/// credential's door) others wait two seconds (`LOCK_TIMEOUT`). With a statement that is under way by then less than
+/// Postgres's `deadlock_timeout`.
+const LASTS: Duration = Duration::from_millis(600);
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(350);
 /// Whoever rehearses stands back for whoever does: less than Postgres's `deadlock_timeout`, so that of two who wait for
 /// each other it is the rehearsal that gives up. It holds what an act locks last of all while the next takes what an
 /// act locks first.
@@ -44,7 +45,7 @@ pub struct Rehearsal {
     _floor: Arc<Mutex<Floor>>,
     ends: Instant,
     /// Given back after the connection is.
-    _turn: Option<Turn>,
+    _turn: Turn,
 }
 
 struct Floor {
@@ -67,12 +68,12 @@ pub(crate) enum Within {
 
 impl Db {
     /// Opens a stage for a directory whose request is only to be tried. It is had by a credential that is good now and
-    /// until the end: whoever revokes it waits. Errors as those of `write`.
-    pub async fn rehearsal(&self, scope: &OrgScope<ScimClient>) -> Result<Rehearsal> {
-        let turn = self.turn(scope, Kept::Something).await?;
+    /// until the end: whoever revokes it waits. An org has one at a time on a node. Errors as those of `write`.
+    pub async fn rehearsal(&self, scope: &OrgScope<ScimClient>, operations: u32) -> Result<Rehearsal> {
+        let turn = self.turn_to_rehearse(scope, operations).await?;
         let bounds = format!(
             "BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
-            LASTS.as_millis(),
+            STATEMENT_TIMEOUT.as_millis(),
             LOCK_WAIT.as_millis()
         );
         let (mut lease, entered) = self.enter::<Entered>(scope.entering(&bounds, scope.door().key)).await?;

@@ -56,6 +56,8 @@ struct Directories {
     narrow: Arc<Turns>,
     /// The one that begins next, where more is asked for than `narrow` has.
     next: Arc<Turns>,
+    /// Who tries many things at once, one at a time: what is meant has the other turns.
+    rehearsals: Arc<Turns>,
     last: Mutex<LastHere>,
     people: Mutex<People>,
 }
@@ -135,8 +137,9 @@ impl Turns {
         let of =
             |each: usize, directories| Arc::new(Self { each, patience, orgs: Mutex::default(), directories });
         let (wide, narrow) = (of(each - 1, None), of((each / NARROW).max(NARROW_LEAST), None));
-        let (next, last, people) = (of(1, None), Mutex::default(), Mutex::default());
-        of(each, Some(Directories { wide, narrow, next, last, people }))
+        let (next, rehearsals) = (of(1, None), of(1, None));
+        let (last, people) = (Mutex::default(), Mutex::default());
+        of(each, Some(Directories { wide, narrow, next, rehearsals, last, people }))
     }
 
     /// The same, for a directory: what it asks must not keep out whoever would stop it, nor slow down others.
@@ -157,6 +160,18 @@ impl Turns {
         let mut turn = self.take(org).await?;
         turn.below = Some(Box::new(below));
         Ok(turn)
+    }
+
+    /// The same, for a directory that tries so many things in one turn. While another org is here it is the last of its
+    /// kind for as long as these would take one after the other.
+    pub(crate) async fn take_for_rehearsal(self: &Arc<Self>, org: OrgId, things: u32) -> Result<Turn> {
+        let Some(directories) = &self.directories else { return self.take(org).await };
+        let mut one = directories.rehearsals.take(org).await?;
+        one.below = Some(Box::new(self.take_for_directory(org).await?));
+        if directories.last().has_others(org, Instant::now()) {
+            one.lasts_until = Instant::now().checked_add(directories.apart().saturating_mul(things));
+        }
+        Ok(one)
     }
 
     /// The same, for somebody who signs in and has shown something for it: directories that crowd stand back for them.

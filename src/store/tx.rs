@@ -2,7 +2,7 @@
 //! The org and the reach ride in the BEGIN message (no round trip of their own) and are gone with
 //! the transaction. Dropping either kind rolls back.
 
-use crate::{Db, Door, Error, OrgScope, Result, pool::Lease, record, stage::Within, turns::Turn};
+use crate::{Db, Door, Error, OrgScope, Result, ScimClient, pool::Lease, record, stage::Within, turns::Turn};
 use model::{
     Timestamp,
     count::Durations,
@@ -146,11 +146,24 @@ impl Db {
     }
 
     /// Who is on a stage has its turn, and comes here only by a way that leads past it.
+    fn is_off_stage<D: Door>(scope: &OrgScope<D>) -> Result<()> {
+        scope.door().stage().map_or(Ok(()), |_| Err(Error::Stage("this way leads past it")))
+    }
+
+    /// For so many operations on a stage.
+    pub(crate) async fn turn_to_rehearse(
+        &self,
+        scope: &OrgScope<ScimClient>,
+        operations: u32,
+    ) -> Result<Turn> {
+        Self::is_off_stage(scope)?;
+        self.turns.note(scope.org());
+        self.turns.take_for_rehearsal(scope.org(), operations).await
+    }
+
     /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>, kept: Kept) -> Result<Option<Turn>> {
-        if scope.door().stage().is_some() {
-            return Err(Error::Stage("this way leads past it"));
-        }
+        Self::is_off_stage(scope)?;
         let (org, is_known) = (scope.org(), scope.door().is_known(kept == Kept::Something));
         if is_known && D::PASSAGE != Passage::Operate {
             self.turns.note(org);

@@ -299,9 +299,26 @@ impl TenantTx {
         if saved.rows_affected() == 1 { Ok(()) } else { Err(Error::NoRoom) }
     }
 
+    /// Locks the groups that hold the person, before the person is: who reads one of them afterwards sees by its
+    /// version that they have left. A group that is locked meanwhile may be let go unchanged.
+    pub async fn lock_groups_of(&mut self, id: UserId) -> Result<()> {
+        sqlx::query(
+            "SELECT 1
+               FROM groups g
+               JOIN group_members m USING (org_id, group_id)
+              WHERE m.user_id = $1
+              ORDER BY group_id
+                FOR UPDATE OF g",
+        )
+        .bind(id.uuid())
+        .execute(self.sql())
+        .await?;
+        Ok(())
+    }
+
     /// Takes the seat away, with all that hangs on it; the groups that lose a member are changed by it.
-    /// Revoke first, in the same transaction. Whoever has such a group locked changes it itself, and locks
-    /// people after groups: so none is waited for.
+    /// Revoke first, in the same transaction. The groups are locked already (`lock_groups_of`); one that the person
+    /// joined since is not waited for: whoever has it locked puts them in, and locks people after groups.
     pub async fn remove_user(&mut self, id: UserId) -> Result<()> {
         let now = OffsetDateTime::from(self.now());
         sqlx::query(

@@ -90,7 +90,9 @@ impl Lease {
     }
 
     pub(super) async fn answers(&mut self) -> bool {
-        let there = timeout(ANSWERS, self.ask().ping()).await;
+        // Time is left for another.
+        let patience = ANSWERS.min(self.shared.patience / 2);
+        let there = timeout(patience, self.ask().ping()).await;
         self.state = State::InOrder;
         there.is_ok_and(|said| said.is_ok())
     }
