@@ -133,6 +133,15 @@ async fn number(sql: &mut PgConnection, question: &'static str) -> i64 {
 
 const KNOWN: &str = "SELECT reltuples::int8 FROM pg_class WHERE oid = 'vst.pending'::regclass";
 
+/// A gateway whose list of what jobs do nobody else measures.
+async fn unmeasured(name: &str) -> (&'static House, PgConnection) {
+    let house = Site::named(name).open();
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    let alone = "ALTER TABLE vst.pending SET (autovacuum_enabled = false)";
+    sqlx::query(alone).execute(&mut sql).await.unwrap();
+    (house, sql)
+}
+
 async fn fill(sql: &mut PgConnection, rows: i64) {
     let fill = "INSERT INTO vst.pending (kind, org_id, item_id, due_at)
                 SELECT 'nothing', gen_random_uuid(), gen_random_uuid(), 'infinity' FROM generate_series(1, $1)";
@@ -141,10 +150,7 @@ async fn fill(sql: &mut PgConnection, rows: i64) {
 
 #[tokio::test]
 async fn a_table_that_was_measured_while_it_was_empty_is_measured_when_it_fills() {
-    let house = Site::named("filled").open();
-    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
-    let alone = "ALTER TABLE vst.pending SET (autovacuum_enabled = false)";
-    sqlx::query(alone).execute(&mut sql).await.unwrap();
+    let (house, mut sql) = unmeasured("filled").await;
     fill(&mut sql, 3_000).await;
     for statement in
         ["DELETE FROM vst.pending WHERE kind = 'nothing'", "VACUUM (ANALYZE, TRUNCATE false) vst.pending"]
@@ -167,10 +173,7 @@ async fn a_table_that_was_measured_while_it_was_empty_is_measured_when_it_fills(
 /// Measuring it takes as long as its disk does, and a statement may not.
 #[tokio::test]
 async fn a_large_table_is_autovacuums() {
-    let house = Site::named("large").open();
-    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
-    let alone = "ALTER TABLE vst.pending SET (autovacuum_enabled = false)";
-    sqlx::query(alone).execute(&mut sql).await.unwrap();
+    let (house, mut sql) = unmeasured("large").await;
     fill(&mut sql, 120_000).await;
     sqlx::query("ANALYZE vst.pending").execute(&mut sql).await.unwrap();
     fill(&mut sql, 130_000).await;

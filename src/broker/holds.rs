@@ -36,9 +36,8 @@ pub async fn list(
     directory: DirectoryId,
     (state, page): (Option<String>, Page<ids::Hold>),
 ) -> Result<Vec<Hold>, FlowError> {
-    let named = |text: String| HoldState::ALL.into_iter().find(|state| state.as_str() == text);
     let wrong = || FlowError::invalid("api.query_malformed", "state", "open, approved or refused");
-    let state = state.map(|text| named(text).ok_or_else(wrong)).transpose()?;
+    let state = state.map(|text| HoldState::parse(&text).ok_or_else(wrong)).transpose()?;
     let mut tx = gw.db.read(scope, "hold.list").await?;
     tx.directory(directory).await?.ok_or(FlowError::Missing)?;
     Ok(tx.holds(directory, state, (page.after, page.rows())).await?)

@@ -65,6 +65,9 @@ impl HoldReason {
     }
 }
 impl HoldState {
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
     pub const ALL: [Self; 3] = [Self::Open, Self::Approved, Self::Refused];
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -113,13 +116,12 @@ struct StoredHold {
 
 impl From<StoredHold> for Hold {
     fn from(row: StoredHold) -> Self {
-        let state = HoldState::ALL.into_iter().find(|state| state.as_str() == row.state);
         let reason = HoldReason::ALL.into_iter().find(|reason| reason.as_str() == row.reason);
         Self {
             id: HoldId::from_uuid(row.hold_id),
             directory_id: DirectoryId::from_uuid(row.dir_id),
             reason: reason.unwrap_or(HoldReason::Share),
-            state: state.unwrap_or(HoldState::Open),
+            state: HoldState::parse(&row.state).unwrap_or(HoldState::Open),
             most: row.most,
             active: row.active,
             people: row.people,
@@ -169,6 +171,17 @@ impl From<StoredFacts> for GuardFacts {
     }
 }
 
+macro_rules! select_hold {
+    ($rest:literal) => {
+        concat!(
+            "SELECT hold_id, dir_id, reason, state, most, active, opened_at, decided_at, decided_by, until,
+                    (SELECT count(*) FROM held_people p WHERE p.hold_id = h.hold_id) AS people
+               FROM holds h ",
+            $rest
+        )
+    };
+}
+
 impl TenantRead {
     /// The directory's holds, newest first, or those that are in this state; `before` this one.
     pub async fn holds(
@@ -177,16 +190,13 @@ impl TenantRead {
         state: Option<HoldState>,
         (before, limit): (Option<HoldId>, i64),
     ) -> Result<Vec<Hold>> {
-        let rows: Vec<StoredHold> = sqlx::query_as(
-            "SELECT hold_id, dir_id, reason, state, most, active, opened_at, decided_at, decided_by, until,
-                    (SELECT count(*) FROM held_people p WHERE p.hold_id = h.hold_id) AS people
-               FROM holds h
-              WHERE dir_id = $1
-                AND ($2::text IS NULL OR state = $2)
-                AND ($3::uuid IS NULL OR hold_id < $3)
-              ORDER BY hold_id DESC
-              LIMIT $4",
-        )
+        let rows: Vec<StoredHold> = sqlx::query_as(select_hold!(
+            "WHERE dir_id = $1
+               AND ($2::text IS NULL OR state = $2)
+               AND ($3::uuid IS NULL OR hold_id < $3)
+             ORDER BY hold_id DESC
+             LIMIT $4"
+        ))
         .bind(directory.uuid())
         .bind(state.map(HoldState::as_str))
         .bind(before.map(|hold| hold.uuid()))
@@ -198,16 +208,11 @@ impl TenantRead {
 
     /// One of the directory's holds.
     pub async fn one_hold(&mut self, directory: DirectoryId, hold: HoldId) -> Result<Option<Hold>> {
-        let row: Option<StoredHold> = sqlx::query_as(
-            "SELECT hold_id, dir_id, reason, state, most, active, opened_at, decided_at, decided_by, until,
-                    (SELECT count(*) FROM held_people p WHERE p.hold_id = h.hold_id) AS people
-               FROM holds h
-              WHERE dir_id = $1 AND hold_id = $2",
-        )
-        .bind(directory.uuid())
-        .bind(hold.uuid())
-        .fetch_optional(self.sql())
-        .await?;
+        let row: Option<StoredHold> = sqlx::query_as(select_hold!("WHERE dir_id = $1 AND hold_id = $2"))
+            .bind(directory.uuid())
+            .bind(hold.uuid())
+            .fetch_optional(self.sql())
+            .await?;
         Ok(row.map(Hold::from))
     }
 

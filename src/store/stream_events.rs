@@ -26,7 +26,7 @@ pub const PAUSED_SECS: i64 = 5;
 /// When what waits is looked at next. One beat of each org's own: whatever comes up at other times wakes it more often.
 fn next_beat(org: OrgId, now: Timestamp) -> Timestamp {
     let beat = PAUSED_SECS * 1_000_000;
-    let own = i64::try_from(org.uuid().as_u128() % 5_000_000).unwrap_or(0);
+    let own = i64::try_from(org.uuid().as_u128() % u128::from(beat.unsigned_abs())).unwrap_or(0);
     Timestamp::from_micros(now.micros() + beat - (now.micros() - own).rem_euclid(beat))
 }
 
