@@ -21,6 +21,7 @@ mod bad_input;
 mod blast_guard;
 mod browser;
 mod chooser;
+mod deleted_meanwhile;
 mod described;
 mod dialects;
 mod docs;

@@ -11,7 +11,7 @@ use broker::{FlowError, provision::Asked, provision_bulk, provision_user};
 use model::{TokenDigest, ids::UserId};
 use scim::Projection;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -246,6 +246,28 @@ async fn a_dry_run_that_waits_is_over_soon_and_says_so() {
     assert!(text(last, "detail").ends_with("Send less at once [scim.dry_run_too_large]"), "{last}");
     all_are_in_order(house, &tenant).await;
     assert_eq!(statuses(&bulk(house, &tenant, None, &json!(operations)).await)[..8], ["200"; 8]);
+}
+
+/// What takes too long by itself is told so, whether it is its own statement that does or those before it; and once it is
+/// told, nobody waits for what it locked.
+#[tokio::test]
+async fn what_is_too_large_is_told_so_and_leaves_no_lock() {
+    let house = Site::named("slow").open();
+    let tenant = house.tenant().await;
+    let people = people(house, &tenant, 2).await;
+    let operations = json!([0, 1].map(|n| change(&people[n], &json!({"title": "T"}))));
+    let mut sql = PgConnection::connect(&house.database_url).await.unwrap();
+    for (secs, told) in [("0.4", ["200", "413"]), ("0.7", ["413", "413"])] {
+        let slow = format!(
+            "CREATE OR REPLACE FUNCTION vst.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_sleep({secs}); RETURN NEW; END $$;
+             CREATE OR REPLACE TRIGGER slow BEFORE UPDATE ON vst.users FOR EACH ROW EXECUTE FUNCTION vst.slow()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(slow)).execute(&mut sql).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(statuses(&bulk(house, &tenant, DRY, &operations).await), told);
+        }
+    }
 }
 
 /// Whoever does something while others rehearse the same waits for them, and is neither refused nor the victim of a

@@ -175,6 +175,9 @@ async fn a_table_that_was_measured_while_it_was_empty_is_measured_when_it_fills(
 async fn a_large_table_is_autovacuums() {
     let (house, mut sql) = unmeasured("large").await;
     fill(&mut sql, 120_000).await;
+    house.on(async { house.gw.db.measure_grown().await.unwrap() }).await;
+    let known = number(&mut sql, KNOWN).await;
+    assert!(known < 1_000, "it is large, though nobody has measured it: {known}");
     sqlx::query("ANALYZE vst.pending").execute(&mut sql).await.unwrap();
     fill(&mut sql, 130_000).await;
     let late = Instant::now() + Duration::from_secs(20);

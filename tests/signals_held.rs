@@ -6,7 +6,7 @@ use crate::house::{
     walk::text,
 };
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row, Transaction};
 use std::time::{Duration, Instant};
 
 async fn ask(house: &House, tenant: &Tenant, method: &str, path: &str, body: Option<Value>) -> Value {
@@ -39,13 +39,21 @@ async fn wait_on(sql: &mut PgConnection, tenant: &Tenant, count: i64, age: &str)
     sqlx::raw_sql(AssertSqlSafe(insert)).execute(sql).await.unwrap();
 }
 
+/// As the gateway is, within the org.
+async fn inside<'a>(sql: &'a mut PgConnection, tenant: &Tenant) -> Transaction<'a, Postgres> {
+    let mut tx = sql.begin().await.unwrap();
+    let enter = format!(
+        "SET LOCAL ROLE vst_app; SET LOCAL app.org_id = '{}'; SET LOCAL app.reach = 'org'",
+        tenant.org.uuid()
+    );
+    sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *tx).await.unwrap();
+    tx
+}
+
 /// How many wait, and how many of those older than an hour; how many were dropped, and how many are on the jobs' list.
 async fn counted(sql: &mut PgConnection, tenant: &Tenant) -> (i64, i64, i64, i64) {
     let (org, app) = (tenant.org.uuid(), tenant.app.id.uuid());
-    let mut tx = sql.begin().await.unwrap();
-    let enter =
-        format!("SET LOCAL ROLE vst_app; SET LOCAL app.org_id = '{org}'; SET LOCAL app.reach = 'org'");
-    sqlx::raw_sql(AssertSqlSafe(enter)).execute(&mut *tx).await.unwrap();
+    let mut tx = inside(sql, tenant).await;
     let row = sqlx::query(
         "SELECT count(*) FILTER (WHERE state = 'waiting'),
                 count(*) FILTER (WHERE state = 'waiting' AND created_at < now() - interval '1 hour'),
@@ -104,8 +112,17 @@ struct Paused {
 
 impl Paused {
     async fn new(sql: &mut PgConnection) -> Self {
+        Self::of(sql, house().tenant().await).await
+    }
+
+    /// Another app's, of the same org.
+    async fn beside(&self, sql: &mut PgConnection) -> Self {
+        let tenant = Tenant { org: self.tenant.org, ..self.house.tenant().await };
+        Self::of(sql, tenant).await
+    }
+
+    async fn of(sql: &mut PgConnection, tenant: Tenant) -> Self {
         let house = house();
-        let tenant = house.tenant().await;
         let path = format!("/apps/{}", tenant.app.id);
         let orgs = json!({"orgs": [tenant.org]});
         assert_eq!(house.api("PATCH", &house.platform_key, &path, Some(orgs)).await.0, 200);
@@ -127,6 +144,60 @@ impl Paused {
         let body = json!({"stream_id": self.id, "status": word, "reason": "maintenance"});
         ask(self.house, &self.tenant, "POST", "/ssf/status", Some(body)).await
     }
+}
+
+async fn next_due(sql: &mut PgConnection, paused: &Paused) -> f64 {
+    let Paused { tenant, .. } = paused;
+    let mut tx = inside(sql, tenant).await;
+    let first = "SELECT extract(epoch FROM min(p.due_at) - now())::float8
+                   FROM vst.stream_events e
+                   JOIN vst.pending p ON p.org_id = e.org_id AND p.item_id = e.out_id
+                  WHERE p.kind = 'stream' AND e.app_id = $1 AND e.state = 'waiting'";
+    sqlx::query_scalar(first).bind(tenant.app.id.uuid()).fetch_one(&mut *tx).await.unwrap()
+}
+
+/// However many wait on other streams of the org, and whatever is dropped: one event of each stream comes up at each
+/// beat, and with it all that may be sent by then.
+#[tokio::test]
+async fn of_each_paused_stream_one_event_comes_up_at_each_beat() {
+    let mut sql = PgConnection::connect(&house().database_url).await.unwrap();
+    let many = Paused::new(&mut sql).await;
+    let few = many.beside(&mut sql).await;
+    wait_on(&mut sql, &many.tenant, 9_000, "1 minute").await;
+    wait_on(&mut sql, &few.tenant, 1, "1 minute").await;
+    until_few_come_up(&mut sql, &many.tenant).await;
+    for _ in 0..40 {
+        for paused in [&many, &few] {
+            let due = next_due(&mut sql, paused).await;
+            assert!(due < 7.0, "{due}");
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_when_the_old_are_dropped_comes_up_at_the_next_beat() {
+    let mut sql = PgConnection::connect(&house().database_url).await.unwrap();
+    let paused = Paused::new(&mut sql).await;
+    wait_on(&mut sql, &paused.tenant, 3, "1 minute").await;
+    wait_on(&mut sql, &paused.tenant, 300, "6 days 23 hours").await;
+    until_few_come_up(&mut sql, &paused.tenant).await;
+    let org = paused.tenant.org.uuid();
+    let old = "UPDATE vst.stream_events SET created_at = created_at - interval '2 hours'
+                WHERE org_id = $1 AND created_at < now() - interval '1 hour'";
+    let one =
+        "UPDATE vst.pending p SET due_at = CASE WHEN n = 1 THEN now() ELSE now() + interval '1 hour' END
+                 FROM (SELECT out_id, row_number() OVER (ORDER BY created_at) AS n
+                         FROM vst.stream_events WHERE org_id = $1) AS e
+                WHERE p.org_id = $1 AND p.kind = 'stream' AND p.item_id = e.out_id";
+    let mut tx = inside(&mut sql, &paused.tenant).await;
+    for change in [old, one] {
+        assert!(sqlx::query(change).bind(org).execute(&mut *tx).await.unwrap().rows_affected() >= 300);
+    }
+    tx.commit().await.unwrap();
+    until(&mut sql, &paused.tenant, (3, 0, 300, 3)).await;
+    let due = next_due(&mut sql, &paused).await;
+    assert!(due < 7.0, "{due}");
 }
 
 /// Of what waited few come up by themselves: all of it is told nonetheless.

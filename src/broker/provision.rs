@@ -26,29 +26,35 @@ pub struct Asked {
 /// Whom a request has left without a team or a role so far. The operations of a bulk request share it: they are one
 /// request, whose answers nobody looks at in between.
 #[derive(Clone, Debug, Default)]
-pub struct Losers(Arc<Mutex<BTreeSet<UserId>>>);
+pub struct Losers(Arc<Mutex<Lost>>);
+
+#[derive(Debug, Default)]
+struct Lost {
+    all: BTreeSet<UserId>,
+    /// Those of them whom the operation under way adds.
+    latest: Vec<UserId>,
+}
 
 impl Losers {
-    /// Those of them who are new among these.
-    pub(crate) fn add(&self, more: &[UserId]) -> Vec<UserId> {
-        let mut all = self.all();
-        more.iter().copied().filter(|id| all.insert(*id)).collect()
+    pub(crate) fn add(&self, more: &[UserId]) {
+        let Lost { all, latest } = &mut *self.lost();
+        latest.extend(more.iter().copied().filter(|id| all.insert(*id)));
     }
-    /// They have lost nothing after all.
-    pub(crate) fn take_back(&self, these: &[UserId]) {
-        let mut all = self.all();
-        for id in these {
-            all.remove(id);
+    /// An operation has ended: where it failed, nobody has lost anything by it.
+    pub(crate) fn settle(&self, is_done: bool) {
+        let Lost { all, latest } = &mut *self.lost();
+        for id in latest.drain(..).filter(|_| !is_done) {
+            all.remove(&id);
         }
     }
     pub(crate) fn len(&self) -> usize {
-        self.all().len()
+        self.lost().all.len()
     }
     /// So many of them, in the order of their ids.
     pub(crate) fn first(&self, most: usize) -> Vec<UserId> {
-        self.all().iter().copied().take(most).collect()
+        self.lost().all.iter().copied().take(most).collect()
     }
-    fn all(&self) -> MutexGuard<'_, BTreeSet<UserId>> {
+    fn lost(&self) -> MutexGuard<'_, Lost> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -48,7 +48,9 @@ pub async fn run(gw: &Gateway, scope: &OrgScope<ScimClient>, bulk: Bulk) -> Resu
         return Err(refused(Problem::DryRunTooLarge, &said));
     }
     let rehearsal = gw.db.rehearsal(scope, u32::try_from(count).unwrap_or(u32::MAX)).await?;
-    Ok(all(gw, rehearsal.scope(), bulk, Some(&rehearsal)).await)
+    let done = all(gw, rehearsal.scope(), bulk, Some(&rehearsal)).await;
+    rehearsal.end().await;
+    Ok(done)
 }
 
 async fn all(
@@ -66,7 +68,9 @@ async fn all(
             None => one.await,
         };
         line.done(&operation, made(&outcome));
-        errors += usize::from(outcome.as_ref().is_err_and(|error| !matches!(error, FlowError::Rehearsed(_))));
+        let failed = outcome.as_ref().is_err_and(|error| !matches!(error, FlowError::Rehearsed(_)));
+        errors += usize::from(failed);
+        losers.settle(!failed || matches!(outcome, Err(FlowError::InDoubt)));
         let (method, kind) = (operation.method, operation.kind);
         done.push(Done { method, kind, bulk_id: operation.bulk_id, outcome });
         if bulk.fail_on_errors.is_some_and(|most| errors >= most) {

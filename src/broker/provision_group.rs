@@ -261,10 +261,9 @@ async fn regroup(
         return Ok(tx);
     }
     lost.sort_unstable();
-    let (losers, added) = (&asked.losers, asked.losers.add(&lost));
-    let held = blast_guard::asks_of_roles(&mut tx, scope, (&lost, losers), administered).await?;
+    asked.losers.add(&lost);
+    let held = blast_guard::asks_of_roles(&mut tx, scope, (&lost, &asked.losers), administered).await?;
     if let Some((named, held)) = held {
-        losers.take_back(&added);
         drop(tx);
         return Err(blast_guard::held(gw, scope, held, &named).await?);
     }

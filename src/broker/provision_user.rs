@@ -170,7 +170,8 @@ pub async fn delete(
     asked: &Asked,
 ) -> Result<(), FlowError> {
     let mut tx = gw.db.write(scope, "scim.user.delete").await?;
-    tx.lock_groups_of(id).await?;
+    tx.share_mappings().await?;
+    tx.lock_groups_of(id, scope.door().directory).await?;
     let present = tx.lock_user(id).await?.ok_or(FlowError::Missing)?;
     takes_over(&mut tx, &present, scope).await?;
     asked.agrees(present.version)?;

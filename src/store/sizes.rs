@@ -1,5 +1,5 @@
 //! What the planner knows of tables that grow. The server has them measured through one function of the
-//! owner's (migrations/0027_sizes.sql, 0054 and 0055), which says why.
+//! owner's (migrations/0027_sizes.sql, 0054 to 0056), which says why.
 
 use crate::{Db, Result};
 

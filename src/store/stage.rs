@@ -21,10 +21,11 @@ use tokio::{
 };
 
 /// So long operations begin, and one that is under way goes on: behind its locks (people, the org's revocations, the
-/// credential's door) others wait two seconds (`LOCK_TIMEOUT`). With a statement that is under way by then less than
-/// Postgres's `deadlock_timeout`.
-const LASTS: Duration = Duration::from_millis(600);
-const STATEMENT_TIMEOUT: Duration = Duration::from_millis(350);
+/// credential's door) others wait two seconds (`LOCK_TIMEOUT`).
+const LASTS: Duration = Duration::from_millis(475);
+/// Of one that is under way by then. Longer than `LASTS`: what takes too long is told so, by `in_time`, before Postgres
+/// ends it. The two together are less than Postgres's `deadlock_timeout`.
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Whoever rehearses stands back for whoever does: less than Postgres's `deadlock_timeout`, so that of two who wait for
 /// each other it is the rehearsal that gives up. It holds what an act locks last of all while the next takes what an
 /// act locks first.
@@ -42,10 +43,9 @@ const ENTER_TO_READ: &str = "ROLLBACK TO SAVEPOINT operation; SET LOCAL transact
 pub struct Rehearsal {
     scope: OrgScope<ScimClient>,
     /// Alone in lasting: scopes only know of it.
-    _floor: Arc<Mutex<Floor>>,
+    floor: Arc<Mutex<Floor>>,
     ends: Instant,
-    /// Given back after the connection is.
-    _turn: Turn,
+    turn: Turn,
 }
 
 struct Floor {
@@ -84,7 +84,7 @@ impl Db {
         let floor = Floor { lease, has_unbounded_seats: entered.has_unbounded_seats };
         let floor = Arc::new(Mutex::new(floor));
         let scope = scope.clone().on(Stage(Arc::downgrade(&floor)));
-        Ok(Rehearsal { scope, _floor: floor, ends, _turn: turn })
+        Ok(Rehearsal { scope, floor, ends, turn })
     }
 }
 
@@ -100,6 +100,15 @@ impl Rehearsal {
             return None;
         }
         timeout_at(self.ends, operation).await.ok()
+    }
+
+    /// Rolls all of it back; only then is it the next one's turn, which would wait for these locks.
+    pub async fn end(self) {
+        let Self { floor, turn, .. } = self;
+        if let Some(floor) = Arc::into_inner(floor) {
+            floor.into_inner().lease.roll_back().await;
+        }
+        drop(turn);
     }
 }
 

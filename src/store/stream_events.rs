@@ -159,29 +159,34 @@ impl TenantTx {
 
     /// Those that are due, claimed until `until`: another node passes them over meanwhile. Where there are more than
     /// `limit`, the org comes up again at once. What waits on a paused stream goes on waiting: of many, some come up
-    /// at each beat, about as many as one claim takes, and with them the org. (Arrays, not joins: a plan that was kept
-    /// from when nothing waited reads these tables once.)
+    /// at each beat, about as many as one claim takes, one of each stream among them, and with them the org. (Arrays,
+    /// not joins: a plan that was kept from when nothing waited reads these tables once.)
     pub async fn claim_events(&mut self, until: Timestamp, limit: i64) -> Result<Vec<DueEvent>> {
         let now = OffsetDateTime::from(self.now());
         let claimed: Vec<StoredEvent> = sqlx::query_as(
             "WITH paused AS (
                  SELECT app_id FROM streams WHERE status = 'paused'
+             ), waits AS (
+                 SELECT out_id, row_number() OVER (PARTITION BY app_id) AS n
+                   FROM stream_events
+                  WHERE state = 'waiting'
+                    AND kind <> 'stream-updated'
+                    AND app_id IN (SELECT app_id FROM paused)
+                    AND out_id = ANY (ARRAY(
+                        SELECT item_id FROM pending
+                         WHERE kind = 'stream' AND org_id = (SELECT current_org()) AND due_at <= $1
+                         LIMIT 1000))
              ), held AS (
                  UPDATE pending
-                    SET due_at = $4 + $5 * floor(random() * (1 +
+                    SET due_at = $4 + CASE
+                            WHEN item_id = ANY (ARRAY(SELECT out_id FROM waits WHERE n = 1)) THEN '0'
+                            ELSE $5 * floor(random() * (1 +
                                  (SELECT count(*) FROM stream_events
                                    WHERE state = 'waiting' AND app_id IN (SELECT app_id FROM paused)) / $3))
+                        END
                   WHERE kind = 'stream'
                     AND org_id = (SELECT current_org())
-                    AND item_id = ANY (ARRAY(
-                        SELECT out_id FROM stream_events
-                         WHERE state = 'waiting'
-                           AND kind <> 'stream-updated'
-                           AND app_id IN (SELECT app_id FROM paused)
-                           AND out_id = ANY (ARRAY(
-                               SELECT item_id FROM pending
-                                WHERE kind = 'stream' AND org_id = (SELECT current_org()) AND due_at <= $1
-                                LIMIT 1000))))
+                    AND item_id = ANY (ARRAY(SELECT out_id FROM waits))
              ), due AS (
                  SELECT out_id, next_at FROM stream_events
                   WHERE state = 'waiting'
@@ -225,7 +230,7 @@ impl TenantTx {
 
     /// Drops what waits on paused streams beyond `HELD_MAX` or `HELD_SECS_MAX`, the oldest first and a bite at a time;
     /// answers how many, and of which streams something is dropped for the first time in this pause: those say so
-    /// from now on, and the platform's record does.
+    /// from now on, and the platform's record does. Of what stays one event of each comes up at the next beat.
     pub async fn drop_held(&mut self, act: PlatformAct<'_>) -> Result<(i64, Vec<StreamId>)> {
         let now = OffsetDateTime::from(self.now());
         let (dropped, first): (i64, Vec<Uuid>) = sqlx::query_as(
@@ -255,6 +260,19 @@ impl TenantTx {
              ), done AS (
                  DELETE FROM pending p USING dropped
                   WHERE p.kind = 'stream' AND p.org_id = (SELECT current_org()) AND p.item_id = dropped.out_id
+             ), wakes AS (
+                 UPDATE pending SET due_at = least(due_at, $5)
+                  WHERE kind = 'stream'
+                    AND org_id = (SELECT current_org())
+                    AND item_id = ANY (ARRAY(
+                        SELECT (SELECT w.out_id FROM stream_events w
+                                 WHERE w.app_id = bitten.app_id
+                                   AND w.state = 'waiting'
+                                   AND w.kind <> 'stream-updated'
+                                   AND w.out_id NOT IN (SELECT out_id FROM over)
+                                 ORDER BY w.created_at DESC
+                                 LIMIT 1)
+                          FROM (SELECT DISTINCT app_id FROM over) AS bitten))
              ), noted AS (
                  UPDATE streams SET dropped_at = $1
                   WHERE dropped_at IS NULL AND app_id IN (SELECT app_id FROM over)
@@ -266,6 +284,7 @@ impl TenantTx {
         .bind(HELD_MAX)
         .bind(OffsetDateTime::from(self.now().minus_secs(HELD_SECS_MAX)))
         .bind(BITE)
+        .bind(OffsetDateTime::from(next_beat(self.org(), self.now())))
         .fetch_one(self.sql())
         .await?;
         let first: Vec<StreamId> = first.into_iter().map(StreamId::from_uuid).collect();

@@ -300,17 +300,21 @@ impl TenantTx {
     }
 
     /// Locks the groups that hold the person, before the person is: who reads one of them afterwards sees by its
-    /// version that they have left. A group that is locked meanwhile may be let go unchanged.
-    pub async fn lock_groups_of(&mut self, id: UserId) -> Result<()> {
+    /// version that they have left. None of them where the person belongs to another directory than this: that is
+    /// refused, and need not be waited for. `share_mappings` comes first.
+    pub async fn lock_groups_of(&mut self, id: UserId, directory: DirectoryId) -> Result<()> {
         sqlx::query(
             "SELECT 1
                FROM groups g
                JOIN group_members m USING (org_id, group_id)
+               JOIN users u USING (org_id, user_id)
               WHERE m.user_id = $1
+                AND (u.dir_id IS NULL OR u.dir_id = $2)
               ORDER BY group_id
-                FOR UPDATE OF g",
+                FOR NO KEY UPDATE OF g",
         )
         .bind(id.uuid())
+        .bind(directory.uuid())
         .execute(self.sql())
         .await?;
         Ok(())
@@ -318,7 +322,7 @@ impl TenantTx {
 
     /// Takes the seat away, with all that hangs on it; the groups that lose a member are changed by it.
     /// Revoke first, in the same transaction. The groups are locked already (`lock_groups_of`); one that the person
-    /// joined since is not waited for: whoever has it locked puts them in, and locks people after groups.
+    /// joined since is not waited for, because whoever has it locked may wait for the person: `Error::Late`.
     pub async fn remove_user(&mut self, id: UserId) -> Result<()> {
         let now = OffsetDateTime::from(self.now());
         sqlx::query(
@@ -328,7 +332,7 @@ impl TenantTx {
                                    FROM groups g
                                    JOIN group_members m USING (org_id, group_id)
                                   WHERE m.user_id = $1
-                                    FOR UPDATE OF g SKIP LOCKED)",
+                                    FOR NO KEY UPDATE OF g NOWAIT)",
         )
         .bind(id.uuid())
         .bind(now)

@@ -84,6 +84,14 @@ impl Lease {
         }
     }
 
+    /// As dropped, but waited for.
+    pub(crate) async fn roll_back(mut self) {
+        let state = self.state;
+        if let Ok(Ok(())) = timeout(TIDY_UP, put_in_order(&mut self, state)).await {
+            self.state = State::InOrder;
+        }
+    }
+
     /// Closes the connection; its place remains.
     pub(super) fn given_up(mut self) -> sqlx::Result<OwnedSemaphorePermit> {
         self.lent.take().map(|lent| lent.place).ok_or(sqlx::Error::PoolClosed)
