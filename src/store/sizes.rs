@@ -4,7 +4,7 @@
 use crate::{Db, Result};
 
 impl Db {
-    /// Measures the tables that have doubled since they were last measured; answers how many. One
+    /// Measures the tables that have grown fourfold since they were last measured; answers how many. One
     /// that somebody else measures is left to them.
     pub async fn measure_grown(&self) -> Result<i32> {
         Ok(sqlx::query_scalar("SELECT measure_grown()").fetch_one(&self.pool).await?)
