@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// For whoever was asked first to be waiting.
 const MEANWHILE: Duration = Duration::from_millis(400);
 
+type Answer = (u16, Value);
+
 fn of(tenant: &Tenant, rest: &str) -> String {
     format!("/orgs/{}{rest}", tenant.slug)
 }
@@ -30,7 +32,7 @@ async fn group(house: &House, token: &str, members: &[&str]) -> String {
     text(&made, "id").to_owned()
 }
 
-async fn deleted(house: &House, token: &str, id: &str) -> (u16, Value) {
+async fn deleted(house: &House, token: &str, id: &str) -> Answer {
     house.scim("DELETE", token, &format!("/scim/v2/Users/{id}"), None).await
 }
 
@@ -47,6 +49,24 @@ async fn run(sql: &mut PgConnection, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(sql).await.unwrap();
 }
 
+/// What both are answered: one waits for what is held, the other comes meanwhile, and then it is let go.
+async fn in_line(
+    mut hold: PgConnection,
+    one: impl Future<Output = Answer>,
+    other: impl Future<Output = Answer>,
+) -> (Answer, Answer) {
+    let other = async {
+        tokio::time::sleep(MEANWHILE).await;
+        other.await
+    };
+    let lets_go = async {
+        tokio::time::sleep(MEANWHILE * 2).await;
+        run(&mut hold, "ROLLBACK").await;
+    };
+    let (one, other, ()) = tokio::join!(one, other, lets_go);
+    (one, other)
+}
+
 #[tokio::test]
 async fn and_a_directory_that_has_them_in_a_group_is_removed() {
     let house = house();
@@ -56,17 +76,8 @@ async fn and_a_directory_that_has_them_in_a_group_is_removed() {
     group(house, &token, &[&ada]).await;
     let mut hold = within(house, &tenant).await;
     run(&mut hold, "SELECT 1 FROM users FOR UPDATE").await;
-    let (removed, gone, ()) = tokio::join!(
-        house.api("DELETE", &tenant.org_key, &path, None),
-        async {
-            tokio::time::sleep(MEANWHILE).await;
-            deleted(house, &tenant.scim_token, &ada).await
-        },
-        async {
-            tokio::time::sleep(MEANWHILE * 2).await;
-            run(&mut hold, "ROLLBACK").await;
-        }
-    );
+    let removed = house.api("DELETE", &tenant.org_key, &path, None);
+    let (removed, gone) = in_line(hold, removed, deleted(house, &tenant.scim_token, &ada)).await;
     assert_eq!((removed.0, gone.0), (204, 204), "{removed:?} {gone:?}");
 }
 
@@ -81,17 +92,8 @@ async fn and_the_mappings_are_set_that_gave_them_a_role() {
     assert_eq!(house.api("PUT", key, &path, Some(mapped)).await.0, 200);
     let mut hold = within(house, &tenant).await;
     run(&mut hold, "SELECT 1 FROM revocation_heads FOR UPDATE").await;
-    let (gone, set, ()) = tokio::join!(
-        deleted(house, &tenant.scim_token, &ada),
-        async {
-            tokio::time::sleep(MEANWHILE).await;
-            house.api("PUT", key, &path, Some(json!([]))).await
-        },
-        async {
-            tokio::time::sleep(MEANWHILE * 2).await;
-            run(&mut hold, "ROLLBACK").await;
-        }
-    );
+    let set = house.api("PUT", key, &path, Some(json!([])));
+    let (gone, set) = in_line(hold, deleted(house, &tenant.scim_token, &ada), set).await;
     assert_eq!((gone.0, set.0), (204, 200), "{gone:?} {set:?}");
 }
 

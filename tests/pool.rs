@@ -1,8 +1,10 @@
 //! The pool under what a database does to it: a server that goes away, and callers that do.
 
-use crate::house::{House, Site, now};
+use crate::house::{House, Site, Tenant, call, house, now};
+use model::TokenDigest;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use std::{collections::BTreeSet, time::Duration};
+use store::ScimForm;
 use tokio::task::JoinSet;
 
 /// Of a server that ended every connection one request tells, and no more: the others are asked before
@@ -38,6 +40,33 @@ async fn after_the_server_ended_all_connections_one_request_notices() {
         }
     }
     assert!(refused <= 1, "{refused} of 20 requests met a dead connection");
+}
+
+/// What opened the transaction that is open in this org: the last that was said in it.
+async fn opening(house: &House, tenant: &Tenant) -> String {
+    let mut owner = PgConnection::connect(&house.database_url).await.unwrap();
+    let said = "SELECT query FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%' || $1 || '%'";
+    sqlx::query_scalar(said).bind(tenant.org.uuid().to_string()).fetch_one(&mut owner).await.unwrap()
+}
+
+/// On a connection that has seen few of them, half of a sign-in would be planning. A directory's statements are planned
+/// for their values, until Postgres knows better.
+#[tokio::test]
+async fn who_signs_in_plans_a_statement_once() {
+    let (house, once) = (house(), "plan_cache_mode = force_generic_plan");
+    let tenant = house.tenant().await;
+    let visitor = house.visitor(&tenant).await;
+    let open = house.on(async move { house.gw.db.read(&visitor, "test.plans").await.unwrap() }).await;
+    assert!(opening(house, &tenant).await.contains(once));
+    house.on(async move { drop(open) }).await;
+    let digest = TokenDigest::of(&tenant.scim_token);
+    let open = house.on(async move {
+        let directory = house.gw.db.scim_client(&digest, ScimForm::Bearer, &call()).await.unwrap();
+        house.gw.db.write(&directory, "test.plans").await.unwrap()
+    });
+    let open = open.await;
+    assert!(!opening(house, &tenant).await.contains(once));
+    house.on(async move { drop(open) }).await;
 }
 
 /// Nobody opens a connection to it from now on, or everybody may again.

@@ -200,6 +200,30 @@ async fn what_is_left_when_the_old_are_dropped_comes_up_at_the_next_beat() {
     assert!(due < 7.0, "{due}");
 }
 
+/// Two nodes may look at the same stream: what one has in hand the other passes over, and waits for nothing.
+#[tokio::test]
+async fn what_another_node_has_in_hand_is_passed_over() {
+    let mut sql = PgConnection::connect(&house().database_url).await.unwrap();
+    let paused = Paused::new(&mut sql).await;
+    wait_on(&mut sql, &paused.tenant, 5, "1 minute").await;
+    let mut other = PgConnection::connect(&house().database_url).await.unwrap();
+    let mut hold = other.begin().await.unwrap();
+    let org = paused.tenant.org.uuid();
+    let one = "SELECT item_id FROM vst.pending WHERE kind = 'stream' AND org_id = $1 LIMIT 1 FOR UPDATE";
+    let held: uuid::Uuid = sqlx::query_scalar(one).bind(org).fetch_one(&mut *hold).await.unwrap();
+    let due = "UPDATE vst.pending SET due_at = now() - interval '1 minute' WHERE item_id IN
+                   (SELECT item_id FROM vst.pending WHERE kind = 'stream' AND org_id = $1 FOR UPDATE SKIP LOCKED)";
+    assert_eq!(sqlx::query(due).bind(org).execute(&mut sql).await.unwrap().rows_affected(), 4);
+    let put_off = "SELECT count(*) FROM vst.pending
+                    WHERE kind = 'stream' AND org_id = $1 AND item_id <> $2 AND due_at > now()";
+    let late = Instant::now() + Duration::from_secs(20);
+    while sqlx::query_scalar::<_, i64>(put_off).bind(org).bind(held).fetch_one(&mut sql).await.unwrap() < 4 {
+        assert!(Instant::now() < late, "the claim waits for who has one of them in hand");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    hold.rollback().await.unwrap();
+}
+
 /// Of what waited few come up by themselves: all of it is told nonetheless.
 #[tokio::test]
 async fn what_waited_is_told_at_once_when_the_stream_is_on_again() {

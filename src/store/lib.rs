@@ -187,9 +187,7 @@ impl From<sqlx::Error> for Error {
                 // 23505 unique_violation, 23503 foreign_key_violation
                 match db.code().as_deref() {
                     Some("23505" | "23503") => Self::Conflict(db.constraint().unwrap_or_default().to_owned()),
-                    // 57014 query_canceled (statement_timeout), 55P03 lock_not_available; 40P01 deadlock_detected and
-                    // 40001 serialization_failure: ours was the victim.
-                    Some("57014" | "55P03" | "40P01" | "40001") => Self::Late(error),
+                    Some(code) if gives_in(code) => Self::Late(error),
                     Some(code) if passes(code) => Self::Unavailable(error),
                     _ => Self::Sql(error),
                 }
@@ -201,6 +199,14 @@ impl From<sqlx::Error> for Error {
             _ => Self::Sql(error),
         }
     }
+}
+
+/// Did a lock or a statement of ours take too long, or stand in somebody's way? By SQLSTATE.
+fn gives_in(code: &str) -> bool {
+    // 57014 query_canceled (statement_timeout), 55P03 lock_not_available.
+    matches!(code, "57014" | "55P03")
+        // 40P01 deadlock_detected, 40001 serialization_failure: ours was the victim.
+        || matches!(code, "40P01" | "40001")
 }
 
 /// Does this no of Postgres pass by itself, so that the same request succeeds when it comes again? By SQLSTATE.
@@ -277,11 +283,14 @@ impl Db {
 
 #[cfg(test)]
 mod tests {
-    use super::passes;
+    use super::{gives_in, passes};
 
     #[test]
     fn a_server_that_has_no_room_is_asked_again_and_a_wrong_statement_is_not() {
         assert!(["53300", "53100", "08006", "57P03"].into_iter().all(passes));
         assert!(!["42601", "42501", "23505", "22P02", "55000"].into_iter().any(passes));
+        let victims = ["57014", "55P03", "40P01", "40001"];
+        assert!(victims.into_iter().all(gives_in) && !victims.into_iter().any(passes), "that is no outage");
+        assert!(!["53300", "08006", "57P03", "42601", "40003"].into_iter().any(gives_in));
     }
 }

@@ -186,7 +186,13 @@ impl TenantTx {
                         END
                   WHERE kind = 'stream'
                     AND org_id = (SELECT current_org())
-                    AND item_id = ANY (ARRAY(SELECT out_id FROM waits))
+                    AND item_id = ANY (ARRAY(
+                        SELECT item_id FROM pending
+                         WHERE kind = 'stream'
+                           AND org_id = (SELECT current_org())
+                           AND due_at <= $1
+                           AND item_id = ANY (ARRAY(SELECT out_id FROM waits))
+                           FOR UPDATE SKIP LOCKED))
              ), due AS (
                  SELECT out_id, next_at FROM stream_events
                   WHERE state = 'waiting'

@@ -1,12 +1,12 @@
 //! How many of the pool's connections one org may have: a quarter, and two at least. The others of that
 //! org wait here and not in the pool's own line, where everybody else's requests would stand behind
-//! them. A directory leaves one of its org's to others, and has a sixteenth only while another org is here, each turn
-//! of a length, begun one after the other and in a lull: what it does in a row nobody waits for, and what others do
-//! somebody does.
+//! them. A directory leaves one of its org's to others, and has a sixteenth only while people of another org are here,
+//! each turn of a length, begun one after the other and in a lull: what it does in a row nobody waits for, and what
+//! people do somebody does. Another org's directory is nobody to wait for: between those the shares are enough.
 //! Remembers an org only while it has somebody here.
 
 use crate::{Error, Result};
-use model::ids::OrgId;
+use model::{ids::OrgId, org::Passage};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,7 +22,7 @@ use tokio::{
 /// it began (a receipt) would otherwise wait for itself.
 const SHARE: u32 = 4;
 const LEAST: u32 = 2;
-/// Of an org's share a directory has one in so many while another org is here, and never fewer than two.
+/// Of an org's share a directory has one in so many while people of another org are here, and never fewer than two.
 const NARROW: usize = 4;
 const NARROW_LEAST: usize = 2;
 /// So long such a turn lasts at least, however soon it is done with: a burst is spread out, and leaves the processor to
@@ -35,7 +35,7 @@ const NARROW_LASTS: Duration = Duration::from_millis(50);
 const LULL: Duration = Duration::from_millis(3);
 /// And after so long in any case.
 const STANDS_BACK: Duration = Duration::from_millis(13);
-/// For so long an org is taken to be here after it came.
+/// For so long people are taken to be here after they came.
 const HERE: Duration = Duration::from_secs(1);
 /// Requests of one org that wait: each holds its body in memory.
 const WAITING_MAX: usize = 256;
@@ -81,7 +81,7 @@ impl People {
     }
 }
 
-/// The org that came last, and the last one that was another.
+/// The org whose people came last, and the last one that was another.
 #[derive(Debug, Default)]
 struct LastHere([Option<(OrgId, Instant)>; 2]);
 
@@ -142,8 +142,28 @@ impl Turns {
         of(each, Some(Directories { wide, narrow, next, rehearsals, last, people }))
     }
 
+    /// For who comes to this org by this passage, and has shown who it is or only says so. Jobs need none: each has its
+    /// own bound, and none should stand behind one org's requests.
+    pub(crate) async fn take_by(
+        self: &Arc<Self>,
+        passage: Passage,
+        org: OrgId,
+        is_known: bool,
+    ) -> Result<Option<Turn>> {
+        let is_person = is_known && matches!(passage, Passage::SignIn | Passage::Administer);
+        if let (true, Some(directories)) = (is_person, &self.directories) {
+            directories.last().note(org, Instant::now());
+        }
+        Ok(Some(match passage {
+            Passage::Operate => return Ok(None),
+            Passage::Provision => self.take_for_directory(org).await?,
+            Passage::SignIn if is_known => self.take_for_sign_in(org).await?,
+            Passage::SignIn | Passage::Administer => self.take(org).await?,
+        }))
+    }
+
     /// The same, for a directory: what it asks must not keep out whoever would stop it, nor slow down others.
-    pub(crate) async fn take_for_directory(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+    async fn take_for_directory(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
         let Some(directories) = &self.directories else { return self.take(org).await };
         let mut below = directories.wide.take(org).await?;
         if directories.last().has_others(org, Instant::now()) {
@@ -162,8 +182,8 @@ impl Turns {
         Ok(turn)
     }
 
-    /// The same, for a directory that tries so many things in one turn. While another org is here it is the last of its
-    /// kind for as long as these would take one after the other.
+    /// The same, for a directory that tries so many things in one turn. While people of another org are here it is the
+    /// last of its kind for as long as these would take one after the other.
     pub(crate) async fn take_for_rehearsal(self: &Arc<Self>, org: OrgId, things: u32) -> Result<Turn> {
         let Some(directories) = &self.directories else { return self.take(org).await };
         let mut one = directories.rehearsals.take(org).await?;
@@ -175,7 +195,7 @@ impl Turns {
     }
 
     /// The same, for somebody who signs in and has shown something for it: directories that crowd stand back for them.
-    pub(crate) async fn take_for_sign_in(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+    async fn take_for_sign_in(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
         if let Some(directories) = &self.directories {
             directories.people().here += 1;
         }
@@ -186,13 +206,6 @@ impl Turns {
         Ok(person)
     }
 
-    /// Somebody of this org is here, and has shown who: its directories' neighbours, not a stranger who names it.
-    pub(crate) fn note(&self, org: OrgId) {
-        if let Some(directories) = &self.directories {
-            directories.last().note(org, Instant::now());
-        }
-    }
-
     fn has_none_left(&self, org: OrgId) -> bool {
         let orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
         orgs.get(&org).is_some_and(|one| one.available_permits() == 0)
@@ -200,7 +213,7 @@ impl Turns {
 
     /// Waits for a turn of this org. `Error::Crowded` when it does not come in time, or when too many
     /// wait already.
-    pub(crate) async fn take(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
+    async fn take(self: &Arc<Self>, org: OrgId) -> Result<Turn> {
         let semaphore = {
             let mut orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
             let semaphore = orgs.entry(org).or_insert_with(|| Arc::new(Semaphore::new(self.each)));

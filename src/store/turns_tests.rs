@@ -5,6 +5,10 @@ fn org(n: u128) -> OrgId {
     OrgId::from_uuid(Uuid::from_u128(n))
 }
 
+async fn people_come(turns: &Arc<Turns>, n: u128) {
+    drop(turns.take_by(Passage::SignIn, org(n), true).await.unwrap());
+}
+
 #[tokio::test]
 async fn one_org_has_its_share_and_no_more_and_another_has_its_own() {
     let turns = Turns::new(16, Duration::from_millis(20));
@@ -33,23 +37,43 @@ async fn a_directory_leaves_one_turn_to_others() {
 }
 
 #[tokio::test]
-async fn a_directory_stands_back_while_another_org_is_here() {
+async fn a_directory_stands_back_while_people_of_another_org_are_here() {
     let turns = Turns::new(32, Duration::from_millis(60));
     let alone = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
     assert!(alone.0.is_ok() && alone.1.is_ok());
-    drop(turns.take(org(2)).await.unwrap());
+    for passage in [Passage::SignIn, Passage::Administer] {
+        drop(turns.take_by(passage, org(2), false).await.unwrap());
+    }
     let named = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
     assert!(named.0.is_ok() && named.1.is_ok(), "whoever only names another org is a stranger");
     let third = turns.take_for_directory(org(1)).await;
     assert!(third.is_ok());
     drop((named, third));
-    turns.note(org(2));
+    people_come(&turns, 2).await;
     let mut held = vec![turns.take_for_directory(org(1)).await.unwrap()];
     held.push(turns.take_for_directory(org(1)).await.unwrap());
     assert!(matches!(turns.take_for_directory(org(1)).await, Err(Error::Crowded)));
     assert!(turns.take(org(1)).await.is_ok(), "its people do not");
     held.pop();
     assert!(turns.take_for_directory(org(1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_directory_stands_back_for_who_administers_and_not_for_its_own_people_another_directory_or_a_job() {
+    let turns = Turns::new(32, Duration::from_millis(60));
+    let is_wide = async || {
+        let held = (0..NARROW_LEAST).map(|_| turns.take_by(Passage::Provision, org(1), true));
+        let held = futures_util::future::join_all(held).await;
+        held.iter().all(Result::is_ok) && turns.take_for_directory(org(1)).await.is_ok()
+    };
+    people_come(&turns, 1).await;
+    for passage in [Passage::Provision, Passage::Operate] {
+        drop(turns.take_by(passage, org(2), true).await.unwrap());
+    }
+    drop(turns.take_for_rehearsal(org(2), 1).await.unwrap());
+    assert!(is_wide().await);
+    drop(turns.take_by(Passage::Administer, org(2), true).await.unwrap());
+    assert!(!is_wide().await);
 }
 
 #[tokio::test]
@@ -62,7 +86,7 @@ async fn a_burst_of_a_directorys_is_spread_out_while_another_org_is_here() {
         }
         began.elapsed()
     };
-    turns.note(org(2));
+    people_come(&turns, 2).await;
     assert!(burst().await >= NARROW_LASTS * 3, "two at a time");
     sleep(NARROW_LASTS * 2).await;
     let directories = turns.directories.as_ref().unwrap();
@@ -72,7 +96,7 @@ async fn a_burst_of_a_directorys_is_spread_out_while_another_org_is_here() {
 #[tokio::test]
 async fn what_a_directory_crowds_with_begins_one_after_the_other() {
     let turns = Turns::new(32, Duration::from_secs(5));
-    turns.note(org(2));
+    people_come(&turns, 2).await;
     let begins = (0..6).map(|_| {
         let turns = turns.clone();
         tokio::spawn(async move {
@@ -103,7 +127,7 @@ async fn a_directory_that_crowds_waits_for_a_lull_and_one_that_does_not_does_not
         let turn = turns.take_for_directory(org(1)).await.unwrap();
         (turn, began.elapsed())
     };
-    turns.note(org(2));
+    people_come(&turns, 2).await;
     let person = turns.take_for_sign_in(org(2)).await.unwrap();
     for _ in 0..NARROW_LEAST {
         let (turn, waited) = began().await;
@@ -175,7 +199,7 @@ async fn a_directory_tries_one_thing_at_a_time_and_leaves_the_other_turns_to_wha
         turns.take_for_rehearsal(org(2), 1).await.is_ok() && turns.take_for_directory(org(1)).await.is_ok()
     );
     drop(tried);
-    turns.note(org(2));
+    people_come(&turns, 2).await;
     let apart = turns.directories.as_ref().unwrap().apart();
     let began = Instant::now();
     drop(turns.take_for_rehearsal(org(1), 6).await.unwrap());

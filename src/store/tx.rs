@@ -7,7 +7,7 @@ use model::{
     Timestamp,
     count::Durations,
     ids::OrgId,
-    org::{OrgState, Passage},
+    org::OrgState,
     record::{AuditEvent, Origin, Record},
 };
 use sqlx::{FromRow, PgConnection, postgres::PgRow};
@@ -157,23 +157,13 @@ impl Db {
         operations: u32,
     ) -> Result<Turn> {
         Self::is_off_stage(scope)?;
-        self.turns.note(scope.org());
         self.turns.take_for_rehearsal(scope.org(), operations).await
     }
 
-    /// Jobs need none: each has its own bound, and none should stand behind one org's requests.
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>, kept: Kept) -> Result<Option<Turn>> {
         Self::is_off_stage(scope)?;
-        let (org, is_known) = (scope.org(), scope.door().is_known(kept == Kept::Something));
-        if is_known && D::PASSAGE != Passage::Operate {
-            self.turns.note(org);
-        }
-        match D::PASSAGE {
-            Passage::Operate => Ok(None),
-            Passage::Provision => Ok(Some(self.turns.take_for_directory(org).await?)),
-            Passage::SignIn if is_known => Ok(Some(self.turns.take_for_sign_in(org).await?)),
-            Passage::SignIn | Passage::Administer => Ok(Some(self.turns.take(org).await?)),
-        }
+        let is_known = scope.door().is_known(kept == Kept::Something);
+        self.turns.take_by(D::PASSAGE, scope.org(), is_known).await
     }
 }
 
