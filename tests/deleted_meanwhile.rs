@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// For whoever was asked first to be waiting.
 const MEANWHILE: Duration = Duration::from_millis(400);
+/// The store's own.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Answer = (u16, Value);
 
@@ -108,6 +110,7 @@ async fn and_they_have_just_joined_a_group() {
     let (mut joins, mut edits) = (within(house, &tenant).await, within(house, &tenant).await);
     run(&mut joins, "SELECT 1 FROM users FOR UPDATE").await;
     run(&mut edits, "SELECT 1 FROM groups FOR NO KEY UPDATE").await;
+    let began = Instant::now();
     let (gone, ()) = tokio::join!(deleted(house, &tenant.scim_token, &ada), async {
         tokio::time::sleep(MEANWHILE).await;
         let join = "INSERT INTO group_members (org_id, group_id, user_id)
@@ -115,6 +118,7 @@ async fn and_they_have_just_joined_a_group() {
         run(&mut joins, join).await;
     });
     assert_eq!((gone.0, text(&gone.1, "detail").contains("scim.unavailable")), (503, true), "{gone:?}");
+    assert!(began.elapsed() < MEANWHILE + LOCK_TIMEOUT, "it waited for who has the group");
     run(&mut edits, "ROLLBACK").await;
     let path = format!("/scim/v2/Groups/{staff}");
     let version = async || {

@@ -1,10 +1,13 @@
 //! What a customer's identity provider tells us of its people's sessions, and what it may not tell: logout
 //! tokens, Global Token Revocations (Okta's Universal Logout) and Security Event Tokens.
 
-use crate::house::{
-    House, Tenant, house, now,
-    openid::{at_an_openid_provider, connected, sign_in},
-    walk::{claims, is_active, refresh, text, tokens},
+use crate::{
+    house::{
+        House, Site, Tenant, house, now,
+        openid::{at_an_openid_provider, connected, sign_in},
+        walk::{claims, is_active, refresh, text, tokens},
+    },
+    scim_bulk_rehearsed::within,
 };
 use idp_fixtures::OidcIdp;
 use model::{
@@ -12,6 +15,7 @@ use model::{
     ids::{ConnectionId, EventId},
 };
 use serde_json::{Map, Value, json};
+use std::time::{Duration, Instant};
 use vestibule::seams::SystemChance;
 
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
@@ -137,6 +141,32 @@ async fn a_logout_token_ends_its_session_and_its_persons() {
     dead(house, &tenant, &second).await;
     let again = sign_in(house, &tenant, &grace).await.unwrap();
     assert!(alive(house, &tenant, &again).await);
+}
+
+/// However many are signed in: a provider's session is found by its name.
+#[tokio::test]
+async fn a_providers_session_is_found_by_its_name_among_many() {
+    let house = Site::named("upstream").open();
+    let (tenant, idp, grace) = at_an_openid_provider(house).await;
+    idp.set_claim("sid", json!("upstream-1"));
+    let one = sign_in(house, &tenant, &grace).await.unwrap();
+    let mut inside = within(house, &tenant).await;
+    let many = "INSERT INTO vst.sessions (org_id, ses_id, user_id, con_id, digest, rs, acr, amr, auth_time, created_at,
+                                          seen_at, expires_at, upstream_sid)
+                SELECT org_id, gen_random_uuid(), user_id, con_id, sha256(n::text::bytea), rs, acr, amr, auth_time,
+                       created_at, seen_at, expires_at, 'another-' || n
+                  FROM vst.sessions, generate_series(1, 20000) AS n";
+    assert_eq!(sqlx::query(many).execute(&mut inside).await.unwrap().rows_affected(), 20_000);
+    sqlx::raw_sql("COMMIT; SET ROLE vst_owner; ANALYZE vst.sessions").execute(&mut inside).await.unwrap();
+    let token = logout_token(&idp, json!({"sid": "upstream-1"}));
+    assert_eq!(log_out(house, tenant.connection, &token).await, (200, json!("")));
+    dead(house, &tenant, &one).await;
+    let used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'sessions_by_upstream'";
+    let late = Instant::now() + Duration::from_secs(30);
+    while sqlx::query_scalar::<_, i64>(used).fetch_one(&mut inside).await.unwrap() == 0 {
+        assert!(Instant::now() < late, "all that are signed in were read");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Threat 15 and CVE-2026-18569, and threat 17: a token of one purpose is none of another's.

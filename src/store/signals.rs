@@ -6,6 +6,7 @@ use model::{
     ids::{ConnectionId, SessionId, UserId},
     user::normalised,
 };
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -58,7 +59,7 @@ impl TenantTx {
     }
 
     /// Sessions that came in by the connection and are not over: those of a person, of the provider's own
-    /// session, or of both. One of the two is given.
+    /// session, or of both. Of neither: none.
     pub async fn sessions_at(
         &mut self,
         connection: ConnectionId,
@@ -67,25 +68,31 @@ impl TenantTx {
         limit: i64,
     ) -> Result<Vec<(SessionId, UserId)>> {
         let now = OffsetDateTime::from(self.now());
-        let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        // Each by its own index, whatever plan the connection keeps.
+        let named = match (user, upstream) {
+            (Some(_), None) => "user_id = $4",
+            (None, Some(_)) => "upstream_sid = $4",
+            (Some(_), Some(_)) => "user_id = $4 AND upstream_sid = $5",
+            (None, None) => return Ok(Vec::new()),
+        };
+        let sql = format!(
             "SELECT ses_id, user_id
                FROM sessions
               WHERE con_id = $1
                 AND ended_at IS NULL
-                AND expires_at > $4
-                AND ($2::uuid IS NULL OR user_id = $2)
-                AND ($3::text IS NULL OR upstream_sid = $3)
-                AND ($2 IS NOT NULL OR upstream_sid IS NOT NULL)
+                AND expires_at > $2
+                AND {named}
               ORDER BY ses_id
-              LIMIT $5",
-        )
-        .bind(connection.uuid())
-        .bind(user.map(|id| id.uuid()))
-        .bind(upstream)
-        .bind(now)
-        .bind(limit)
-        .fetch_all(self.sql())
-        .await?;
+              LIMIT $3"
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(connection.uuid()).bind(now).bind(limit);
+        if let Some(user) = user {
+            query = query.bind(user.uuid());
+        }
+        if let Some(upstream) = upstream {
+            query = query.bind(upstream);
+        }
+        let rows: Vec<(Uuid, Uuid)> = query.fetch_all(self.sql()).await?;
         Ok(rows.into_iter().map(|(id, user)| (SessionId::from_uuid(id), UserId::from_uuid(user))).collect())
     }
 }

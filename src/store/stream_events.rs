@@ -159,8 +159,9 @@ impl TenantTx {
 
     /// Those that are due, claimed until `until`: another node passes them over meanwhile. Where there are more than
     /// `limit`, the org comes up again at once. What waits on a paused stream goes on waiting: of many, some come up
-    /// at each beat, about as many as one claim takes, one of each stream among them, and with them the org. (Arrays,
-    /// not joins: a plan that was kept from when nothing waited reads these tables once.)
+    /// at each beat, about as many as one claim takes, one of each stream among them, and with them the org. What
+    /// another node has in hand comes up as that one says. (Arrays, not joins: a plan that was kept from when nothing
+    /// waited reads these tables once.)
     pub async fn claim_events(&mut self, until: Timestamp, limit: i64) -> Result<Vec<DueEvent>> {
         let now = OffsetDateTime::from(self.now());
         let claimed: Vec<StoredEvent> = sqlx::query_as(

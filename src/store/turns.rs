@@ -2,7 +2,7 @@
 //! org wait here and not in the pool's own line, where everybody else's requests would stand behind
 //! them. A directory leaves one of its org's to others, and has a sixteenth only while people of another org are here,
 //! each turn of a length, begun one after the other and in a lull: what it does in a row nobody waits for, and what
-//! people do somebody does. Another org's directory is nobody to wait for: between those the shares are enough.
+//! people do somebody does. Another org's directory is nobody to wait for, but all of them leave a quarter to others.
 //! Remembers an org only while it has somebody here.
 
 use crate::{Error, Result};
@@ -58,6 +58,8 @@ struct Directories {
     next: Arc<Turns>,
     /// Who tries many things at once, one at a time: what is meant has the other turns.
     rehearsals: Arc<Turns>,
+    /// For all orgs together: however many directories crowd, somebody who signs in finds a connection.
+    all: Arc<Semaphore>,
     last: Mutex<LastHere>,
     people: Mutex<People>,
 }
@@ -104,6 +106,8 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     org: OrgId,
     permit: Option<OwnedSemaphorePermit>,
+    /// A directory's, of those of all orgs.
+    among: Option<OwnedSemaphorePermit>,
     below: Option<Box<Self>>,
     /// Not given back before.
     lasts_until: Option<Instant>,
@@ -139,7 +143,9 @@ impl Turns {
         let (wide, narrow) = (of(each - 1, None), of((each / NARROW).max(NARROW_LEAST), None));
         let (next, rehearsals) = (of(1, None), of(1, None));
         let (last, people) = (Mutex::default(), Mutex::default());
-        of(each, Some(Directories { wide, narrow, next, rehearsals, last, people }))
+        let left = usize::try_from(pool_max).unwrap_or(1).saturating_sub(each).max(1);
+        let all = Arc::new(Semaphore::new(left));
+        of(each, Some(Directories { wide, narrow, next, rehearsals, all, last, people }))
     }
 
     /// For who comes to this org by this passage, and has shown who it is or only says so. Jobs need none: each has its
@@ -179,6 +185,8 @@ impl Turns {
         }
         let mut turn = self.take(org).await?;
         turn.below = Some(Box::new(below));
+        let among = timeout(self.patience, directories.all.clone().acquire_owned()).await;
+        turn.among = Some(among.map_err(|_| Error::Crowded)?.map_err(|_| Error::Crowded)?);
         Ok(turn)
     }
 
@@ -199,8 +207,8 @@ impl Turns {
         if let Some(directories) = &self.directories {
             directories.people().here += 1;
         }
-        let mut person =
-            Turn { turns: self.clone(), org, permit: None, below: None, lasts_until: None, is_persons: true };
+        let mut person = Turn::none(self, org);
+        person.is_persons = true;
         let turn = self.take(org).await?;
         person.below = Some(Box::new(turn));
         Ok(person)
@@ -224,17 +232,18 @@ impl Turns {
             semaphore.clone()
         };
         // Made before the wait: whoever hangs up is forgotten as well.
-        let mut turn = Turn {
-            turns: self.clone(),
-            org,
-            permit: None,
-            below: None,
-            lasts_until: None,
-            is_persons: false,
-        };
+        let mut turn = Turn::none(self, org);
         let permit = timeout(self.patience, semaphore.acquire_owned()).await;
         turn.permit = Some(permit.map_err(|_| Error::Crowded)?.map_err(|_| Error::Crowded)?);
         Ok(turn)
+    }
+}
+
+impl Turn {
+    /// Of which nothing is had yet.
+    fn none(turns: &Arc<Turns>, org: OrgId) -> Self {
+        let turns = turns.clone();
+        Self { turns, org, permit: None, among: None, below: None, lasts_until: None, is_persons: false }
     }
 }
 
@@ -242,8 +251,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let rest = self.lasts_until.take().and_then(|until| until.checked_duration_since(Instant::now()));
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
-            let (turns, org, permit) = (self.turns.clone(), self.org, self.permit.take());
-            let resting = Self { turns, org, permit, below: None, lasts_until: None, is_persons: false };
+            let mut resting = Self::none(&self.turns, self.org);
+            resting.permit = self.permit.take();
             runtime.spawn(async move {
                 sleep(rest).await;
                 drop(resting);

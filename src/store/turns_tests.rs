@@ -37,6 +37,24 @@ async fn a_directory_leaves_one_turn_to_others() {
 }
 
 #[tokio::test]
+async fn all_directories_together_leave_a_quarter_to_others() {
+    let turns = Turns::new(32, Duration::from_millis(20));
+    let mut held = Vec::new();
+    for n in 0..24 {
+        held.push(turns.take_for_directory(org(n % 5)).await.unwrap());
+    }
+    assert!(matches!(turns.take_for_directory(org(7)).await, Err(Error::Crowded)));
+    for n in 0..8 {
+        held.push(turns.take_by(Passage::SignIn, org(n), true).await.unwrap().unwrap());
+    }
+    held.remove(0);
+    assert!(turns.take_for_directory(org(7)).await.is_ok());
+    for pool_max in [1, 2, 3] {
+        assert!(Turns::new(pool_max, Duration::ZERO).take_for_directory(org(1)).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_directory_stands_back_while_people_of_another_org_are_here() {
     let turns = Turns::new(32, Duration::from_millis(60));
     let alone = (turns.take_for_directory(org(1)).await, turns.take_for_directory(org(1)).await);
@@ -67,9 +85,8 @@ async fn a_directory_stands_back_for_who_administers_and_not_for_its_own_people_
         held.iter().all(Result::is_ok) && turns.take_for_directory(org(1)).await.is_ok()
     };
     people_come(&turns, 1).await;
-    for passage in [Passage::Provision, Passage::Operate] {
-        drop(turns.take_by(passage, org(2), true).await.unwrap());
-    }
+    assert!(turns.take_by(Passage::Operate, org(2), true).await.unwrap().is_none());
+    drop(turns.take_by(Passage::Provision, org(2), true).await.unwrap());
     drop(turns.take_for_rehearsal(org(2), 1).await.unwrap());
     assert!(is_wide().await);
     drop(turns.take_by(Passage::Administer, org(2), true).await.unwrap());
@@ -128,7 +145,7 @@ async fn a_directory_that_crowds_waits_for_a_lull_and_one_that_does_not_does_not
         (turn, began.elapsed())
     };
     people_come(&turns, 2).await;
-    let person = turns.take_for_sign_in(org(2)).await.unwrap();
+    let person = turns.take_by(Passage::SignIn, org(2), true).await.unwrap();
     for _ in 0..NARROW_LEAST {
         let (turn, waited) = began().await;
         assert!(waited < NARROW_LASTS, "{waited:?}");
