@@ -12,6 +12,7 @@ Stages, all when none is named:
   filter      userName eq in a small directory and in a large one
   latency     deactivations, until 200 and 1,000 connected verifiers refuse
   noisy       one org at 50 times its share while others sign in
+  crowd       twenty orgs' directories at their rate limits while somebody signs in now and then
 
 Options:
   --secs N      of each figure that is no count (5)
@@ -32,7 +33,8 @@ pub struct Args {
     stages: Vec<String>,
 }
 
-const STAGES: [&str; 8] = ["signin", "scim", "sync", "members", "deactivate", "filter", "latency", "noisy"];
+const STAGES: [&str; 9] =
+    ["signin", "scim", "sync", "members", "deactivate", "filter", "latency", "noisy", "crowd"];
 
 impl Args {
     pub fn wants(&self, stage: &str) -> bool {

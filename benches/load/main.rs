@@ -16,6 +16,7 @@
 
 mod args;
 mod check;
+mod crowd;
 mod gateway;
 mod large;
 mod latency;
@@ -60,6 +61,9 @@ async fn main() {
     }
     if args.wants("noisy") {
         noisy::run(args.secs).await;
+    }
+    if args.wants("crowd") {
+        crowd::run().await;
     }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("\nload average at the end: {}", load.trim());
