@@ -12,7 +12,7 @@ Stages, all when none is named:
   filter      userName eq in a small directory and in a large one
   latency     deactivations, until 200 and 1,000 connected verifiers refuse
   noisy       one org at 50 times its share while others sign in
-  crowd       twenty orgs' directories at their rate limits while somebody signs in now and then
+  crowd       twenty orgs' directories as fast as they are served while somebody signs in now and then
 
 Options:
   --secs N      of each figure that is no count (5)

@@ -1,5 +1,5 @@
-//! The directories of many orgs crowd, each as fast as its rate limit lets it, and now and then somebody signs in: what
-//! paces a directory is not there yet when they come.
+//! The directories of many orgs crowd, each as fast as it is served, and now and then somebody signs in: what paces a
+//! directory is not there yet when they come.
 
 use crate::{
     gateway::{Limits, Progress, client, percentile, start},
@@ -7,8 +7,6 @@ use crate::{
     stage::{Stage, set},
     table::{head, row},
 };
-use hyper::Method;
-use serde_json::json;
 use std::{
     sync::{
         Arc,
@@ -41,10 +39,7 @@ pub async fn run() {
         let (served, refused) = (served.clone(), refused.clone());
         crowd.spawn(async move {
             loop {
-                let name = format!("{}@crowd.example", uuid::Uuid::now_v7());
-                let body =
-                    json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name});
-                let (status, _) = org.asks(Method::POST, "/Users", Some(&body)).await;
+                let status = org.asks_for_one_more().await;
                 let count = if status == 201 { &served } else { &refused };
                 count.fetch_add(1, Ordering::Relaxed);
             }
@@ -55,13 +50,12 @@ pub async fn run() {
     let crowded = sign_ins(&stage, "beside them").await;
     let rate = (served.load(Ordering::Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
     drop(crowd);
-    let at = |micros: &[u64], percent| percentile(micros, percent);
     let ours = format!(
         "p50 {:.0} ms, at most {:.0}; alone {:.0} and {:.0}",
-        at(&crowded, 50.0),
-        at(&crowded, 100.0),
-        at(&quiet, 50.0),
-        at(&quiet, 100.0)
+        percentile(&crowded, 50.0),
+        percentile(&crowded, 100.0),
+        percentile(&quiet, 50.0),
+        percentile(&quiet, 100.0)
     );
     row("sign-in", &ours, "", "", "reported");
     let ours = format!("{rate:.0} creations /s served, {} requests refused", refused.load(Ordering::Relaxed));

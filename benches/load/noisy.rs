@@ -199,7 +199,5 @@ async fn loud_request(loud: &Org, n: u64) -> u16 {
         let path = format!("/Users?filter=userName+eq+%22user{n}@loud.example%22&startIndex=1&count=100");
         return loud.asks(Method::GET, &path, None).await.0;
     }
-    let name = format!("{}-{n}@loud.example", uuid::Uuid::now_v7());
-    let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name});
-    loud.asks(Method::POST, "/Users", Some(&body)).await.0
+    loud.asks_for_one_more().await
 }

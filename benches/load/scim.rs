@@ -83,6 +83,13 @@ impl Org {
         text(&self.scim(Method::POST, "/Users", Some(&body), 201).await, "id")
     }
 
+    /// Asks for somebody new, of whom it says the name alone; the status.
+    pub async fn asks_for_one_more(&self) -> u16 {
+        let name = format!("{}@more.example", uuid::Uuid::now_v7());
+        let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name});
+        self.asks(Method::POST, "/Users", Some(&body)).await.0
+    }
+
     pub async fn patch(&self, path: &str, operations: &Value, wanted: u16) {
         let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": operations});
