@@ -129,6 +129,35 @@ async fn who_asks_again_before_the_wait_is_over_is_held_for_a_moment() {
     panic!("nobody was held");
 }
 
+/// What would wait for seconds, because people of another org are here, is told to come again, like what asks too often:
+/// long before any limit of this house.
+#[tokio::test]
+async fn a_directory_whose_line_is_full_is_throttled() {
+    let house = house();
+    let (loud, other) = (house.tenant().await, house.tenant().await);
+    let users = "/scim/v2/Users?count=1";
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        assert_eq!(get(house, &other.org_key, &teams(&other)).await.status, 200);
+        answers.extend(flood(house, &loud.scim_token, users, 300).await);
+        if refused(&answers) > 0 {
+            break;
+        }
+    }
+    let (over, served): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 429);
+    assert!(!over.is_empty() && served.len() >= 64, "{} of {}", over.len(), answers.len());
+    assert!(served.iter().all(|answer| answer.status == 200), "nobody waits in vain");
+    for answer in over {
+        assert!(text(&answer.body, "detail").contains("scim.throttled"), "{}", answer.body);
+        assert_eq!(answer.number("retry-after"), 1);
+    }
+    let mut told = answers.iter().filter(|answer| answer.headers.contains_key("x-ratelimit-limit"));
+    let remains = |answer: &Answer| (answer.status == 429) == (answer.number("x-ratelimit-remaining") == 0);
+    assert!(told.all(remains), "a limit that has room, and no room for it");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(get(house, &loud.scim_token, users).await.status, 200);
+}
+
 /// Requests that a node was granted together are told of one by one.
 #[tokio::test]
 async fn what_remains_falls_by_one_with_each_request() {

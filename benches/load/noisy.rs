@@ -14,11 +14,15 @@ use serde_json::json;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::{sync::Semaphore, task::JoinHandle, time::interval};
+use tokio::{
+    sync::Semaphore,
+    task::JoinHandle,
+    time::{interval, sleep},
+};
 
 const SHARE_PER_SEC: u64 = 25;
 const NOISE_PER_SEC: u64 = 50 * SHARE_PER_SEC;
@@ -28,6 +32,7 @@ const LOGINS_PER_SEC: u64 = 20;
 const PATCHES_PER_SEC: u64 = 20;
 /// Each round is quiet, beside it and noisy; the machine's moods fall on all three.
 const ROUNDS: usize = 4;
+const SETTLES: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Noise {
@@ -56,40 +61,33 @@ pub async fn run(secs: u64) {
         stage.login(n).await;
     }
     head(&format!("{LOGINS_PER_SEC} sign-ins and {PATCHES_PER_SEC} PATCHes a second beside {NOISE_PER_SEC}"));
-    let (told, mut logins, mut patches) =
-        (Arc::new(Told::default()), [const { Vec::new() }; 3], [const { Vec::new() }; 3]);
+    let told = Arc::new(Told::default());
     let (before, mut peak, mut noisy_secs) = (gateway.rss_mb(), 0.0_f64, 0.0);
     let mut progress = Progress::new("noisy org, rounds");
+    let others = Others::begin(&stage, &calm, &victim);
     for round in 0..ROUNDS {
         for (n, noise) in [Noise::None, Noise::Nothing, Noise::Scim].into_iter().enumerate() {
-            let began = Instant::now();
-            let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+            // What was asked for is answered before the next begins, and the buckets fill. Nobody counts, and
+            // nobody pauses: who comes after a silence is another matter.
+            others.count_as(None);
+            sleep(SETTLES).await;
+            let (began, places) = (Instant::now(), Arc::new(Semaphore::new(UNDER_WAY_MAX)));
             let noise_made = make(noise, &loud, &told, &places, Duration::from_secs(secs));
-            let (s, c, v) = (stage.clone(), calm.clone(), victim.clone());
-            let at = Arc::new(AtomicU64::new(0));
-            let signing = paced(LOGINS_PER_SEC, secs, {
-                let at = at.clone();
-                move || login(s.clone(), at.fetch_add(1, Ordering::Relaxed) as usize)
-            });
-            let patching = paced(PATCHES_PER_SEC, secs, move || {
-                patch(c.clone(), format!("/Users/{v}"), at.load(Ordering::Relaxed))
-            });
-            let (signed, patched) = tokio::join!(signing, patching);
+            others.count_as(Some(n));
+            sleep(Duration::from_secs(secs)).await;
+            others.count_as(None);
             if let Some(noise_made) = noise_made {
                 noise_made.abort();
             }
             if noise == Noise::Scim {
                 noisy_secs += began.elapsed().as_secs_f64();
             }
-            logins[n].extend(signed);
-            patches[n].extend(patched);
             peak = peak.max(gateway.rss_mb());
             progress.tell((round * 3 + n) as u64, Some(3 * ROUNDS as u64));
-            // What was asked for is answered before the next begins, and the buckets fill.
             drop(places.acquire_many(UNDER_WAY_MAX as u32).await.unwrap());
-            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+    let (logins, patches) = others.end().await;
     drop(progress);
     for (what, [quiet, beside, noisy]) in [("others' sign-in", &logins), ("others' PATCH", &patches)] {
         for percent in [50.0, 99.0] {
@@ -120,33 +118,69 @@ pub async fn run(secs: u64) {
     row("  memory of the gateway", &ours, "", "", "50 MB");
 }
 
-/// Starts work at an even pace whether or not the last is done; how long each took.
-async fn paced<F>(per_sec: u64, secs: u64, work: impl Fn() -> F) -> Vec<u64>
+/// How long each took, of those that began in each phase.
+type Took = [Vec<u64>; 3];
+
+/// The others, who go on all the time.
+struct Others {
+    phase: Arc<AtomicUsize>,
+    signing: JoinHandle<Took>,
+    patching: JoinHandle<Took>,
+}
+
+impl Others {
+    const UNCOUNTED: usize = usize::MAX;
+    const OVER: usize = usize::MAX - 1;
+
+    fn begin(stage: &Arc<Stage>, calm: &Org, victim: &str) -> Self {
+        let phase = Arc::new(AtomicUsize::new(Self::UNCOUNTED));
+        let (stage, calm, path) = (stage.clone(), calm.clone(), format!("/Users/{victim}"));
+        let signing = paced(LOGINS_PER_SEC, phase.clone(), move |n| login(stage.clone(), n));
+        let patching = paced(PATCHES_PER_SEC, phase.clone(), move |n| patch(calm.clone(), path.clone(), n));
+        Self { phase, signing: tokio::spawn(signing), patching: tokio::spawn(patching) }
+    }
+    fn count_as(&self, phase: Option<usize>) {
+        self.phase.store(phase.unwrap_or(Self::UNCOUNTED), Ordering::Relaxed);
+    }
+    async fn end(self) -> (Took, Took) {
+        self.phase.store(Self::OVER, Ordering::Relaxed);
+        (self.signing.await.unwrap(), self.patching.await.unwrap())
+    }
+}
+
+/// Starts work at an even pace whether or not the last is done.
+async fn paced<F>(per_sec: u64, phase: Arc<AtomicUsize>, work: impl Fn(usize) -> F + Send) -> Took
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut tick = interval(Duration::from_micros(1_000_000 / per_sec));
     let mut running = Vec::new();
-    for _ in 0..per_sec * secs {
+    for n in 0.. {
         tick.tick().await;
-        let (began, work) = (Instant::now(), work());
+        let (began, work, counts_as) = (Instant::now(), work(n), phase.load(Ordering::Relaxed));
+        if counts_as == Others::OVER {
+            break;
+        }
         running.push(tokio::spawn(async move {
             work.await;
-            u64::try_from(began.elapsed().as_micros()).unwrap()
+            (counts_as, u64::try_from(began.elapsed().as_micros()).unwrap())
         }));
     }
-    let mut micros = Vec::new();
+    let mut took = Took::default();
     for one in running {
-        micros.push(one.await.unwrap());
+        let (counts_as, micros) = one.await.unwrap();
+        if let Some(of) = took.get_mut(counts_as) {
+            of.push(micros);
+        }
     }
-    micros
+    took
 }
 
 async fn login(stage: Arc<Stage>, n: usize) {
     drop(stage.login(n).await);
 }
 
-async fn patch(org: Org, path: String, n: u64) {
+async fn patch(org: Org, path: String, n: usize) {
     let title = json!([{"op": "replace", "path": "title", "value": format!("Analyst {n}")}]);
     org.patch(&path, &title, 200).await;
 }

@@ -2,7 +2,7 @@
 //! expired or revoked is unknown here, and all of these look the same from outside.
 
 use super::{
-    guard::{facts, limited, waited},
+    guard::{facts, in_line, limited, waited},
     witness,
 };
 use actix_web::{
@@ -114,6 +114,7 @@ pub async fn scim(
     }
     witness::proven(req, &scope);
     limited(req, gw, &scope, (scope.door().key, &credential.digest)).await?;
+    in_line(req, gw, &scope, &credential.digest)?;
     gw.uses.note(scope.org(), scope.door().key, scope.now());
     if let Some(lacking) = needed.iter().find(|scope_needed| !scope.door().may(scope_needed)) {
         let said = format!("this token has not the scope {lacking}");

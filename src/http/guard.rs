@@ -17,16 +17,23 @@ use model::{
     TokenDigest,
     ids::{EventId, KeyId},
 };
-use std::time::{Duration, Instant};
-use store::{Call, Door, GateError, OrgRef, OrgScope, ServiceGrant, live::Quota};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+use store::{Call, Door, GateError, OrgRef, OrgScope, ScimClient, ServiceGrant, live::Quota};
 use tokio::{sync::Semaphore, time::sleep};
 use tracing::{Instrument, Span, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How long a request is held that comes before the wait is over; so many are at once, the others are answered at once.
+/// How long a request is held, at least, that comes before the wait is over; so many are at once, the others are
+/// answered at once.
 const HELD_FOR: Duration = Duration::from_millis(100);
 static HELD: Semaphore = Semaphore::const_new(1_024);
+/// They are answered together, this far apart: a thread that wakes for each of them is in everybody's way.
+const ANSWERED_EVERY: Duration = Duration::from_millis(20);
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What is known of a request before its handler runs.
 #[derive(Clone, Debug)]
@@ -80,11 +87,39 @@ pub async fn limited_service(
 pub async fn waited(req: &HttpRequest, gw: &Gateway, digest: &TokenDigest) -> Result<(), FlowError> {
     let Some(waiter) = gw.live.as_ref().and_then(|live| live.waits(digest)) else { return Ok(()) };
     if let Ok(_place) = HELD.try_acquire() {
-        sleep(HELD_FOR).await;
+        sleep(held_for(BEGAN.elapsed())).await;
     }
     // Whoever hung up meanwhile is no entry of the log, which would be one of its own.
     super::witness::waits(req, &waiter);
-    told(req, waiter.quota)
+    wait(req, waiter.quota)
+}
+
+/// How long one is held that comes so long after the first.
+fn held_for(since: Duration) -> Duration {
+    let (due, every) = (since.saturating_add(HELD_FOR), ANSWERED_EVERY.as_nanos());
+    let past = u64::try_from(due.as_nanos() % every).unwrap_or(0);
+    HELD_FOR.saturating_add(ANSWERED_EVERY).saturating_sub(Duration::from_nanos(past))
+}
+
+/// A directory of which as many requests wait as may is told to wait as well, and costs as little from then on.
+/// Errors: `rate_limited`.
+pub fn in_line(
+    req: &HttpRequest,
+    gw: &Gateway,
+    scope: &OrgScope<ScimClient>,
+    digest: &TokenDigest,
+) -> Result<(), FlowError> {
+    if !gw.db.is_backed_up(scope) {
+        return Ok(());
+    }
+    let quota = req.extensions().get::<Quota>().copied();
+    let waiter = gw.live.as_ref().map(|live| live.stand_off(scope, digest, quota));
+    wait(req, waiter.and_then(|waiter| waiter.quota))
+}
+
+fn wait(req: &HttpRequest, quota: Option<Quota>) -> Result<(), FlowError> {
+    quota.map_or(Ok(()), |quota| told(req, quota))?;
+    Err(FlowError::Limited { retry_after_secs: 1 })
 }
 
 fn told(req: &HttpRequest, quota: Quota) -> Result<(), FlowError> {
@@ -229,6 +264,21 @@ async fn host_org(gw: &Gateway, name: &str, call: &Call) -> Option<OrgRef> {
         Err(GateError::Store(error)) => {
             tracing::error!(%error, "host not resolved");
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_held_is_answered_together_with_others_and_not_before() {
+        for millis in [0, 1, 19, 20, 21, 99, 100, 123_456] {
+            let since = Duration::from_millis(millis) + Duration::from_micros(7);
+            let held = held_for(since);
+            assert!((HELD_FOR..=HELD_FOR + ANSWERED_EVERY).contains(&held), "{held:?}");
+            assert_eq!((since + held).as_nanos() % ANSWERED_EVERY.as_nanos(), 0);
         }
     }
 }

@@ -39,6 +39,8 @@ const STANDS_BACK: Duration = Duration::from_millis(13);
 const HERE: Duration = Duration::from_secs(1);
 /// Requests of one org that wait: each holds its body in memory.
 const WAITING_MAX: usize = 256;
+/// Of a directory that is paced so many for each of its turns: what comes on top would wait for seconds.
+const NARROW_WAITING_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -190,6 +192,15 @@ impl Turns {
         Ok(turn)
     }
 
+    /// Whether as many of this org's directories' requests wait as may: one more would wait for long, or in vain.
+    pub(crate) fn is_backed_up(&self, org: OrgId) -> bool {
+        self.directories.as_ref().is_some_and(|directories| {
+            let is_paced = directories.last().has_others(org, Instant::now());
+            let max = if is_paced { directories.narrow.each * NARROW_WAITING_MAX } else { WAITING_MAX };
+            directories.wide.waiting(org) >= max
+        })
+    }
+
     /// The same, for a directory that tries so many things in one turn. While people of another org are here it is the
     /// last of its kind for as long as these would take one after the other.
     pub(crate) async fn take_for_rehearsal(self: &Arc<Self>, org: OrgId, things: u32) -> Result<Turn> {
@@ -214,6 +225,16 @@ impl Turns {
         Ok(person)
     }
 
+    fn waiting(&self, org: OrgId) -> usize {
+        let orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
+        orgs.get(&org).map_or(0, |one| Self::here(one).saturating_sub(self.each))
+    }
+
+    /// Those that have a turn and those that wait, of one org: each holds its semaphore, as does the map.
+    fn here(one: &Arc<Semaphore>) -> usize {
+        Arc::strong_count(one).saturating_sub(1)
+    }
+
     fn has_none_left(&self, org: OrgId) -> bool {
         let orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
         orgs.get(&org).is_some_and(|one| one.available_permits() == 0)
@@ -225,8 +246,7 @@ impl Turns {
         let semaphore = {
             let mut orgs = self.orgs.lock().unwrap_or_else(PoisonError::into_inner);
             let semaphore = orgs.entry(org).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
-            // The map's own, one for each that has a turn, one for each that waits.
-            if Arc::strong_count(semaphore) > self.each.saturating_add(WAITING_MAX) {
+            if Self::here(semaphore) >= self.each.saturating_add(WAITING_MAX) {
                 return Err(Error::Crowded);
             }
             semaphore.clone()

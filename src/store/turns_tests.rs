@@ -227,3 +227,31 @@ async fn a_directory_tries_one_thing_at_a_time_and_leaves_the_other_turns_to_wha
     drop(turns.take_for_rehearsal(org(1), 0).await.unwrap());
     assert!(began.elapsed() >= apart * 6, "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn a_line_is_full_sooner_where_a_directory_is_paced_and_of_that_org_alone() {
+    let turns = Turns::new(32, Duration::from_secs(60));
+    people_come(&turns, 2).await;
+    let directories = turns.directories.as_ref().unwrap();
+    let mut here = Vec::new();
+    let mut comes = async |count| {
+        for _ in 0..count {
+            let turns = turns.clone();
+            here.push(tokio::spawn(
+                async move { turns.take_for_directory(org(1)).await.map(std::mem::forget) },
+            ));
+        }
+        while directories.wide.waiting(org(1)) < here.len().saturating_sub(directories.wide.each) {
+            tokio::task::yield_now().await;
+        }
+    };
+    comes(directories.wide.each + 63).await;
+    assert!(!turns.is_backed_up(org(1)));
+    comes(1).await;
+    assert!(turns.is_backed_up(org(1)) && !turns.is_backed_up(org(2)), "32 for each of its two turns");
+    *directories.last() = LastHere::default();
+    assert!(!turns.is_backed_up(org(1)), "nobody else is here");
+    comes(WAITING_MAX - 64).await;
+    assert!(turns.is_backed_up(org(1)));
+    here.iter().for_each(tokio::task::JoinHandle::abort);
+}

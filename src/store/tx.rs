@@ -160,6 +160,12 @@ impl Db {
         self.turns.take_for_rehearsal(scope.org(), operations).await
     }
 
+    /// Whether as many requests of this org's directories wait on this node as may: one more would wait for long, or in
+    /// vain.
+    pub fn is_backed_up(&self, scope: &OrgScope<ScimClient>) -> bool {
+        self.turns.is_backed_up(scope.org())
+    }
+
     pub(crate) async fn turn<D: Door>(&self, scope: &OrgScope<D>, kept: Kept) -> Result<Option<Turn>> {
         Self::is_off_stage(scope)?;
         let is_known = scope.door().is_known(kept == Kept::Something);

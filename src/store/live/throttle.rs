@@ -6,7 +6,7 @@
 //! trip of its own.
 
 use super::Live;
-use crate::{Door, OrgScope, ServiceGrant};
+use crate::{Door, OrgScope, ScimClient, ServiceGrant};
 use model::{
     TokenDigest,
     ids::{DirectoryId, KeyId, OrgId},
@@ -43,7 +43,8 @@ pub struct Waiter {
     pub key: KeyId,
     /// Whose it is, where it is a directory's.
     pub directory: Option<DirectoryId>,
-    pub quota: Quota,
+    /// None, where Redis had no word in it.
+    pub quota: Option<Quota>,
 }
 
 /// So many seconds' worth of requests may come at once.
@@ -51,6 +52,9 @@ const BURST_SECS: i64 = 5;
 const MICROS: i64 = 1_000_000;
 /// A request waits no longer than this for its limit.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A directory whose line is full waits for so long: by then a tenth of a second's worth and more has been served.
+const STANDS_OFF: Duration = Duration::from_millis(250);
 
 /// Credentials that wait, and those that are let through in advance, at once: each has an entry of some hundred
 /// bytes.
@@ -162,6 +166,21 @@ impl Live {
         self.take((grant.org, None), (grant.key, digest), rates).await
     }
 
+    /// Tells a directory whose line is full to wait, and remembers it like one that asks too often. `quota` is what is
+    /// known of its buckets.
+    pub fn stand_off(
+        &self,
+        scope: &OrgScope<ScimClient>,
+        digest: &TokenDigest,
+        quota: Option<Quota>,
+    ) -> Waiter {
+        let quota = quota.map(|quota| Quota { remaining: 0, retry_after_secs: Some(1), ..quota });
+        let ScimClient { key, directory, .. } = *scope.door();
+        let waiter = Waiter { org: scope.org(), key, directory: Some(directory), quota };
+        self.waiting.tell(*digest, waiter, Instant::now(), STANDS_OFF);
+        waiter
+    }
+
     async fn take(
         &self,
         (org, directory): (OrgId, Option<DirectoryId>),
@@ -195,7 +214,7 @@ impl Live {
             if let Ok(quota) = self.advances.take(digest, Instant::now()) {
                 return Some(quota);
             }
-            let waiter = Waiter { org, key: credential, directory, quota };
+            let waiter = Waiter { org, key: credential, directory, quota: Some(quota) };
             self.waiting.tell(*digest, waiter, Instant::now(), Duration::from_micros(wait));
             return Some(quota);
         }
@@ -212,8 +231,9 @@ mod tests {
         org: OrgId::from_uuid(Uuid::nil()),
         key: KeyId::from_uuid(Uuid::nil()),
         directory: None,
-        quota: Quota { limit: 125, remaining: 0, reset_secs: 5, retry_after_secs: Some(1) },
+        quota: Some(FULL),
     };
+    const FULL: Quota = Quota { limit: 125, remaining: 0, reset_secs: 5, retry_after_secs: Some(1) };
 
     #[test]
     fn who_waits_is_told_again_until_the_wait_is_over_and_nobody_else_is() {
@@ -228,7 +248,7 @@ mod tests {
     #[test]
     fn who_asks_often_is_let_through_some_at_a_time_and_no_more_than_was_granted() {
         let (advances, now, one) = (Advances::default(), Instant::now(), TokenDigest::of("one"));
-        let quota = Quota { remaining: 100, retry_after_secs: None, ..TOLD.quota };
+        let quota = Quota { remaining: 100, retry_after_secs: None, ..FULL };
         assert_eq!(advances.take(&one, now).unwrap_err(), 1);
         assert_eq!(advances.keep(&one, quota, 1, now).remaining, 100);
         assert_eq!(advances.take(&one, now).unwrap_err(), 2, "used up at once: twice as many");
@@ -239,11 +259,7 @@ mod tests {
         }
         assert_eq!(advances.take(&one, now).unwrap_err(), 8);
         advances.keep(&one, quota, ADVANCE_MAX, now);
-        assert_eq!(
-            advances.take(&one, now).unwrap().remaining,
-            TOLD.quota.limit,
-            "no more than there is room for"
-        );
+        assert_eq!(advances.take(&one, now).unwrap().remaining, FULL.limit, "no more than there is room for");
         assert_eq!(advances.take(&TokenDigest::of("other"), now).unwrap_err(), 1);
         assert!(advances.take(&one, now + ADVANCE_LASTS).is_err(), "nothing is kept for long");
         assert_eq!(advances.take(&one, now).unwrap_err(), 1);
