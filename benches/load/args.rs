@@ -21,6 +21,7 @@ Options:
   --groups N    of it (5000)
   --large N     members of the large group (50000; no more than users)
   --million N   people of the large directory, written by SQL (1000000)
+  --apart       the gateway and its stores on one core, the clients on another
 ";
 
 pub struct Args {
@@ -30,6 +31,7 @@ pub struct Args {
     pub groups: u64,
     pub large: usize,
     pub million: u64,
+    pub apart: bool,
     stages: Vec<String>,
 }
 
@@ -50,6 +52,7 @@ impl Args {
             groups: 5_000,
             large: 50_000,
             million: 1_000_000,
+            apart: false,
             stages: Vec::new(),
         };
         let mut words = std::env::args().skip(1);
@@ -69,6 +72,7 @@ impl Args {
                 "--groups" => args.groups = number(),
                 "--large" => args.large = number() as usize,
                 "--million" => args.million = number(),
+                "--apart" => args.apart = true,
                 stage if STAGES.contains(&stage) => args.stages.push(word),
                 _ => end(&word),
             }

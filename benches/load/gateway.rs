@@ -4,10 +4,10 @@ use std::{
     io::{IsTerminal, Write},
     net::TcpListener,
     path::Path,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -40,8 +40,25 @@ pub enum Limits {
     Usual,
 }
 
+/// The core of the gateway and its stores, and that of the clients.
+const CORES: [&str; 2] = ["0", "1"];
+static IS_APART: AtomicBool = AtomicBool::new(false);
+
+/// From now on the clients have a core, and a gateway that starts has the other with its stores: what the clients cost
+/// is not in the gateway's way.
+pub fn stand_apart() {
+    let own = std::process::id().to_string();
+    let set = Command::new("taskset").args(["-acp", CORES[1], &own]).stdout(Stdio::null()).status();
+    assert!(set.is_ok_and(|status| status.success()), "--apart asks for util-linux's taskset and two cores");
+    IS_APART.store(true, Ordering::Relaxed);
+}
+
 pub fn command(data: &Path, base: &str, port: u16) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    let binary = env!("CARGO_BIN_EXE_vestibule");
+    let mut command = Command::new(if IS_APART.load(Ordering::Relaxed) { "taskset" } else { binary });
+    if IS_APART.load(Ordering::Relaxed) {
+        command.args(["-c", CORES[0], binary]);
+    }
     command
         .env("VESTIBULE_PUBLIC_URL", base)
         .env("VESTIBULE_LISTEN", format!("127.0.0.1:{port}"))

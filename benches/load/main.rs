@@ -39,6 +39,9 @@ async fn main() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load average at the start: {}", load.trim());
+    if args.apart {
+        gateway::stand_apart();
+    }
     if ["signin", "scim", "sync", "members", "deactivate", "filter"].iter().any(|stage| args.wants(stage)) {
         let gateway = start(Limits::None).await;
         println!("ready after {:.0} ms, {:.1} MB idle", gateway.ready_ms, gateway.rss_mb());

@@ -30,8 +30,8 @@ const NOISE_PER_SEC: u64 = 50 * SHARE_PER_SEC;
 const UNDER_WAY_MAX: usize = 1_024;
 const LOGINS_PER_SEC: u64 = 20;
 const PATCHES_PER_SEC: u64 = 20;
-/// Each round is quiet, beside it and noisy; the machine's moods fall on all three.
-const ROUNDS: usize = 4;
+/// Each round is quiet, beside it and noisy, and short: the machine's moods fall on all three.
+const ROUNDS: usize = 12;
 const SETTLES: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
