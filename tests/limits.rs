@@ -2,6 +2,7 @@
 //! per org, told on every limited answer, refused in the caller's dialect, open when Redis is away.
 
 use crate::house::{House, Site, Tenant, house, walk::text};
+use model::TokenDigest;
 use serde_json::{Value, json};
 use std::{
     sync::OnceLock,
@@ -136,14 +137,22 @@ async fn a_directory_whose_line_is_full_is_throttled() {
     let house = house();
     let (loud, other) = (house.tenant().await, house.tenant().await);
     let users = "/scim/v2/Users?count=1";
-    let mut answers = Vec::new();
+    let (mut answers, mut is_held) = (Vec::new(), false);
+    let (live, digest) = (house.gw.live.as_ref().unwrap(), TokenDigest::of(&loud.scim_token));
     for _ in 0..5 {
         assert_eq!(get(house, &other.org_key, &teams(&other)).await.status, 200);
-        answers.extend(flood(house, &loud.scim_token, users, 300).await);
+        let token = loud.scim_token.clone();
+        let flooding = tokio::spawn(async move { flood(house, &token, users, 300).await });
+        while !flooding.is_finished() {
+            is_held |= live.waits(&digest).is_some();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        answers.extend(flooding.await.unwrap());
         if refused(&answers) > 0 {
             break;
         }
     }
+    assert!(is_held, "its next request is held like one that comes too early");
     let (over, served): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 429);
     assert!(!over.is_empty() && served.len() >= 64, "{} of {}", over.len(), answers.len());
     assert!(served.iter().all(|answer| answer.status == 200), "nobody waits in vain");

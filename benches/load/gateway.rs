@@ -55,10 +55,13 @@ pub fn stand_apart() {
 
 pub fn command(data: &Path, base: &str, port: u16) -> Command {
     let binary = env!("CARGO_BIN_EXE_vestibule");
-    let mut command = Command::new(if IS_APART.load(Ordering::Relaxed) { "taskset" } else { binary });
-    if IS_APART.load(Ordering::Relaxed) {
-        command.args(["-c", CORES[0], binary]);
-    }
+    let mut command = if IS_APART.load(Ordering::Relaxed) {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", CORES[0], binary]);
+        pinned
+    } else {
+        Command::new(binary)
+    };
     command
         .env("VESTIBULE_PUBLIC_URL", base)
         .env("VESTIBULE_LISTEN", format!("127.0.0.1:{port}"))

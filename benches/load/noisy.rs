@@ -69,7 +69,6 @@ pub async fn run(secs: u64) {
         for (n, noise) in [Noise::None, Noise::Nothing, Noise::Scim].into_iter().enumerate() {
             // What was asked for is answered before the next begins, and the buckets fill. Nobody counts, and
             // nobody pauses: who comes after a silence is another matter.
-            others.count_as(None);
             sleep(SETTLES).await;
             let (began, places) = (Instant::now(), Arc::new(Semaphore::new(UNDER_WAY_MAX)));
             let noise_made = make(noise, &loud, &told, &places, Duration::from_secs(secs));

@@ -117,8 +117,11 @@ pub fn in_line(
     wait(req, waiter.and_then(|waiter| waiter.quota))
 }
 
+/// Refuses, with what is known of the buckets.
 fn wait(req: &HttpRequest, quota: Option<Quota>) -> Result<(), FlowError> {
-    quota.map_or(Ok(()), |quota| told(req, quota))?;
+    if let Some(quota) = quota {
+        told(req, quota)?;
+    }
     Err(FlowError::Limited { retry_after_secs: 1 })
 }
 

@@ -195,9 +195,10 @@ impl Turns {
     /// Whether as many of this org's directories' requests wait as may: one more would wait for long, or in vain.
     pub(crate) fn is_backed_up(&self, org: OrgId) -> bool {
         self.directories.as_ref().is_some_and(|directories| {
-            let is_paced = directories.last().has_others(org, Instant::now());
-            let max = if is_paced { directories.narrow.each * NARROW_WAITING_MAX } else { WAITING_MAX };
-            directories.wide.waiting(org) >= max
+            let waiting = directories.wide.waiting(org);
+            waiting >= WAITING_MAX
+                || waiting >= directories.narrow.each * NARROW_WAITING_MAX
+                    && directories.last().has_others(org, Instant::now())
         })
     }
 

@@ -53,7 +53,7 @@ const MICROS: i64 = 1_000_000;
 /// A request waits no longer than this for its limit.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// A directory whose line is full waits for so long: by then a tenth of a second's worth and more has been served.
+/// A directory whose line is full waits for so long: by then some of those in it have been served.
 const STANDS_OFF: Duration = Duration::from_millis(250);
 
 /// Credentials that wait, and those that are let through in advance, at once: each has an entry of some hundred
