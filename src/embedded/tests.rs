@@ -21,8 +21,9 @@ fn starts_keeps_its_data_and_is_refused_to_a_second_process() {
     let folder = tempfile::tempdir().unwrap();
     let first = Embedded::start(&options(folder.path())).unwrap();
     assert_eq!(sql(&first, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"), "f");
-    let log = ["SHOW wal_segment_size", "SHOW max_wal_size"].map(|asked| sql(&first, asked));
-    assert_eq!(log, ["1MB", "1GB"], "small files, and none of fewer checkpoints for it");
+    let log =
+        ["SHOW wal_segment_size", "SHOW min_wal_size", "SHOW max_wal_size"].map(|asked| sql(&first, asked));
+    assert_eq!(log, ["1MB", "80MB", "1GB"], "small files, and none of fewer checkpoints for it");
     sql(&first, "CREATE TABLE kept AS SELECT 42 AS n");
     let redis = PathBuf::from(first.redis_url.as_ref().unwrap().strip_prefix("unix://").unwrap());
     assert!(answers(&redis));

@@ -101,20 +101,20 @@ fn held_for(since: Duration) -> Duration {
     HELD_FOR.saturating_add(ANSWERED_EVERY).saturating_sub(Duration::from_nanos(past))
 }
 
-/// A directory of which as many requests wait as may is told to wait as well, and costs as little from then on.
-/// Errors: `rate_limited`.
+/// Where as many requests of an org's directories wait as may, a credential that asks often is told to wait as well, and
+/// costs as little from then on; one that asks seldom has its place in the line. Errors: `rate_limited`.
 pub fn in_line(
     req: &HttpRequest,
     gw: &Gateway,
     scope: &OrgScope<ScimClient>,
     digest: &TokenDigest,
 ) -> Result<(), FlowError> {
+    let Some(live) = gw.live.as_ref().filter(|live| live.asks_often(digest)) else { return Ok(()) };
     if !gw.db.is_backed_up(scope) {
         return Ok(());
     }
     let quota = req.extensions().get::<Quota>().copied();
-    let waiter = gw.live.as_ref().map(|live| live.stand_off(scope, digest, quota));
-    wait(req, waiter.and_then(|waiter| waiter.quota))
+    wait(req, live.stand_off(scope, digest, quota).quota)
 }
 
 /// Refuses, with what is known of the buckets.

@@ -95,9 +95,17 @@ struct Advance {
     quota: Quota,
     granted: u32,
     left: u32,
+    /// It had asked within the last second before.
+    is_repeated: bool,
 }
 
 impl Advances {
+    fn has_repeated(&self, digest: &TokenDigest, now: Instant) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = all.get(digest.bytes()).filter(|one| now.duration_since(one.at) < ADVANCE_LASTS);
+        fresh.is_some_and(|one| one.is_repeated)
+    }
+
     /// Lets one request through that was paid for, or says how many to ask for: twice as many as last time where
     /// those were soon used up.
     fn take(&self, digest: &TokenDigest, now: Instant) -> Result<Quota, u32> {
@@ -124,7 +132,8 @@ impl Advances {
         let present = all.get(digest.bytes()).filter(|one| now.duration_since(one.at) < ADVANCE_LASTS);
         let left = present.map_or(0, |one| one.left).saturating_add(granted.saturating_sub(1));
         if all.len() < REMEMBERED_MAX || all.contains_key(digest.bytes()) {
-            all.insert(*digest.bytes(), Advance { at: now, quota, granted, left });
+            let is_repeated = present.is_some();
+            all.insert(*digest.bytes(), Advance { at: now, quota, granted, left, is_repeated });
         }
         quota.with(left)
     }
@@ -164,6 +173,11 @@ impl Live {
         rates: &Rates,
     ) -> Option<Quota> {
         self.take((grant.org, None), (grant.key, digest), rates).await
+    }
+
+    /// Whether this credential has asked more than once within a second, of late. None has, where Redis is away.
+    pub fn asks_often(&self, digest: &TokenDigest) -> bool {
+        self.advances.has_repeated(digest, Instant::now())
     }
 
     /// Tells a directory whose line is full to wait, and remembers it like one that asks too often. `quota` is what is
@@ -252,7 +266,9 @@ mod tests {
         assert_eq!(advances.take(&one, now).unwrap_err(), 1);
         assert_eq!(advances.keep(&one, quota, 1, now).remaining, 100);
         assert_eq!(advances.take(&one, now).unwrap_err(), 2, "used up at once: twice as many");
+        assert!(!advances.has_repeated(&one, now));
         assert_eq!(advances.keep(&one, quota, 2, now).remaining, 101, "one is paid for and not used");
+        assert!(advances.has_repeated(&one, now) && !advances.has_repeated(&one, now + ADVANCE_LASTS));
         assert_eq!(advances.keep(&one, quota, 4, now).remaining, 104, "and what somebody else was granted");
         for left in (0..4).rev() {
             assert_eq!(advances.take(&one, now).unwrap().remaining, 100 + left);
