@@ -144,7 +144,7 @@ async fn a_directory_whose_line_is_full_is_throttled() {
     for _ in 0..5 {
         assert_eq!(get(house, &other.org_key, &teams(&other)).await.status, 200);
         let token = loud.scim_token.clone();
-        let flooding = tokio::spawn(async move { flood(house, &token, users, 300).await });
+        let flooding = tokio::spawn(async move { flood(house, &token, users, 200).await });
         while !flooding.is_finished() {
             is_held |= live.waits(&digest).is_some();
             if is_held && !is_served {

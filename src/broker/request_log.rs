@@ -111,8 +111,8 @@ impl RequestLog {
         held.bound(org);
     }
 
-    /// A request that the directory's rate limit refused, or its full line. Whoever is refused a thousand times a second costs
-    /// one row of the log: the first since the last write becomes an entry, the others are counted on it.
+    /// A request that the directory's rate limit refused, or its full line. Whoever is refused a thousand times a
+    /// second costs one row of the log: the first since the last write becomes an entry, the others are counted on it.
     pub fn add_throttled(&self, org: OrgId, directory: DirectoryId, entry: impl FnOnce() -> NewLogged) {
         let mut held = self.held();
         let waiting = held.orgs.get_mut(&org);

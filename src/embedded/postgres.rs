@@ -21,7 +21,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// A killed process' Postgres gets a fast shutdown from the kernel; it writes a checkpoint first.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(20);
 /// The log is written in files of this size, and a new one is filled with zeroes while every commit waits: of the
-/// usual 16 MB, 11 to 17 ms.
+/// usual 16 MB, 11 to 23 ms.
 const WAL_SEGMENT_MB: u32 = 1;
 /// The server's own login makes roles and owns its database; it is no superuser, because
 /// policies do not hold a superuser.

@@ -99,11 +99,16 @@ struct Advance {
     is_repeated: bool,
 }
 
+impl Advance {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.duration_since(self.at) < ADVANCE_LASTS
+    }
+}
+
 impl Advances {
     fn has_repeated(&self, digest: &TokenDigest, now: Instant) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = all.get(digest.bytes()).filter(|one| now.duration_since(one.at) < ADVANCE_LASTS);
-        fresh.is_some_and(|one| one.is_repeated)
+        all.get(digest.bytes()).is_some_and(|one| one.is_fresh(now) && one.is_repeated)
     }
 
     /// Lets one request through that was paid for, or says how many to ask for: twice as many as last time where
@@ -111,7 +116,7 @@ impl Advances {
     fn take(&self, digest: &TokenDigest, now: Instant) -> Result<Quota, u32> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(advance) = all.get_mut(digest.bytes()) else { return Err(1) };
-        if now.duration_since(advance.at) >= ADVANCE_LASTS {
+        if !advance.is_fresh(now) {
             all.remove(digest.bytes());
             return Err(1);
         }
@@ -127,9 +132,9 @@ impl Advances {
     fn keep(&self, digest: &TokenDigest, quota: Quota, granted: u32, now: Instant) -> Quota {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED_MAX {
-            all.retain(|_, advance| now.duration_since(advance.at) < ADVANCE_LASTS);
+            all.retain(|_, advance| advance.is_fresh(now));
         }
-        let present = all.get(digest.bytes()).filter(|one| now.duration_since(one.at) < ADVANCE_LASTS);
+        let present = all.get(digest.bytes()).filter(|one| one.is_fresh(now));
         let left = present.map_or(0, |one| one.left).saturating_add(granted.saturating_sub(1));
         if all.len() < REMEMBERED_MAX || all.contains_key(digest.bytes()) {
             let is_repeated = present.is_some();
