@@ -102,7 +102,7 @@ pub async fn remove(gw: &Gateway, by: Operator, name: &str, call: &Call) -> Resu
         PlanEnd::Unknown => Err(FlowError::Missing),
         PlanEnd::InUse(orgs) => Err(FlowError::conflict(
             "plan.in_use",
-            format!("orgs that have this plan: {orgs}; give them another first"),
+            format!("orgs that have this plan, also deleted ones: {orgs}; give them another first"),
         )),
     }
 }

@@ -28,7 +28,9 @@ pub async fn end_person(
 ) -> Result<Ended, FlowError> {
     let about = Scope::User(user);
     let revoked = tx.revoke(about, Action::Terminate, cause).await?;
-    let dead_after = tx.now().plus_secs(gw.lifetimes.access_token_secs);
+    // Who is minted for has the person locked too, so what is minted from here on finds the revocation. A request that
+    // came while this one waited for that lock has had its token.
+    let dead_after = gw.now().plus_secs(gw.lifetimes.access_token_secs);
     let receipt = tx.write_receipt(user, &revoked, (cause, directory), dead_after).await?;
     Ok(Ended { revoked, receipt, about })
 }

@@ -29,7 +29,8 @@ pub struct Receipt {
     pub committed_at: Option<Timestamp>,
     /// When Redis had it; empty while it does not: Postgres refuses all the same.
     pub reached_at: Option<Timestamp>,
-    /// No access token of this person lives after this instant, even in an app that only looks at `exp`.
+    /// No access token that this person had lives after this instant, even in an app that only looks at `exp`: the
+    /// lifetime of one, from when none was given any more.
     pub no_token_lives_after: Timestamp,
     /// From the request's arrival to the commit, in milliseconds.
     pub total_ms: Option<f64>,
