@@ -69,14 +69,14 @@ pub async fn run(secs: u64) {
     let (before, mut peak, mut noisy_secs) = (gateway.rss_mb(), 0.0_f64, 0.0);
     let mut progress = Progress::new("noisy org, rounds");
     let others = Others::begin(&stage, &calm, &victim);
-    let elsewhere = elsewhere();
+    let elsewhere = elsewhere().await;
     for round in 0..ROUNDS {
         for (n, noise) in [Noise::None, Noise::Nothing, Noise::Scim].into_iter().enumerate() {
             // What was asked for is answered before the next begins, and the buckets fill. Nobody counts, and
             // nobody pauses: who comes after a silence is another matter.
             sleep(SETTLES).await;
             let (began, places) = (Instant::now(), Arc::new(Semaphore::new(UNDER_WAY_MAX)));
-            let noise_made = make(&elsewhere, noise, &loud, &told, &places, Duration::from_secs(secs));
+            let noise_made = make(elsewhere, noise, &loud, &told, &places, Duration::from_secs(secs));
             others.count_as(Some(n));
             sleep(Duration::from_secs(secs)).await;
             others.count_as(None);
@@ -92,7 +92,6 @@ pub async fn run(secs: u64) {
         }
     }
     let (logins, patches) = others.end().await;
-    elsewhere.shutdown_background();
     drop(progress);
     for (what, [quiet, beside, noisy]) in [("others' sign-in", &logins), ("others' PATCH", &patches)] {
         for percent in [50.0, 99.0] {
@@ -190,14 +189,14 @@ async fn patch(org: Org, path: String, n: usize) {
     org.patch(&path, &title, 200).await;
 }
 
-/// One thread, which runs when nobody else on this machine wants to (`SCHED_IDLE`).
-fn elsewhere() -> Runtime {
-    let stands_back = || {
-        let thread = read_link("/proc/thread-self").unwrap();
-        let idle = Command::new("chrt").args(["--idle", "-p", "0"]).arg(thread.file_name().unwrap()).status();
-        assert!(idle.is_ok_and(|status| status.success()), "noisy asks for util-linux's chrt");
-    };
-    Builder::new_multi_thread().worker_threads(1).enable_all().on_thread_start(stands_back).build().unwrap()
+/// One thread, which runs when nobody else on this machine wants to (`SCHED_IDLE`), until the process ends.
+async fn elsewhere() -> &'static Runtime {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Box::leak(Box::new(runtime));
+    let thread = runtime.spawn(async { read_link("/proc/thread-self").unwrap() }).await.unwrap();
+    let idle = Command::new("chrt").args(["--idle", "-p", "0"]).arg(thread.file_name().unwrap()).status();
+    assert!(idle.is_ok_and(|status| status.success()), "noisy asks for util-linux's chrt");
+    runtime
 }
 
 /// The noise, until it is ended. Sent at an even pace as well; what is answered after `lasts` is not counted.
